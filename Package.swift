@@ -1,0 +1,98 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The rooms of the program and the arrows between them: a target may import what it names here and nothing else.
+// `Sources/Host` is the host, `Sources/PluginAPI` the contract, `Plugins` the algorithms.
+
+let host: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .unsafeFlags(["-O"], .when(configuration: .debug)),
+]
+
+let kernels: [CSetting] = [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra"])]
+
+/// A plugin is Embedded Swift: a library of some 50 KB that needs libc and nothing else.
+let embedded: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .enableExperimentalFeature("Embedded"),
+  .unsafeFlags(["-wmo", "-O"]),
+]
+
+let exportOneSymbol: [LinkerSetting] = [
+  .unsafeFlags(
+    ["-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/PluginAPI/plugin.map"], .when(platforms: [.linux]))
+]
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, path: "Sources/Host/\(name)", swiftSettings: host)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: name, dependencies: dependencies, path: "Tests/\(name)",
+    exclude: ["Goldens"], swiftSettings: host)
+}
+
+func plugin(_ name: String) -> Target {
+  .target(
+    name: "\(name)Plugin", dependencies: ["PluginAPI"], path: "Plugins/\(name)", swiftSettings: embedded,
+    linkerSettings: exportOneSymbol)
+}
+
+let package = Package(
+  name: "nano-reasoner",
+  products: [
+    .executable(name: "nano-reasoner", targets: ["CommandLineTool"]),
+    .library(name: "nr-grpo", type: .dynamic, targets: ["GRPOPlugin"]),
+  ],
+  dependencies: [],
+  targets: [
+    .target(name: "CPluginAPI", path: "Sources/PluginAPI/C"),
+    .target(name: "PluginAPI", dependencies: ["CPluginAPI"], path: "Sources/PluginAPI/Swift", swiftSettings: embedded),
+    plugin("GRPO"),
+
+    .target(name: "CKernels", path: "Sources/Host/CKernels", cSettings: kernels),
+    room("Foundations"),
+    room("Compute", ["CKernels", "Foundations"]),
+    room("Transformer", ["Compute", "Foundations"]),
+    room("Tokenization", ["Foundations"]),
+    room("Tasks", ["Tokenization", "Foundations"]),
+    room("Rollouts", ["Transformer", "Compute", "Foundations"]),
+    room("PluginHost", ["CPluginAPI", "Foundations"]),
+    room("Telemetry", ["Foundations"]),
+    room("Evaluation", ["Rollouts", "Tasks", "Tokenization", "Transformer", "Compute", "Foundations"]),
+    room(
+      "Training",
+      [
+        "Rollouts", "Tasks", "Tokenization", "PluginHost", "Evaluation", "Telemetry", "Transformer", "Compute",
+        "Foundations",
+      ]),
+    .executableTarget(
+      name: "CommandLineTool",
+      dependencies: [
+        "Training", "Evaluation", "Rollouts", "Tasks", "Tokenization", "PluginHost", "Telemetry", "Transformer",
+        "Compute", "Foundations",
+      ],
+      path: "Sources/Host/CommandLineTool", resources: [], swiftSettings: host),
+
+    tests("FoundationsTests", ["Foundations"]),
+    tests("ComputeTests", ["Compute", "Foundations"]),
+    tests("TransformerTests", ["Transformer", "Compute", "Foundations"]),
+    tests("TokenizationTests", ["Tokenization", "Foundations"]),
+    tests("TasksTests", ["Tasks", "Tokenization", "Foundations"]),
+    tests("RolloutsTests", ["Rollouts", "Transformer", "Compute", "Foundations"]),
+    tests("PluginHostTests", ["PluginHost", "Foundations"]),
+    tests("TelemetryTests", ["Telemetry", "Foundations"]),
+    tests("EvaluationTests", ["Evaluation", "Foundations"]),
+    tests(
+      "TrainingTests",
+      [
+        "Training", "Rollouts", "Tasks", "Tokenization", "PluginHost", "Telemetry", "Transformer", "Compute",
+        "Foundations",
+      ]),
+    tests("CommandLineTests", ["Foundations"]),
+  ],
+  cLanguageStandard: .c11
+)

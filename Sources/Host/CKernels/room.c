@@ -1,0 +1,1 @@
+#include "nr_kernels.h"

@@ -1,0 +1,129 @@
+/// The file system as the program uses it: paths are strings, errors are ``Failure`` values that name the path.
+package enum Files {
+  package static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+
+  package static func isDirectory(_ path: String) -> Bool {
+    var status = stat()
+    return unsafe stat(path, &status) == 0 && (status.st_mode & S_IFMT) == S_IFDIR
+  }
+
+  /// Creates a directory and those above it.
+  package static func makeDirectory(_ path: String) throws(Failure) {
+    if isDirectory(path) { return }
+    let parent = directory(of: path)
+    if parent != path, !isDirectory(parent) { try makeDirectory(parent) }
+    if unsafe mkdir(path, 0o777) != 0, errno != EEXIST {
+      throw .inputOutput("\(path): cannot create the directory: \(lastSystemError())")
+    }
+    if !isDirectory(path) { throw .inputOutput("\(path): is in the way: a directory is needed here") }
+  }
+
+  /// The names in a directory, sorted, without `.` and `..`.
+  package static func list(_ path: String) throws(Failure) -> [String] {
+    guard let handle = unsafe opendir(path) else {
+      throw .missingInput("\(path): cannot list the directory: \(lastSystemError())")
+    }
+    defer { unsafe closedir(handle) }
+    var names: [String] = []
+    while let entry = unsafe readdir(handle) {
+      let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+        unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+    return names.sorted()
+  }
+
+  package static func read(_ path: String) throws(Failure) -> [UInt8] {
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw .missingInput("\(path): cannot open the file: \(lastSystemError())") }
+    defer { close(descriptor) }
+    if isDirectory(path) { throw .missingInput("\(path): is a directory, a file is needed") }
+    return try readAll(descriptor, name: path)
+  }
+
+  /// Everything a descriptor has to give: a file, a pipe or standard input.
+  package static func readAll(_ descriptor: Int32, name: String) throws(Failure) -> [UInt8] {
+    var status = stat()
+    var expected = 0
+    if unsafe fstat(descriptor, &status) == 0, (status.st_mode & S_IFMT) == S_IFREG { expected = Int(status.st_size) }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(expected + 1)
+    let chunk = max(65536, expected + 1)
+    while true {
+      let filled = bytes.count
+      bytes.append(contentsOf: repeatElement(0, count: chunk))
+      let count = unsafe bytes.withUnsafeMutableBytes { unsafe Foundations.read(descriptor, $0.baseAddress! + filled, chunk) }
+      bytes.removeLast(chunk - max(count, 0))
+      if count == 0 { return bytes }
+      if count < 0, errno != EINTR { throw .inputOutput("\(name): cannot read: \(lastSystemError())") }
+    }
+  }
+
+  package static func readText(_ path: String) throws(Failure) -> String {
+    let bytes = try read(path)
+    guard let text = String(validating: bytes, as: UTF8.self) else { throw .badData("\(path): is not UTF-8 text") }
+    return text
+  }
+
+  package static func remove(_ path: String) { unsafe unlink(path) }
+
+  /// Removes a directory with all it holds; what is missing already is no error.
+  package static func removeTree(_ path: String) throws(Failure) {
+    var status = stat()
+    guard unsafe lstat(path, &status) == 0 else { return }
+    if (status.st_mode & S_IFMT) == S_IFDIR {
+      for name in try list(path) { try removeTree(path + "/" + name) }
+      if unsafe rmdir(path) != 0 { throw .inputOutput("\(path): cannot remove the directory: \(lastSystemError())") }
+    } else if unsafe unlink(path) != 0 {
+      throw .inputOutput("\(path): cannot remove the file: \(lastSystemError())")
+    }
+  }
+
+  package static func copy(_ source: String, to destination: String) throws(Failure) {
+    try AtomicFile.write(try read(source), to: destination)
+  }
+
+  /// Renames a file or directory over its destination and syncs the directory, so the name survives a crash.
+  package static func rename(_ source: String, to destination: String) throws(Failure) {
+    if unsafe Foundations.rename(source, destination) != 0 {
+      throw .inputOutput("\(source): cannot rename to \(destination): \(lastSystemError())")
+    }
+    syncDirectory(directory(of: destination))
+  }
+
+  package static func syncDirectory(_ path: String) {
+    let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { return }
+    fsync(descriptor)
+    close(descriptor)
+  }
+
+  /// The part of a path before its last component; `.` where there is none.
+  package static func directory(of path: String) -> String {
+    var trimmed = Substring(path)
+    while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed.removeLast() }
+    guard let slash = trimmed.lastIndex(of: "/") else { return "." }
+    return slash == trimmed.startIndex ? "/" : String(trimmed[..<slash])
+  }
+
+  package static func name(of path: String) -> String {
+    path.split(separator: "/").last.map(String.init) ?? path
+  }
+
+  /// The absolute path with symbolic links resolved; nil where the file does not exist.
+  package static func resolved(_ path: String) -> String? {
+    guard let real = unsafe realpath(path, nil) else { return nil }
+    defer { unsafe free(real) }
+    return unsafe String(cString: real)
+  }
+
+  /// The path of the running program.
+  package static var program: String? {
+    #if os(Linux)
+    return resolved("/proc/self/exe")
+    #else
+    return resolved(CommandLine.arguments[0])
+    #endif
+  }
+}

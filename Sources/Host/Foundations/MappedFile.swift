@@ -1,0 +1,37 @@
+/// A file mapped read-only into memory for as long as the value lives.
+@safe package final class MappedFile: @unchecked Sendable {
+  package let path: String
+  package let byteCount: Int
+  private let base: UnsafeRawPointer?
+
+  package init(_ path: String) throws(Failure) {
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw .missingInput("\(path): cannot open the file: \(lastSystemError())") }
+    defer { close(descriptor) }
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0, (status.st_mode & S_IFMT) == S_IFREG else {
+      throw .missingInput("\(path): is not a regular file")
+    }
+    let size = Int(status.st_size)
+    var mapped: UnsafeRawPointer?
+    if size > 0 {
+      let address = unsafe mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0)
+      guard let address = unsafe address, unsafe address != MAP_FAILED else {
+        throw .inputOutput("\(path): cannot map \(size) bytes: \(lastSystemError())")
+      }
+      unsafe mapped = UnsafeRawPointer(address)
+    }
+    self.path = path
+    byteCount = size
+    unsafe base = mapped
+  }
+
+  deinit {
+    if let base = unsafe base { unsafe munmap(UnsafeMutableRawPointer(mutating: base), byteCount) }
+  }
+
+  /// Lends the bytes of the file; the buffer is valid during the call only.
+  package func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+    unsafe try body(UnsafeRawBufferPointer(start: base, count: byteCount))
+  }
+}

@@ -1,0 +1,1 @@
+#include "nr_plugin.h"
