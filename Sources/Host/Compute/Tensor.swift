@@ -1,0 +1,130 @@
+/// A float32 matrix in a backend's memory: `rows` × `columns`, row-major, `stride` elements from row to row.
+///
+/// A view: slicing shares the storage. What has more dimensions folds them into the columns, as `[T, H·C]`.
+package struct Tensor: Sendable {
+  package let storage: Storage
+  /// Elements from the storage's beginning.
+  package let offset: Int
+  package let rows: Int
+  package let columns: Int
+  package let stride: Int
+
+  package init(storage: Storage, offset: Int = 0, rows: Int, columns: Int, stride: Int? = nil) {
+    self.storage = storage
+    self.offset = offset
+    self.rows = rows
+    self.columns = columns
+    self.stride = stride ?? columns
+    precondition(rows == 0 || (offset + (rows - 1) * self.stride + columns) * 4 <= storage.byteCount, "the view fits")
+  }
+
+  package var count: Int { rows * columns }
+  package var isContiguous: Bool { stride == columns || rows <= 1 }
+
+  package func rows(_ range: Range<Int>) -> Tensor {
+    precondition(range.lowerBound >= 0 && range.upperBound <= rows)
+    return Tensor(
+      storage: storage, offset: offset + range.lowerBound * stride, rows: range.count, columns: columns, stride: stride)
+  }
+}
+
+/// Whole numbers (token ids, positions, row numbers) in a backend's memory.
+package struct IndexTensor: Sendable {
+  package let storage: Storage
+  package let count: Int
+}
+
+/// How the elements of a weight matrix are stored.
+package enum WeightKind: String, Sendable {
+  case float32
+  case bfloat16
+
+  package var byteCount: Int { self == .float32 ? 4 : 2 }
+}
+
+/// A weight matrix `[outputs, inputs]` in the form its backend multiplies fastest; never expanded as a whole.
+package struct PackedMatrix: Sendable {
+  package let storage: Storage
+  package let outputs: Int
+  package let inputs: Int
+  package let kind: WeightKind
+
+  package init(storage: Storage, outputs: Int, inputs: Int, kind: WeightKind) {
+    self.storage = storage
+    self.outputs = outputs
+    self.inputs = inputs
+    self.kind = kind
+  }
+}
+
+/// A run of rows that attends to itself causally and, before that, to all rows of its prefix: a prompt shared by several
+/// completions. Segments that share rows stand next to each other, the prefix's own segment first.
+package struct Segment: Sendable, Equatable {
+  package let start: Int
+  package let length: Int
+  package let prefixStart: Int
+  package let prefixLength: Int
+
+  package init(start: Int, length: Int, prefixStart: Int = 0, prefixLength: Int = 0) {
+    self.start = start
+    self.length = length
+    self.prefixStart = prefixStart
+    self.prefixLength = prefixLength
+  }
+}
+
+/// Query heads H, key-value heads G, channels per head C.
+package struct HeadShape: Sendable, Equatable {
+  package let queryHeads: Int
+  package let keyValueHeads: Int
+  package let channels: Int
+
+  package init(queryHeads: Int, keyValueHeads: Int, channels: Int) {
+    self.queryHeads = queryHeads
+    self.keyValueHeads = keyValueHeads
+    self.channels = channels
+  }
+
+  /// Scores are multiplied by 1/√C.
+  package var scale: Float { 1 / Float(channels).squareRoot() }
+}
+
+/// Keys and values of one layer for `slots` sequences of up to `capacity` positions.
+package struct CacheLayer: Sendable {
+  package let storage: Storage
+  package let slots: Int
+  package let capacity: Int
+
+  package init(storage: Storage, slots: Int, capacity: Int) {
+    self.storage = storage
+    self.slots = slots
+    self.capacity = capacity
+  }
+}
+
+/// AdamW with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101).
+package struct AdamWSettings: Sendable, Equatable {
+  package var learningRate: Double
+  package var beta1 = 0.9
+  package var beta2 = 0.999
+  package var epsilon = 1e-8
+  package var weightDecay: Double
+
+  package init(learningRate: Double, weightDecay: Double) {
+    self.learningRate = learningRate
+    self.weightDecay = weightDecay
+  }
+}
+
+/// How a token is drawn from a row of logits. Temperature 0 takes the largest.
+package struct SamplingSettings: Sendable, Equatable {
+  package var temperature: Float
+  package var topK: Int
+  package var topP: Float
+
+  package init(temperature: Float, topK: Int = 0, topP: Float = 1) {
+    self.temperature = temperature
+    self.topK = topK
+    self.topP = topP
+  }
+}
