@@ -1,0 +1,142 @@
+import Compute
+import Foundations
+
+/// The shape of a LoRA adapter: rank r, α, and the modules it sits on.
+package struct AdapterSettings: Sendable, Equatable {
+  package static let allTargets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+  package var rank: Int
+  package var alpha: Double
+  package var targets: [String]
+  /// Scale by α/√r instead of α/r (Kalajdzievski, arXiv 2312.03732).
+  package var usesRankStabilizedScale = false
+
+  package init(rank: Int = 16, alpha: Double = 32, targets: [String] = allTargets) {
+    self.rank = rank
+    self.alpha = alpha
+    self.targets = targets
+  }
+
+  package var scale: Float {
+    Float(usesRankStabilizedScale ? alpha / Double(rank).squareRoot() : alpha / Double(rank))
+  }
+}
+
+/// Putting adapters on a model, and PEFT's folder form: `adapter_config.json` and `adapter_model.safetensors`.
+extension Transformer {
+  /// Puts a fresh adapter on the target modules: A uniform in ±1/√K (PEFT's Kaiming with a = √5), B zero.
+  package func addAdapter(_ settings: AdapterSettings, seed: UInt64) throws(Failure) {
+    for target in settings.targets where !AdapterSettings.allTargets.contains(target) {
+      throw .usage(
+        "LoRA target \"\(target)\": expected one of \(AdapterSettings.allTargets.joined(separator: ", "))")
+    }
+    for (index, linear) in linears.enumerated() where settings.targets.contains(Self.module(of: linear)) {
+      var stream = RandomStream(seed: seed, path: [0x4C_6F_52_41, UInt64(index)])
+      let bound = 1 / Double(linear.inputs).squareRoot()
+      let a = (0..<(settings.rank * linear.inputs)).map { _ in Float((2 * stream.nextUniform() - 1) * bound) }
+      let b = [Float](repeating: 0, count: linear.outputs * settings.rank)
+      try attach(a: a, b: b, rank: settings.rank, scale: settings.scale, to: linear)
+    }
+  }
+
+  private static func module(of linear: Linear) -> String {
+    linear.name.split(separator: ".").last.map(String.init) ?? linear.name
+  }
+
+  private func attach(a: [Float], b: [Float], rank: Int, scale: Float, to linear: Linear) throws(Failure) {
+    linear.adapter = LoRALayer(
+      a: try Parameter("\(linear.name).lora_A.weight", a, shape: [rank, linear.inputs], isMatrix: true, on: backend),
+      b: try Parameter("\(linear.name).lora_B.weight", b, shape: [linear.outputs, rank], isMatrix: true, on: backend),
+      scale: scale)
+  }
+
+  package func removeAdapter() {
+    for linear in linears { linear.adapter = nil }
+  }
+
+  /// Puts the adapter of a PEFT folder on the model and returns its settings.
+  @discardableResult
+  package func loadAdapter(_ folder: String) throws(Failure) -> AdapterSettings {
+    let settings = try AdapterSettings(folder: folder)
+    let file = try SafetensorsFile(folder + "/adapter_model.safetensors")
+    var unused = Set(file.names)
+    removeAdapter()
+    for linear in linears {
+      let prefix = "base_model.model.\(linear.name)"
+      let (nameA, nameB) = ("\(prefix).lora_A.weight", "\(prefix).lora_B.weight")
+      guard file.entries[nameA] != nil || file.entries[nameB] != nil else { continue }
+      let (shapeA, shapeB) = (try file.entry(nameA).shape, try file.entry(nameB).shape)
+      guard shapeA == [settings.rank, linear.inputs] else {
+        throw .badData("\(file.path): tensor \"\(nameA)\": expected shape [\(settings.rank), \(linear.inputs)], found \(shapeA)")
+      }
+      guard shapeB == [linear.outputs, settings.rank] else {
+        throw .badData("\(file.path): tensor \"\(nameB)\": expected shape [\(linear.outputs), \(settings.rank)], found \(shapeB)")
+      }
+      unused.subtract([nameA, nameB])
+      try attach(
+        a: try file.floats(nameA), b: try file.floats(nameB), rank: settings.rank, scale: settings.scale, to: linear)
+    }
+    if let stray = unused.min() {
+      throw .badData("\(file.path): tensor \"\(stray)\" belongs to no linear layer of this model; LoRA on q, k, v, o, gate, up and down projections is supported")
+    }
+    guard linears.contains(where: { $0.adapter != nil }) else {
+      throw .badData("\(file.path): holds no adapter of this model")
+    }
+    return settings
+  }
+
+  /// Writes the adapter as PEFT does. The folder appears whole: the settings are written last.
+  package func saveAdapter(_ settings: AdapterSettings, baseModel: String, to folder: String) throws(Failure) {
+    try Files.makeDirectory(folder)
+    var writer = SafetensorsWriter()
+    for linear in linears {
+      guard let adapter = linear.adapter else { continue }
+      for parameter in [adapter.a, adapter.b] {
+        writer.add(
+          "base_model.model.\(parameter.name)", try backend.download(parameter.value), shape: parameter.shape)
+      }
+    }
+    try writer.write(to: folder + "/adapter_model.safetensors")
+    try AtomicFile.write(settings.json(baseModel: baseModel).text(pretty: true) + "\n", to: folder + "/adapter_config.json")
+  }
+}
+
+extension AdapterSettings {
+  /// Reads `adapter_config.json`; what this program does not compute is refused by name.
+  package init(folder: String) throws(Failure) {
+    let path = folder + "/adapter_config.json"
+    guard Files.isDirectory(folder) else { throw .missingInput("\(folder): no such adapter folder") }
+    guard Files.exists(path) else { throw .missingInput("\(folder): no adapter_config.json; a PEFT adapter folder is needed") }
+    let json = try JSON.read(path)
+    guard json["peft_type"]?.string == "LORA" else {
+      throw .badData("\(path): \"peft_type\": expected \"LORA\", found \(json["peft_type"]?.kind ?? "nothing")")
+    }
+    guard let rank = json["r"]?.int, rank > 0, rank < 1 << 20 else {
+      throw .badData("\(path): \"r\": expected a positive whole number, found \(json["r"]?.kind ?? "nothing")")
+    }
+    guard let alpha = json["lora_alpha"]?.double, alpha.isFinite else {
+      throw .badData("\(path): \"lora_alpha\": expected a number, found \(json["lora_alpha"]?.kind ?? "nothing")")
+    }
+    for key in ["use_dora", "fan_in_fan_out", "lora_bias"] where json[key]?.bool == true {
+      throw .badData("\(path): \"\(key)\": true is not supported")
+    }
+    for key in ["rank_pattern", "alpha_pattern"] where (json[key]?.object?.count ?? 0) > 0 {
+      throw .badData("\(path): \"\(key)\": different ranks or alphas in one adapter are not supported")
+    }
+    if let bias = json["bias"]?.string, bias != "none" {
+      throw .badData("\(path): \"bias\": expected \"none\", found \"\(bias)\"")
+    }
+    self.init(rank: rank, alpha: alpha, targets: json["target_modules"]?.array?.compactMap(\.string) ?? Self.allTargets)
+    usesRankStabilizedScale = json["use_rslora"]?.bool ?? false
+  }
+
+  func json(baseModel: String) -> JSON {
+    [
+      "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": .string(baseModel),
+      "r": .integer(rank), "lora_alpha": alpha == alpha.rounded() ? .integer(Int(alpha)) : .number(alpha),
+      "lora_dropout": .number(0), "target_modules": .array(targets.map { .string($0) }), "bias": "none",
+      "fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true, "use_rslora": .bool(usesRankStabilizedScale),
+      "use_dora": false, "modules_to_save": .null, "rank_pattern": [:], "alpha_pattern": [:],
+    ]
+  }
+}

@@ -1,0 +1,35 @@
+import Compute
+import Foundations
+
+/// Keys and values of all layers for a number of sequences ("slots") of up to `capacity` positions.
+package final class KVCache {
+  package let layers: [CacheLayer]
+  private let heads: HeadShape
+  private let backend: any Backend
+  package let slots: Int
+  package var capacity: Int { layers[0].capacity }
+
+  package init(_ configuration: ModelConfiguration, slots: Int, capacity: Int, on backend: any Backend) throws(Failure) {
+    var layers: [CacheLayer] = []
+    for _ in 0..<configuration.layerCount {
+      layers.append(try backend.makeCache(configuration.heads, slots: slots, capacity: capacity))
+    }
+    self.layers = layers
+    self.slots = slots
+    heads = configuration.heads
+    self.backend = backend
+  }
+
+  /// Copies the first `length` positions of a slot of this cache into a slot of another.
+  package func copy(slot: Int, to destination: KVCache, slot destinationSlot: Int, length: Int) {
+    for (source, target) in zip(layers, destination.layers) {
+      backend.copyCache(heads, from: source, slot: slot, to: target, slot: destinationSlot, length: length)
+    }
+  }
+
+  /// Bytes for one slot of `capacity` positions.
+  package static func bytesPerSlot(_ configuration: ModelConfiguration, capacity: Int) -> Int {
+    let rounded = (capacity + 15) / 16 * 16
+    return configuration.layerCount * 2 * configuration.heads.keyValueHeads * configuration.heads.channels * rounded * 4
+  }
+}

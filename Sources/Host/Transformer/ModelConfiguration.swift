@@ -1,0 +1,117 @@
+import Compute
+import Foundations
+
+/// The shape of a Qwen2 model, as `config.json` gives it.
+///
+/// Reads the layouts of transformers 4 (`rope_theta`) and 5 (`rope_parameters`). What this program does not compute is
+/// refused by name rather than ignored.
+package struct ModelConfiguration: Sendable, Equatable {
+  package var vocabularySize: Int
+  package var hiddenSize: Int
+  package var intermediateSize: Int
+  package var layerCount: Int
+  package var heads: HeadShape
+  package var ropeTheta: Double
+  package var rmsEpsilon: Float
+  package var tiesEmbeddings: Bool
+  package var maxPositions: Int
+
+  package init(
+    vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layerCount: Int, heads: HeadShape,
+    ropeTheta: Double = 10_000, rmsEpsilon: Float = 1e-6, tiesEmbeddings: Bool = true, maxPositions: Int = 32_768
+  ) {
+    self.vocabularySize = vocabularySize
+    self.hiddenSize = hiddenSize
+    self.intermediateSize = intermediateSize
+    self.layerCount = layerCount
+    self.heads = heads
+    self.ropeTheta = ropeTheta
+    self.rmsEpsilon = rmsEpsilon
+    self.tiesEmbeddings = tiesEmbeddings
+    self.maxPositions = maxPositions
+  }
+
+  package init(json: JSON, path: String) throws(Failure) {
+    func whole(_ key: String, _ fallback: Int? = nil) throws(Failure) -> Int {
+      let value = json[key]
+      if value == nil || value?.isNull == true, let fallback { return fallback }
+      guard let value else { throw .badData("\(path): \"\(key)\" is missing") }
+      guard let number = value.int, number > 0, number < 1 << 31 else {
+        throw .badData("\(path): \"\(key)\": expected a positive whole number, found \(value.kind)")
+      }
+      return number
+    }
+    func number(_ key: String, in object: JSON?, _ fallback: Double) throws(Failure) -> Double {
+      guard let value = object?[key], !value.isNull else { return fallback }
+      guard let number = value.double, number > 0, number.isFinite else {
+        throw .badData("\(path): \"\(key)\": expected a positive number, found \(value.kind)")
+      }
+      return number
+    }
+    guard json.object != nil else { throw .badData("\(path): expected an object, found \(json.kind)") }
+    guard json["model_type"]?.string == "qwen2" else {
+      throw .badData(
+        "\(path): \"model_type\": expected \"qwen2\", found \(json["model_type"]?.kind ?? "nothing"); this program computes the Qwen2 family (Qwen2, Qwen2.5, Qwen2.5-Math)"
+      )
+    }
+    vocabularySize = try whole("vocab_size")
+    hiddenSize = try whole("hidden_size")
+    intermediateSize = try whole("intermediate_size")
+    layerCount = try whole("num_hidden_layers")
+    let queryHeads = try whole("num_attention_heads")
+    let keyValueHeads = try whole("num_key_value_heads", queryHeads)
+    guard queryHeads % keyValueHeads == 0 else {
+      throw .badData(
+        "\(path): \"num_attention_heads\" (\(queryHeads)) must be a multiple of \"num_key_value_heads\" (\(keyValueHeads))"
+      )
+    }
+    if json["head_dim"] == nil, hiddenSize % queryHeads != 0 {
+      throw .badData("\(path): \"hidden_size\" (\(hiddenSize)) must be a multiple of \"num_attention_heads\" (\(queryHeads))")
+    }
+    let channels = try whole("head_dim", hiddenSize / queryHeads)
+    guard channels % 2 == 0 else { throw .badData("\(path): \"head_dim\": expected an even number, found \(channels)") }
+    heads = HeadShape(queryHeads: queryHeads, keyValueHeads: keyValueHeads, channels: channels)
+    rmsEpsilon = Float(try number("rms_norm_eps", in: json, 1e-6))
+    maxPositions = try whole("max_position_embeddings", 32_768)
+    if let tied = json["tie_word_embeddings"], tied.bool == nil {
+      throw .badData("\(path): \"tie_word_embeddings\": expected true or false, found \(tied.kind)")
+    }
+    tiesEmbeddings = json["tie_word_embeddings"]?.bool ?? false
+
+    let rope = json["rope_parameters"] ?? json["rope_scaling"]
+    let ropeType = rope?["rope_type"]?.string ?? rope?["type"]?.string ?? "default"
+    guard ropeType == "default" else {
+      throw .badData("\(path): rope type: expected \"default\", found \"\(ropeType)\"; scaled rotary embeddings are not computed")
+    }
+    ropeTheta = try number("rope_theta", in: json["rope_parameters"], number("rope_theta", in: json, 10_000))
+    if json["use_sliding_window"]?.bool == true {
+      throw .badData("\(path): \"use_sliding_window\": expected false, found true; sliding windows are not computed")
+    }
+    let activation = json["hidden_act"]?.string ?? "silu"
+    guard activation == "silu" else {
+      throw .badData("\(path): \"hidden_act\": expected \"silu\", found \"\(activation)\"")
+    }
+  }
+
+  /// `config.json` in the layout that transformers 4 and 5, vLLM and llama.cpp read.
+  package func json(kind: WeightKind, endOfText: [Int32]) -> JSON {
+    [
+      "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": .integer(vocabularySize),
+      "hidden_size": .integer(hiddenSize), "intermediate_size": .integer(intermediateSize),
+      "num_hidden_layers": .integer(layerCount), "num_attention_heads": .integer(heads.queryHeads),
+      "num_key_value_heads": .integer(heads.keyValueHeads), "head_dim": .integer(heads.channels),
+      "hidden_act": "silu", "max_position_embeddings": .integer(maxPositions),
+      "rms_norm_eps": .number(Double("\(rmsEpsilon)") ?? Double(rmsEpsilon)), "rope_theta": .number(ropeTheta),
+      "tie_word_embeddings": .bool(tiesEmbeddings), "use_sliding_window": false, "attention_dropout": .number(0),
+      "eos_token_id": .integer(Int(endOfText.first ?? 0)), "torch_dtype": .string(kind.rawValue),
+    ]
+  }
+
+  /// Parameters of the whole model.
+  package var parameterCount: Int {
+    let attention = hiddenSize * heads.channels * (2 * heads.queryHeads + 2 * heads.keyValueHeads)
+    let bias = heads.channels * (heads.queryHeads + 2 * heads.keyValueHeads)
+    let block = attention + bias + 3 * hiddenSize * intermediateSize + 2 * hiddenSize
+    return vocabularySize * hiddenSize * (tiesEmbeddings ? 1 : 2) + layerCount * block + hiddenSize
+  }
+}

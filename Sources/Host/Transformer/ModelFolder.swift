@@ -1,0 +1,147 @@
+import Compute
+import Foundations
+
+/// A Hugging Face model folder: configuration, generation settings, and weights in one `safetensors` file or in shards.
+package struct ModelFolder: Sendable {
+  package let path: String
+  package let configuration: ModelConfiguration
+  /// The ids that end a completion, from `generation_config.json`, else `config.json`.
+  package let endOfText: [Int32]
+  private let files: [SafetensorsFile]
+  private let fileOfTensor: [String: Int]
+
+  /// - Parameter model: a folder, or a hub name such as `Qwen/Qwen2.5-Math-1.5B-Instruct` in the hub's local cache.
+  package init(_ model: String) throws(Failure) {
+    path = try Self.locate(model)
+    let configPath = path + "/config.json"
+    guard Files.exists(configPath) else {
+      throw .missingInput("\(path): no config.json; a Hugging Face model folder is needed")
+    }
+    let config = try JSON.read(configPath)
+    configuration = try ModelConfiguration(json: config, path: configPath)
+    let generationPath = path + "/generation_config.json"
+    let generation = Files.exists(generationPath) ? try JSON.read(generationPath) : nil
+    let fromGeneration = try Self.ids(generation?["eos_token_id"], name: generationPath)
+    endOfText = fromGeneration.isEmpty ? try Self.ids(config["eos_token_id"], name: configPath) : fromGeneration
+
+    let single = path + "/model.safetensors"
+    let indexPath = path + "/model.safetensors.index.json"
+    var files: [SafetensorsFile] = []
+    var fileOfTensor: [String: Int] = [:]
+    if Files.exists(single) {
+      files = [try SafetensorsFile(single)]
+      for name in files[0].names { fileOfTensor[name] = 0 }
+    } else if Files.exists(indexPath) {
+      let index = try JSON.read(indexPath)
+      guard let map = index["weight_map"]?.object else {
+        throw .badData("\(indexPath): \"weight_map\": expected an object, found \(index["weight_map"]?.kind ?? "nothing")")
+      }
+      var numbers: [String: Int] = [:]
+      for tensor in map.keys {
+        guard let shard = map[tensor]?.string, !shard.contains("/") else {
+          throw .badData("\(indexPath): the shard of \"\(tensor)\" must be a file name in the same folder")
+        }
+        if numbers[shard] == nil {
+          numbers[shard] = files.count
+          files.append(try SafetensorsFile(path + "/" + shard))
+        }
+        _ = try files[numbers[shard]!].entry(tensor)
+        fileOfTensor[tensor] = numbers[shard]
+      }
+    } else {
+      throw .missingInput("\(path): no model.safetensors and no model.safetensors.index.json")
+    }
+    self.files = files
+    self.fileOfTensor = fileOfTensor
+  }
+
+  /// The folder a model name stands for: itself, or the newest snapshot in the hub's cache.
+  package static func locate(_ model: String) throws(Failure) -> String {
+    if Files.isDirectory(model) { return model }
+    if Files.exists(model) { throw .missingInput("\(model): is a file; a Hugging Face model folder is needed") }
+    let parts = model.split(separator: "/", omittingEmptySubsequences: false)
+    guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty && !$0.hasPrefix(".") }) else {
+      throw .missingInput("\(model): no such folder")
+    }
+    let home = environmentVariable("HF_HOME") ?? (environmentVariable("HOME") ?? "") + "/.cache/huggingface"
+    let cache = environmentVariable("HF_HUB_CACHE") ?? home + "/hub"
+    let repository = "\(cache)/models--\(parts[0])--\(parts[1])"
+    guard Files.isDirectory(repository) else {
+      throw .missingInput("\(model): no such folder, and the hub's cache \(cache) holds no model of that name")
+    }
+    let reference = repository + "/refs/main"
+    if Files.exists(reference) {
+      let commit = try Files.readText(reference).split(whereSeparator: \.isWhitespace).first.map(String.init) ?? ""
+      let snapshot = repository + "/snapshots/" + commit
+      if !commit.isEmpty, Files.isDirectory(snapshot) { return snapshot }
+    }
+    let snapshots = repository + "/snapshots"
+    guard Files.isDirectory(snapshots), let only = try Files.list(snapshots).last else {
+      throw .missingInput("\(repository): holds no snapshot")
+    }
+    return snapshots + "/" + only
+  }
+
+  private static func ids(_ value: JSON?, name: String) throws(Failure) -> [Int32] {
+    guard let value, !value.isNull else { return [] }
+    var ids: [Int32] = []
+    for item in value.array ?? [value] {
+      guard let id = item.int, let narrow = Int32(exactly: id), narrow >= 0 else {
+        throw .badData("\(name): \"eos_token_id\": expected a token id or a list of them, found \(item.kind)")
+      }
+      ids.append(narrow)
+    }
+    return ids
+  }
+
+  package func has(_ name: String) -> Bool { fileOfTensor[name] != nil }
+
+  private func file(of name: String, shape: [Int]) throws(Failure) -> SafetensorsFile {
+    guard let number = fileOfTensor[name] else { throw .badData("\(path): the weights have no tensor \"\(name)\"") }
+    let entry = try files[number].entry(name)
+    guard entry.shape == shape else {
+      throw .badData(
+        "\(files[number].path): tensor \"\(name)\": expected shape \(shape) by config.json, found \(entry.shape)")
+    }
+    return files[number]
+  }
+
+  /// A tensor as float32, its shape checked.
+  package func floats(_ name: String, shape: [Int]) throws(Failure) -> [Float] {
+    try file(of: name, shape: shape).floats(name)
+  }
+
+  /// A matrix in the backend's form. With no kind given, bfloat16 stays bfloat16 and all else becomes float32: exact.
+  package func matrix(_ name: String, outputs: Int, inputs: Int, kind: WeightKind?, on backend: any Backend)
+    throws(Failure) -> PackedMatrix
+  {
+    let file = try file(of: name, shape: [outputs, inputs])
+    let entry = try file.entry(name)
+    let stored: WeightKind? =
+      switch entry.type {
+      case .bfloat16: .bfloat16
+      case .float32: .float32
+      default: nil
+      }
+    guard let stored else {
+      return try backend.pack(try file.floats(name), outputs: outputs, inputs: inputs, as: kind ?? .float32)
+    }
+    return try unsafe file.withBytes(entry) { (bytes: UnsafeRawBufferPointer) throws(Failure) -> PackedMatrix in
+      unsafe try backend.pack(bytes, kind: stored, outputs: outputs, inputs: inputs, as: kind ?? stored)
+    }
+  }
+
+  /// A digest of the weights' headers and sizes and of the configuration: cheap, and changes with the model.
+  package func fingerprint() throws(Failure) -> String {
+    var hash = SHA256()
+    let config = try Files.read(path + "/config.json")
+    unsafe config.withUnsafeBytes { unsafe hash.update($0) }
+    for file in files {
+      unsafe file.file.withBytes { bytes in
+        unsafe hash.update(UnsafeRawBufferPointer(rebasing: bytes.prefix(1 << 20)))
+        unsafe hash.update(UnsafeRawBufferPointer(rebasing: bytes.suffix(1 << 16)))
+      }
+    }
+    return hash.hexDigest()
+  }
+}
