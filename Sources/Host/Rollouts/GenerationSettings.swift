@@ -1,0 +1,28 @@
+import Compute
+
+/// How completions are drawn.
+package struct GenerationSettings: Sendable {
+  package var sampling: SamplingSettings
+  package var maxNewTokens: Int
+  package var seed: UInt64
+  package var stopTokens: Set<Int32>
+  /// Sequences decoded at once; nil chooses by memory.
+  package var batchSize: Int?
+
+  package init(
+    sampling: SamplingSettings, maxNewTokens: Int, seed: UInt64, stopTokens: Set<Int32>, batchSize: Int? = nil
+  ) {
+    self.sampling = sampling
+    self.maxNewTokens = maxNewTokens
+    self.seed = seed
+    self.stopTokens = stopTokens
+    self.batchSize = batchSize
+  }
+}
+
+/// What has been generated so far, for progress.
+package struct GenerationProgress: Sendable {
+  package let finished: Int
+  package let total: Int
+  package let tokens: Int
+}
