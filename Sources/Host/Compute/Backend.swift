@@ -8,6 +8,10 @@ import Foundations
 package protocol Backend: AnyObject, Sendable {
   /// What runs the operations, for `doctor` and `run.json`.
   var name: String { get }
+  /// A row is the same bits in decoding and in a whole batch, so the sampler's log-probabilities are the trainer's.
+  var isRowExact: Bool { get }
+  /// The most memory held at one time, in bytes.
+  var peakBytes: Int { get }
 
   // MARK: Memory
 

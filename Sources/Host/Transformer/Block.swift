@@ -18,12 +18,6 @@ struct BlockActivations {
   let gate, up, gated: Tensor  // [T, I]
   let savedQ, savedK, savedV, savedO, savedGate, savedUp, savedDown: Linear.Saved
 
-  /// Float32 values kept per token and layer, adapters apart.
-  static func valuesPerToken(_ configuration: ModelConfiguration) -> Int {
-    let heads = configuration.heads
-    return 4 * configuration.hiddenSize + 2 * heads.channels * (heads.queryHeads + heads.keyValueHeads)
-      + 3 * configuration.intermediateSize
-  }
 }
 
 /// One layer: attention and a gated feed-forward part, each behind a norm and added to its input.

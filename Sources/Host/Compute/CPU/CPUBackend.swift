@@ -23,6 +23,7 @@ import Foundations
   deinit { unsafe nrk_pool_destroy(pool) }
 
   package var name: String { unsafe "cpu (\(String(cString: nrk_isa())), \(threads) threads)" }
+  package var isRowExact: Bool { true }
   package var peakBytes: Int { memory.peakBytes }
 
   package static var availableCores: Int {

@@ -1,0 +1,95 @@
+import Compute
+import Foundations
+import Transformer
+
+/// How a run trains its model: what is trained, how far each update goes.
+package struct PolicySettings: Sendable, Equatable {
+  /// nil trains every parameter.
+  package var adapter: AdapterSettings? = AdapterSettings()
+  package var learningRate = 2e-5
+  package var weightDecay = 0.01
+  package var maximumGradientNorm = 1.0
+  package var schedule = LearningRateSchedule(shape: .constant, warmupSteps: 0, totalSteps: 1)
+  /// Rows of one forward and backward; nil chooses by memory.
+  package var microBatchRows: Int?
+  /// nil checkpoints where the activations of a micro-batch would not fit.
+  package var gradientCheckpointing: Bool?
+  /// The critic's own learning rate.
+  package var valueLearningRate = 1e-4
+
+  package init() {}
+}
+
+/// A model under training: its parameters, its optimiser, and how a batch goes through it.
+package final class Policy {
+  package let model: Transformer
+  package let head: LossHead
+  package let valueHead: ValueHead?
+  package let settings: PolicySettings
+  package let microBatchRows: Int
+  private let retention: Retention
+  private let optimizer: Optimizer
+  private static let activationBudget = 3 << 30
+
+  package init(_ model: Transformer, _ settings: PolicySettings, critic: Bool = false) throws(Failure) {
+    self.model = model
+    self.settings = settings
+    head = LossHead(model)
+    let backend = model.backend
+    var groups = [
+      Optimizer.Group(
+        model.parameters, AdamWSettings(learningRate: settings.learningRate, weightDecay: settings.weightDecay))
+    ]
+    var valueHead: ValueHead?
+    if critic {
+      let made = try ValueHead(hiddenSize: model.configuration.hiddenSize, on: backend)
+      groups.append(
+        Optimizer.Group(
+          made.parameters, AdamWSettings(learningRate: settings.valueLearningRate, weightDecay: settings.weightDecay)))
+      valueHead = made
+    }
+    self.valueHead = valueHead
+    optimizer = try Optimizer(groups, on: backend)
+    let rowBytes = 4 * BlockMemory.valuesPerRow(model.configuration)
+    let affordable = Self.activationBudget / max(1, rowBytes)
+    microBatchRows = settings.microBatchRows ?? max(256, min(4096, affordable))
+    let checkpoints = settings.gradientCheckpointing ?? (affordable < microBatchRows)
+    retention = checkpoints ? .checkpoints : .everything
+  }
+
+  /// Updates made so far.
+  package var updates: Int { optimizer.step }
+
+  package func beginUpdate() { optimizer.zeroGradients() }
+
+  package func forward(_ batch: TokenBatch) throws(Failure) -> ForwardPass {
+    try model.forward(batch, retaining: retention)
+  }
+
+  /// Clips and steps; returns the gradient norm before clipping and the learning rate used.
+  package func finishUpdate() throws(Failure) -> (gradientNorm: Double, learningRate: Double) {
+    let factor = settings.schedule.factor(step: optimizer.step)
+    let norm = try optimizer.update(maximumNorm: settings.maximumGradientNorm, rate: factor)
+    guard norm.isFinite else {
+      throw .internalError(
+        "update \(optimizer.step + 1): the gradient is not finite; nothing was changed. Try a smaller --lr or a larger --warmup-steps"
+      )
+    }
+    return (norm, settings.learningRate * factor)
+  }
+
+  package func save(to writer: inout SafetensorsWriter) throws(Failure) { try optimizer.save(to: &writer) }
+  package func restore(from file: SafetensorsFile) throws(Failure) { try optimizer.restore(from: file) }
+}
+
+/// What a row of a batch costs in a forward that keeps everything.
+enum BlockMemory {
+  /// Float32 values per row over all layers, with the adapters' and the backward's share.
+  static func valuesPerRow(_ configuration: ModelConfiguration) -> Int {
+    let heads = configuration.heads
+    let block =
+      4 * configuration.hiddenSize + 2 * heads.channels * (heads.queryHeads + heads.keyValueHeads)
+      + 3 * configuration.intermediateSize + 7 * 16
+    return configuration.layerCount * block
+  }
+}

@@ -1,0 +1,110 @@
+import Foundations
+import PluginHost
+
+/// The metrics of one step while it runs: means over tokens, seconds per stage, what the plugin says of itself.
+struct StepMetrics {
+  private(set) var values: [(name: String, value: Double)] = []
+  private var seconds: [(stage: String, seconds: Double)] = []
+  private var stopwatch = Stopwatch()
+  private var pluginMetrics = FoldedMetrics()
+  private var losses: [Double] = []
+  private var gradientNorms: [Double] = []
+  private var learningRate = 0.0
+  private var k1 = 0.0
+  private var k3 = 0.0
+  private var referenceK1 = 0.0
+  private var referenceK3 = 0.0
+  private var hasReference = false
+  private var scoredTokens = 0
+  private var updateLoss = 0.0
+  private var mismatch = 0.0
+  private var generatedTokens = 0
+  private var trainedTokens = 0
+
+  mutating func set(_ name: String, _ value: Double) { values.append((name, value)) }
+
+  /// Runs a stage and adds its time.
+  mutating func time<T>(_ stage: String, _ body: () throws(Failure) -> T) throws(Failure) -> T {
+    let watch = Stopwatch()
+    let result = try body()
+    if let index = seconds.firstIndex(where: { $0.stage == stage }) {
+      seconds[index].seconds += watch.seconds
+    } else {
+      seconds.append((stage, watch.seconds))
+    }
+    return result
+  }
+
+  /// What the rollout says: rewards, lengths, entropy.
+  mutating func describe(_ collected: CollectedGroups, settings: RLSettings) {
+    let groups = collected.all
+    let completions = groups.flatMap(\.completions)
+    let count = Double(max(1, completions.count))
+    let lengths = completions.map(\.tokens.count)
+    generatedTokens = lengths.reduce(0, +)
+    let entropies = completions.flatMap(\.entropies)
+    set("reward", groups.flatMap(\.rewards).reduce(0) { $0 + Double($1) } / count)
+    set("accuracy", Double(groups.flatMap(\.verdicts).count(where: \.isCorrect)) / count)
+    set("format", Double(groups.flatMap(\.verdicts).count { $0.extracted != nil }) / count)
+    set("entropy", entropies.reduce(0) { $0 + Double($1) } / Double(max(1, entropies.count)))
+    set("length_mean", Double(generatedTokens) / count)
+    set("length_max", Double(lengths.max() ?? 0))
+    set("truncated", Double(completions.count(where: \.isTruncated)) / count)
+    set("zero_variance", Double(groups.count { !$0.hasVariance }) / Double(max(1, groups.count)))
+    set("groups", Double(collected.kept.count))
+    set("dropped_groups", Double(collected.dropped.count))
+    set("refilled_groups", Double(collected.refilled))
+  }
+
+  mutating func add(plugin metrics: [PluginMetricValue]) { pluginMetrics.add(metrics) }
+
+  /// A micro-batch: its share of the loss, and how far the policy is from the one that acted.
+  mutating func add(_ result: PluginLoss, rollout: Rollout, tokens: Range<Int>, current: [Float], isFirst: Bool) {
+    updateLoss += result.loss
+    trainedTokens += tokens.count
+    scoredTokens += tokens.count
+    pluginMetrics.add(result.metrics)
+    for (index, token) in tokens.enumerated() {
+      let now = Double(current[index])
+      let ratio = now - Double(rollout.old[token])
+      k1 -= ratio
+      k3 += exp(ratio) - 1 - ratio
+      if let reference = rollout.reference {
+        hasReference = true
+        let difference = Double(reference[token]) - now
+        referenceK1 -= difference
+        referenceK3 += exp(min(20, difference)) - 1 - difference
+      }
+      if isFirst { mismatch = max(mismatch, abs(now - Double(rollout.sampler[token]))) }
+    }
+  }
+
+  mutating func finishUpdate(gradientNorm: Double, learningRate: Double) {
+    losses.append(updateLoss)
+    updateLoss = 0
+    gradientNorms.append(gradientNorm)
+    self.learningRate = learningRate
+  }
+
+  mutating func finish(peakBytes: Int) {
+    let updates = Double(max(1, losses.count))
+    let tokens = Double(max(1, scoredTokens))
+    set("loss", losses.reduce(0, +) / updates)
+    set("gradient_norm", gradientNorms.reduce(0, +) / updates)
+    set("learning_rate", learningRate)
+    set("kl_old_k1", k1 / tokens)
+    set("kl_old_k3", k3 / tokens)
+    if hasReference {
+      set("kl_reference_k1", referenceK1 / tokens)
+      set("kl_reference_k3", referenceK3 / tokens)
+    }
+    set("sampler_mismatch", mismatch)
+    for metric in pluginMetrics.values { set("plugin/\(metric.name)", metric.value) }
+    let spent = { (stages: [String]) in seconds.filter { stages.contains($0.stage) }.reduce(0) { $0 + $1.seconds } }
+    set("rollout_tokens_per_second", Double(generatedTokens) / max(1e-9, spent(["rollout"])))
+    set("training_tokens_per_second", Double(trainedTokens) / max(1e-9, spent(["forward", "backward", "plugin", "optimizer"])))
+    for (stage, time) in seconds { set("seconds/\(stage)", time) }
+    set("seconds/step", stopwatch.seconds)
+    set("peak_mebibytes", Double(peakBytes) / 1_048_576)
+  }
+}

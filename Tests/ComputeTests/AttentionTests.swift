@@ -1,0 +1,157 @@
+import Compute
+import Foundations
+import Testing
+
+struct AttentionCase: Sendable, CustomTestStringConvertible {
+  let heads: HeadShape
+  let segments: [Segment]
+  var rows: Int { segments.map { $0.start + $0.length }.max() ?? 0 }
+  var testDescription: String { "H=\(heads.queryHeads) G=\(heads.keyValueHeads) C=\(heads.channels) rows=\(rows)" }
+}
+
+private func shared(_ prefix: Int, _ completions: [Int], from start: Int) -> [Segment] {
+  var segments = [Segment(start: start, length: prefix)]
+  var next = start + prefix
+  for length in completions {
+    segments.append(Segment(start: next, length: length, prefixStart: start, prefixLength: prefix))
+    next += length
+  }
+  return segments
+}
+
+private let cases = [
+  AttentionCase(heads: HeadShape(queryHeads: 1, keyValueHeads: 1, channels: 2), segments: [Segment(start: 0, length: 1)]),
+  AttentionCase(
+    heads: HeadShape(queryHeads: 4, keyValueHeads: 2, channels: 8),
+    segments: [Segment(start: 0, length: 5), Segment(start: 5, length: 18), Segment(start: 23, length: 1)]),
+  AttentionCase(
+    heads: HeadShape(queryHeads: 3, keyValueHeads: 1, channels: 6),
+    segments: shared(7, [4, 0, 9], from: 0) + shared(17, [3, 16], from: 20)),
+  AttentionCase(
+    heads: HeadShape(queryHeads: 2, keyValueHeads: 2, channels: 32), segments: shared(33, [20, 1, 31], from: 0)),
+]
+
+/// Attention in float64, row by row, from the definition.
+private func attention(_ test: AttentionCase, q: [Double], k: [Double], v: [Double]) -> [Double] {
+  let heads = test.heads
+  let (channels, group) = (heads.channels, heads.queryHeads / heads.keyValueHeads)
+  let (widthQ, widthK) = (heads.queryHeads * channels, heads.keyValueHeads * channels)
+  var output = [Double](repeating: 0, count: test.rows * widthQ)
+  for segment in test.segments {
+    for i in 0..<segment.length {
+      let row = segment.start + i
+      let keys = Array(segment.prefixStart..<(segment.prefixStart + segment.prefixLength)) + Array(segment.start...row)
+      for h in 0..<heads.queryHeads {
+        let g = h / group
+        let scores = keys.map { key in
+          (0..<channels).reduce(0.0) { $0 + q[row * widthQ + h * channels + $1] * k[key * widthK + g * channels + $1] }
+            / Double(channels).squareRoot()
+        }
+        let top = scores.max() ?? 0
+        let weights = scores.map { exp($0 - top) }
+        let sum = weights.reduce(0, +)
+        for (key, weight) in zip(keys, weights) {
+          for c in 0..<channels {
+            output[row * widthQ + h * channels + c] += weight / sum * v[key * widthK + g * channels + c]
+          }
+        }
+      }
+    }
+  }
+  return output
+}
+
+@Suite struct AttentionTests {
+  private struct Inputs {
+    let q, k, v, d: [Float]
+    init(_ test: AttentionCase) {
+      let (heads, rows) = (test.heads, test.rows)
+      q = numbers(rows * heads.queryHeads * heads.channels, seed: 1)
+      k = numbers(rows * heads.keyValueHeads * heads.channels, seed: 2)
+      v = numbers(rows * heads.keyValueHeads * heads.channels, seed: 3)
+      d = numbers(rows * heads.queryHeads * heads.channels, seed: 4)
+    }
+  }
+
+  @Test(arguments: cases)
+  func forwardAndBackwardEqualFloat64(_ test: AttentionCase) throws {
+    let backend = try makeBackend()
+    let inputs = Inputs(test)
+    let (heads, rows) = (test.heads, test.rows)
+    let (widthQ, widthK) = (heads.queryHeads * heads.channels, heads.keyValueHeads * heads.channels)
+    let q = try backend.tensor(inputs.q, rows: rows, columns: widthQ)
+    let k = try backend.tensor(inputs.k, rows: rows, columns: widthK)
+    let v = try backend.tensor(inputs.v, rows: rows, columns: widthK)
+    let output = try backend.tensor(rows, widthQ)
+    let logSum = try backend.tensor(rows, heads.queryHeads)
+    backend.attention(test.segments, heads, q: q, k: k, v: v, into: output, logSum: logSum)
+    let (dq64, dk64, dv64) = (doubles(inputs.q), doubles(inputs.k), doubles(inputs.v))
+    #expect(relativeError(try backend.download(output), attention(test, q: dq64, k: dk64, v: dv64)) < 2e-6)
+
+    let dq = try backend.tensor(rows, widthQ)
+    let dk = try backend.tensor(rows, widthK)
+    let dv = try backend.tensor(rows, widthK)
+    backend.attentionBackward(
+      test.segments, heads, q: q, k: k, v: v, output: output, logSum: logSum,
+      dOutput: try backend.tensor(inputs.d, rows: rows, columns: widthQ), dq: dq, dk: dk, dv: dv)
+    // Differences along a few directions instead of every element: each covers all of an input at once.
+    for direction in 0..<6 {
+      for (base, found) in [(dq64, dq), (dk64, dk), (dv64, dv)] {
+        let step = doubles(numbers(base.count, seed: UInt64(100 + direction)))
+        func value(_ scale: Double) -> Double {
+          let moved = zip(base, step).map { $0 + scale * $1 }
+          let output =
+            found.storage === dq.storage
+            ? attention(test, q: moved, k: dk64, v: dv64)
+            : found.storage === dk.storage
+              ? attention(test, q: dq64, k: moved, v: dv64) : attention(test, q: dq64, k: dk64, v: moved)
+          return dot(output, doubles(inputs.d))
+        }
+        let expected = (value(1e-5) - value(-1e-5)) / 2e-5
+        let directional = dot(doubles(try backend.download(found)), step)
+        let size = dot(doubles(try backend.download(found)).map { $0 * $0 }, step.map { $0 * $0 }).squareRoot()
+        #expect(abs(directional - expected) < 2e-5 * max(1, size))
+      }
+    }
+  }
+
+  @Test(arguments: cases)
+  func decodingFromTheCacheGivesTheSameBits(_ test: AttentionCase) throws {
+    let backend = try makeBackend()
+    let inputs = Inputs(test)
+    let (heads, rows) = (test.heads, test.rows)
+    let (widthQ, widthK) = (heads.queryHeads * heads.channels, heads.keyValueHeads * heads.channels)
+    let q = try backend.tensor(inputs.q, rows: rows, columns: widthQ)
+    let k = try backend.tensor(inputs.k, rows: rows, columns: widthK)
+    let v = try backend.tensor(inputs.v, rows: rows, columns: widthK)
+    let output = try backend.tensor(rows, widthQ)
+    let logSum = try backend.tensor(rows, heads.queryHeads)
+    backend.attention(test.segments, heads, q: q, k: k, v: v, into: output, logSum: logSum)
+    let whole = try backend.download(output)
+    for segment in test.segments where segment.length > 0 {
+      let cache = try backend.makeCache(heads, slots: 3, capacity: 80)
+      let keyRows =
+        Array(segment.prefixStart..<(segment.prefixStart + segment.prefixLength))
+        + Array(segment.start..<(segment.start + segment.length))
+      let slots = try backend.upload(Array(repeating: 1, count: keyRows.count))
+      let places = try backend.upload((0..<Int32(keyRows.count)).map { $0 })
+      let picked = try backend.upload(keyRows.map { Int32($0) })
+      let kRows = try backend.tensor(keyRows.count, widthK)
+      let vRows = try backend.tensor(keyRows.count, widthK)
+      backend.take(picked, of: k, into: kRows)
+      backend.take(picked, of: v, into: vRows)
+      backend.writeCache(cache, heads, k: kRows, v: vRows, slots: slots, positions: places)
+      let copied = try backend.makeCache(heads, slots: 2, capacity: 96)
+      backend.copyCache(heads, from: cache, slot: 1, to: copied, slot: 0, length: keyRows.count)
+      for (layer, slot) in [(cache, 1), (copied, 0)] {
+        let decoded = try backend.tensor(segment.length, widthQ)
+        backend.attention(
+          cached: layer, heads, q: q.rows(segment.start..<(segment.start + segment.length)),
+          slots: try backend.upload(Array(repeating: Int32(slot), count: segment.length)),
+          lengths: try backend.upload((0..<segment.length).map { Int32(segment.prefixLength + $0 + 1) }), into: decoded)
+        let expected = whole[(segment.start * widthQ)..<((segment.start + segment.length) * widthQ)]
+        #expect(try backend.download(decoded).map(\.bitPattern) == expected.map(\.bitPattern))
+      }
+    }
+  }
+}

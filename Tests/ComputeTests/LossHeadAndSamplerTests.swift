@@ -1,0 +1,156 @@
+import Compute
+import Foundations
+import Testing
+
+private func logSoftmax(_ logits: [Double], inverse: Double) -> (logProbs: [Double], entropy: Double) {
+  let scaled = logits.map { $0 * inverse }
+  let top = scaled.max() ?? 0
+  let logSum = top + log(scaled.reduce(0) { $0 + exp($1 - top) })
+  let logProbs = scaled.map { $0 - logSum }
+  return (logProbs, -logProbs.reduce(0) { $0 + exp($1) * $1 })
+}
+
+@Suite struct LossHeadTests {
+  @Test(arguments: [(1, 2), (3, 17), (5, 512), (2, 5003)], [1.0, 0.8, 2.5])
+  func logProbabilityAndEntropyForwardAndBackward(shape: (Int, Int), temperature: Double) throws {
+    let (rows, vocabulary) = shape
+    let backend = try makeBackend()
+    let logits = numbers(rows * vocabulary, seed: 1, scale: 3)
+    let targets = (0..<rows).map { Int32(($0 * 7919) % vocabulary) }
+    let (dLogProb, dEntropy) = (numbers(rows, seed: 2), numbers(rows, seed: 3))
+    let inverse = Double(Float(1 / temperature))
+    let tensor = try backend.tensor(logits, rows: rows, columns: vocabulary)
+    let ids = try backend.upload(targets)
+    let (logProb, entropy) = (try backend.tensor(rows, 1), try backend.tensor(rows, 1))
+    let logSum = try backend.tensor(rows, 1)
+    backend.logSoftmax(
+      tensor, inverseTemperature: Float(inverse), targets: ids, logProb: logProb, entropy: entropy, logSum: logSum)
+    let reference = (0..<rows).map { logSoftmax(doubles(Array(logits[($0 * vocabulary)..<(($0 + 1) * vocabulary)])), inverse: inverse) }
+    #expect(relativeError(try backend.download(logProb), (0..<rows).map { reference[$0].logProbs[Int(targets[$0])] }) < 1e-6)
+    #expect(relativeError(try backend.download(entropy), reference.map(\.entropy)) < 3e-6)
+
+    backend.logSoftmaxBackward(
+      tensor, inverseTemperature: Float(inverse), targets: ids, logSum: logSum, entropy: entropy,
+      dLogProb: try backend.tensor(dLogProb, rows: rows, columns: 1),
+      dEntropy: try backend.tensor(dEntropy, rows: rows, columns: 1))
+    let gradient = try backend.download(tensor)
+    for row in 0..<rows {
+      let point = doubles(Array(logits[(row * vocabulary)..<((row + 1) * vocabulary)]))
+      let checked = vocabulary > 600 ? Array(stride(from: 0, to: vocabulary, by: 97)) + [Int(targets[row])] : Array(0..<vocabulary)
+      for index in checked {
+        func value(_ step: Double) -> Double {
+          var moved = point
+          moved[index] += step
+          let result = logSoftmax(moved, inverse: inverse)
+          return Double(dLogProb[row]) * result.logProbs[Int(targets[row])] + Double(dEntropy[row]) * result.entropy
+        }
+        let expected = (value(1e-4) - value(-1e-4)) / 2e-4
+        #expect(abs(Double(gradient[row * vocabulary + index]) - expected) < 2e-6 * max(1, abs(expected)))
+      }
+    }
+  }
+
+  @Test func hugeLogitsStayNumbers() throws {
+    let backend = try makeBackend()
+    let logits = try backend.tensor([1e30, -1e30, 0, 5, 88, -88], rows: 2, columns: 3)
+    let ids = try backend.upload([1, 0])
+    let (logProb, entropy, logSum) = (try backend.tensor(2, 1), try backend.tensor(2, 1), try backend.tensor(2, 1))
+    backend.logSoftmax(logits, inverseTemperature: 1, targets: ids, logProb: logProb, entropy: entropy, logSum: logSum)
+    #expect(try backend.download(entropy).allSatisfy { $0.isFinite && abs($0) < 1e-6 })
+  }
+}
+
+@Suite struct SamplerTests {
+  private func draw(_ logits: [Float], _ settings: SamplingSettings, _ uniforms: [Double], columns: Int) throws -> SampledTokens {
+    let backend = try makeBackend()
+    return try backend.sample(
+      try backend.tensor(logits, rows: uniforms.count, columns: columns), settings, uniforms: uniforms)
+  }
+
+  @Test func greedyTakesTheLargestAndTheFirstOfEquals() throws {
+    let drawn = try draw([0, 3, 3, 1, -5, -6, -4, -4], SamplingSettings(temperature: 0), [0.9, 0.1], columns: 4)
+    #expect(drawn.tokens == [1, 2])
+  }
+
+  @Test(arguments: [SamplingSettings(temperature: 0.7), SamplingSettings(temperature: 1, topK: 3), SamplingSettings(temperature: 1.3, topP: 0.6)])
+  func frequenciesFollowTheDistribution(_ settings: SamplingSettings) throws {
+    let logits: [Float] = [1.2, -0.3, 0.8, 2.0, -1.5, 0.1]
+    let (probabilities, _) = logSoftmax(doubles(logits), inverse: 1 / Double(settings.temperature))
+    var kept = probabilities.map { exp($0) }
+    let order = kept.indices.sorted { kept[$0] > kept[$1] }
+    if settings.topK > 0 { for index in order.dropFirst(settings.topK) { kept[index] = 0 } }
+    if settings.topP < 1 {
+      var reached = 0.0
+      for index in order {
+        if reached >= Double(settings.topP) { kept[index] = 0 } else { reached += kept[index] }
+      }
+    }
+    let sum = kept.reduce(0, +)
+    let count = 20_000
+    var stream = RandomStream(seed: 5)
+    let uniforms = (0..<count).map { _ in stream.nextUniform() }
+    let rows = (0..<count).flatMap { _ in logits }
+    let drawn = try draw(rows, settings, uniforms, columns: logits.count)
+    for token in logits.indices {
+      let share = Double(drawn.tokens.count { $0 == Int32(token) }) / Double(count)
+      let expected = kept[token] / sum
+      #expect(abs(share - expected) < 5 * (expected * (1 - expected) / Double(count)).squareRoot() + 1e-12)
+    }
+    for (token, logProb) in zip(drawn.tokens, drawn.logProbs).prefix(100) {
+      #expect(abs(Double(logProb) - log(kept[Int(token)] / sum)) < 1e-5)
+    }
+  }
+
+  @Test func theSamplersLogProbabilityIsTheLossHeadsBitForBit() throws {
+    let backend = try makeBackend()
+    let (rows, vocabulary) = (40, 777)
+    let logits = numbers(rows * vocabulary, seed: 9, scale: 2)
+    var stream = RandomStream(seed: 6)
+    let drawn = try draw(
+      logits, SamplingSettings(temperature: 0.8), (0..<rows).map { _ in stream.nextUniform() }, columns: vocabulary)
+    let (logProb, entropy, logSum) = (
+      try backend.tensor(rows, 1), try backend.tensor(rows, 1), try backend.tensor(rows, 1)
+    )
+    backend.logSoftmax(
+      try backend.tensor(logits, rows: rows, columns: vocabulary), inverseTemperature: 1 / Float(0.8),
+      targets: try backend.upload(drawn.tokens), logProb: logProb, entropy: entropy, logSum: logSum)
+    #expect(try backend.download(logProb).map(\.bitPattern) == drawn.logProbs.map(\.bitPattern))
+    #expect(try backend.download(entropy).map(\.bitPattern) == drawn.entropies.map(\.bitPattern))
+  }
+
+  @Test func aRowThatIsNotANumberGivesNoToken() throws {
+    #expect(try draw([0, .nan, 1], SamplingSettings(temperature: 1), [0.5], columns: 3).tokens == [-1])
+    #expect(try draw([0, .nan, 1], SamplingSettings(temperature: 0), [0.5], columns: 3).tokens == [-1])
+  }
+}
+
+@Suite struct OptimizerKernelTests {
+  @Test func adamWFollowsItsDefinition() throws {
+    let backend = try makeBackend()
+    let count = 1000
+    let start = numbers(count, seed: 1)
+    let (p, m, v) = (try backend.vector(start), try backend.zeros(1, count), try backend.zeros(1, count))
+    var (p64, m64, v64) = (doubles(start), [Double](repeating: 0, count: count), [Double](repeating: 0, count: count))
+    let settings = AdamWSettings(learningRate: 1e-2, weightDecay: 0.1)
+    for step in 1...5 {
+      let g = numbers(count, seed: UInt64(10 + step))
+      backend.adamW(settings, step: step, parameter: p, gradient: try backend.vector(g), m: m, v: v, gradientFactor: 0.5)
+      for i in 0..<count {
+        let gradient = 0.5 * Double(g[i])
+        p64[i] *= 1 - 1e-2 * 0.1
+        m64[i] = 0.9 * m64[i] + 0.1 * gradient
+        v64[i] = 0.999 * v64[i] + 0.001 * gradient * gradient
+        p64[i] -= 1e-2 / (1 - pow(0.9, Double(step))) * m64[i] / ((v64[i] / (1 - pow(0.999, Double(step)))).squareRoot() + 1e-8)
+      }
+    }
+    #expect(relativeError(try backend.download(p), p64) < 1e-6)
+  }
+
+  @Test func theSumOfSquaresIsExactEnoughAndKnowsInfinity() throws {
+    let backend = try makeBackend()
+    let x = numbers(100_003, seed: 1)
+    let expected = x.reduce(0.0) { $0 + Double($1) * Double($1) }
+    #expect(abs(try backend.sumOfSquares(try backend.vector(x)) - expected) < 1e-9 * expected)
+    #expect(try backend.sumOfSquares(try backend.vector([1, .infinity])).isFinite == false)
+  }
+}

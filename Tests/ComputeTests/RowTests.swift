@@ -1,0 +1,113 @@
+import Compute
+import Foundations
+import Testing
+
+@Suite struct RowTests {
+  private func rmsNorm(_ x: [Double], _ w: [Double], columns: Int) -> [Double] {
+    stride(from: 0, to: x.count, by: columns).flatMap { start -> [Double] in
+      let row = x[start..<(start + columns)]
+      let rstd = 1 / (row.reduce(0) { $0 + $1 * $1 } / Double(columns) + 1e-5).squareRoot()
+      return zip(row, w).map { $0 * rstd * $1 }
+    }
+  }
+
+  @Test(arguments: [(1, 1), (3, 16), (5, 33), (17, 192)])
+  func rmsNormForwardAndBackward(rows: Int, columns: Int) throws {
+    let backend = try makeBackend()
+    let x = numbers(rows * columns, seed: 1)
+    let w = numbers(columns, seed: 2)
+    let d = numbers(rows * columns, seed: 3)
+    let input = try backend.tensor(x, rows: rows, columns: columns)
+    let weight = try backend.vector(w)
+    let y = try backend.tensor(rows, columns)
+    let rstd = try backend.tensor(1, rows)
+    backend.rmsNorm(input, weight: weight, epsilon: 1e-5, into: y, rstd: rstd)
+    #expect(relativeError(try backend.download(y), rmsNorm(doubles(x), doubles(w), columns: columns)) < 1e-6)
+    let dx = try backend.zeros(rows, columns)
+    let dw = try backend.zeros(1, columns)
+    backend.rmsNormBackward(
+      try backend.tensor(d, rows: rows, columns: columns), x: input, weight: weight, rstd: rstd, into: dx,
+      accumulate: true, weightGradient: dw)
+    let expectedDx = finiteDifferences(doubles(x)) { dot(rmsNorm($0, doubles(w), columns: columns), doubles(d)) }
+    let expectedDw = finiteDifferences(doubles(w)) { dot(rmsNorm(doubles(x), $0, columns: columns), doubles(d)) }
+    #expect(relativeError(try backend.download(dx), expectedDx) < 1e-5)
+    #expect(relativeError(try backend.download(dw), expectedDw) < 1e-5)
+  }
+
+  @Test(arguments: [1, 15, 16, 1000, 4097])
+  func swiGLUForwardAndBackward(count: Int) throws {
+    let backend = try makeBackend()
+    let (gate, up, d) = (numbers(count, seed: 1, scale: 4), numbers(count, seed: 2), numbers(count, seed: 3))
+    func value(_ g: Double, _ u: Double) -> Double { g / (1 + exp(-g)) * u }
+    let (g, u) = (try backend.vector(gate), try backend.vector(up))
+    let out = try backend.tensor(1, count)
+    backend.swiGLU(gate: g, up: u, into: out)
+    let expected = zip(gate, up).map { value(Double($0), Double($1)) }
+    #expect(relativeError(try backend.download(out), expected) < 1e-6)
+    let (dg, du) = (try backend.tensor(1, count), try backend.tensor(1, count))
+    backend.swiGLUBackward(try backend.vector(d), gate: g, up: u, dGate: dg, dUp: du)
+    let h = 1e-5
+    let expectedDg = (0..<count).map {
+      (value(Double(gate[$0]) + h, Double(up[$0])) - value(Double(gate[$0]) - h, Double(up[$0]))) / (2 * h) * Double(d[$0])
+    }
+    let expectedDu = (0..<count).map { value(Double(gate[$0]), 1) * Double(d[$0]) }
+    #expect(relativeError(try backend.download(dg), expectedDg) < 1e-5)
+    #expect(relativeError(try backend.download(du), expectedDu) < 1e-5)
+  }
+
+  @Test func extremeGatesStayNumbers() throws {
+    let backend = try makeBackend()
+    let gate = try backend.vector([-1e30, -200, -90, 0, 90, 200, 1e30])
+    let one = try backend.vector(Array(repeating: 1, count: 7))
+    let out = try backend.tensor(1, 7)
+    backend.swiGLU(gate: gate, up: one, into: out)
+    let values = try backend.download(out)
+    #expect(values.allSatisfy(\.isFinite))
+    #expect(values[4] == 90 && values[6] == 1e30 && abs(values[0]) < 1e-30)
+  }
+
+  @Test(arguments: [2, 8, 32, 64])
+  func rotationTurnsPairsAndItsInverseTurnsThemBack(channels: Int) throws {
+    let backend = try makeBackend()
+    let (rows, heads, half) = (5, 3, channels / 2)
+    let x = numbers(rows * heads * channels, seed: 1)
+    let angles = (0..<(10 * half)).map { Double($0) * 0.37 }
+    let positions: [Int32] = [0, 9, 3, 3, 1]
+    let cosines = try backend.tensor(angles.map { Float(cos($0)) }, rows: 10, columns: half)
+    let sines = try backend.tensor(angles.map { Float(sin($0)) }, rows: 10, columns: half)
+    let tensor = try backend.tensor(x, rows: rows, columns: heads * channels)
+    let indices = try backend.upload(positions)
+    backend.rotate(tensor, channels: channels, positions: indices, cos: cosines, sin: sines, inverse: false)
+    var expected = doubles(x)
+    for t in 0..<rows {
+      for h in 0..<heads {
+        for i in 0..<half {
+          let angle = angles[Int(positions[t]) * half + i]
+          let first = t * heads * channels + h * channels + i
+          let (a, b) = (Double(x[first]), Double(x[first + half]))
+          expected[first] = a * cos(angle) - b * sin(angle)
+          expected[first + half] = b * cos(angle) + a * sin(angle)
+        }
+      }
+    }
+    #expect(relativeError(try backend.download(tensor), expected) < 1e-6)
+    backend.rotate(tensor, channels: channels, positions: indices, cos: cosines, sin: sines, inverse: true)
+    #expect(relativeError(try backend.download(tensor), doubles(x)) < 1e-6)
+  }
+
+  @Test func rowsAreTakenAndAddedBackInOrder() throws {
+    let backend = try makeBackend()
+    let x = numbers(6 * 20, seed: 1)
+    let y = numbers(4 * 20, seed: 2)
+    let rows: [Int32] = [5, 2, 2, 0]
+    let tensor = try backend.tensor(x, rows: 6, columns: 20)
+    let taken = try backend.tensor(4, 20)
+    let indices = try backend.upload(rows)
+    backend.take(indices, of: tensor, into: taken)
+    #expect(try backend.download(taken) == rows.flatMap { x[(Int($0) * 20)..<(Int($0) * 20 + 20)] })
+    backend.add(try backend.tensor(y, rows: 4, columns: 20), toRows: indices, of: tensor)
+    var expected = doubles(x)
+    for (i, row) in rows.enumerated() { for k in 0..<20 { expected[Int(row) * 20 + k] += Double(y[i * 20 + k]) } }
+    #expect(relativeError(try backend.download(tensor), expected) < 1e-6)
+  }
+}

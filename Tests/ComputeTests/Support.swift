@@ -1,0 +1,41 @@
+import Compute
+import Foundations
+import Testing
+
+/// The backend under test: the same suite runs on each.
+func makeBackend(threads: Int = 2) throws -> any Backend { try CPUBackend(threads: threads) }
+
+/// Reproducible float32 numbers around zero.
+func numbers(_ count: Int, seed: UInt64, scale: Double = 1) -> [Float] {
+  var stream = RandomStream(seed: 7, stream: seed)
+  return (0..<count).map { _ in Float(scale * stream.nextNormal()) }
+}
+
+func doubles(_ values: [Float]) -> [Double] { values.map(Double.init) }
+
+/// Largest difference relative to the largest magnitude expected.
+func relativeError(_ found: [Float], _ expected: [Double]) -> Double {
+  guard found.count == expected.count else { return .infinity }
+  let scale = expected.reduce(1e-6) { max($0, abs($1)) }
+  return zip(found, expected).reduce(0) { worst, pair in
+    let difference = abs(Double(pair.0) - pair.1)
+    return difference.isNaN ? .infinity : max(worst, difference / scale)
+  }
+}
+
+/// The gradient of `function` at `point` by central differences in float64.
+func finiteDifferences(_ point: [Double], _ function: ([Double]) -> Double) -> [Double] {
+  var point = point
+  return point.indices.map { index in
+    let original = point[index]
+    let step = 1e-5 * max(1, abs(original))
+    point[index] = original + step
+    let above = function(point)
+    point[index] = original - step
+    let below = function(point)
+    point[index] = original
+    return (above - below) / (2 * step)
+  }
+}
+
+func dot(_ a: [Double], _ b: [Double]) -> Double { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
