@@ -14,3 +14,12 @@ package struct Stopwatch: Sendable {
     return (now - start) / .seconds(1)
   }
 }
+
+extension Stopwatch {
+  /// Nanoseconds since the machine started, to name temporary things.
+  package static var nanoseconds: UInt64 {
+    var time = timespec()
+    unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+  }
+}

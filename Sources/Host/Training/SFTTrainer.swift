@@ -54,7 +54,7 @@ package final class SFTTrainer {
   /// One update.
   package func trainStep() throws(Failure) -> StepResult {
     let batch = batch(step).filter { $0.predictedCount > 0 }
-    let predicted = batch.reduce(0) { $0 + $1.predictedCount }
+    let predicted = max(1, batch.reduce(0) { $0 + $1.predictedCount })
     policy.beginUpdate()
     var loss = 0.0
     for range in microBatches(rows: batch.map { $0.tokens.count - 1 }, limit: policy.microBatchRows) {
