@@ -1,0 +1,55 @@
+import Arguments
+import Compute
+import Foundations
+import PluginHost
+
+/// `doctor`: what this machine offers and what is missing.
+enum DoctorCommand {
+  static let spec = CommandSpec(
+    name: "doctor", summary: "what this machine offers and what is missing", options: [ModelOptions.json])
+
+  static func run(_ arguments: ParsedArguments) throws(Failure) {
+    let backend = try CPUBackend()
+    let registry = PluginRegistry()
+    let findings: [(String, String, Bool)] = [
+      ("program", Files.program ?? "unknown", true),
+      ("cpu", backend.name, true),
+      ("memory", memory(), true),
+      ("cuda driver", library("libcuda.so.1"), isThere("libcuda.so.1")),
+      ("nvrtc", library("libnvrtc.so"), isThere("libnvrtc.so")),
+      ("plugins", plugins(registry), true),
+      ("swift compiler", command("swiftc"), command("swiftc") != "not found"),
+      ("C compiler", command("cc"), command("cc") != "not found"),
+    ]
+    if try arguments.flag("json") {
+      var object = JSON.Object()
+      for (name, value, isFine) in findings { object[name] = ["found": .bool(isFine), "value": .string(value)] }
+      return try Output.json(.object(object))
+    }
+    for (name, value, isFine) in findings {
+      let padded = name + String(repeating: " ", count: max(0, 16 - name.count))
+      try Output.line("\(isFine ? "yes" : "no ")  \(padded)\(value)")
+    }
+    if !isThere("libcuda.so.1") { try Output.line("\nNo CUDA driver: everything runs on the CPU.") }
+  }
+
+  private static func plugins(_ registry: PluginRegistry) -> String {
+    let names = registry.descriptions.map(\.id)
+    return names.isEmpty ? "none found; see `nano-reasoner plugin list`" : names.joined(separator: ", ")
+  }
+
+  private static func isThere(_ name: String) -> Bool { (try? DynamicLibrary(name)) != nil }
+  private static func library(_ name: String) -> String { isThere(name) ? name : "\(name) not found" }
+
+  private static func memory() -> String {
+    let bytes = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
+    return "\(Output.decimal(Double(bytes) / 1_073_741_824, 1)) GiB"
+  }
+
+  private static func command(_ name: String) -> String {
+    for folder in (environmentVariable("PATH") ?? "").split(separator: ":") where Files.exists("\(folder)/\(name)") {
+      return "\(folder)/\(name)"
+    }
+    return "not found"
+  }
+}

@@ -1,0 +1,85 @@
+import Arguments
+import Compute
+import Foundations
+import Tokenization
+import Transformer
+
+/// How frozen weights are kept.
+enum Precision: String, CaseIterable {
+  case fp32, bf16
+
+  var kind: WeightKind { self == .fp32 ? .float32 : .bfloat16 }
+}
+
+enum Quantization: String, CaseIterable {
+  case none, nf4
+}
+
+/// The options of every command that loads a model, and the loading.
+struct ModelOptions {
+  static let model = OptionSpec.required(
+    "model", .path, "a Hugging Face model folder, or a hub name in the local cache", group: .model, placeholder: "M")
+  static let adapter = OptionSpec.value(
+    "adapter", .path, "a PEFT LoRA adapter folder", group: .model, placeholder: "DIR")
+  static let seed = OptionSpec.value("seed", .integer(0...), default: 42, "seed of all random numbers", group: .other)
+  static let json = OptionSpec.flag("json", "print one machine-readable result on standard output", group: .output)
+  static let quiet = OptionSpec.flag("quiet", "no progress on standard error", group: .output)
+
+  static let compute: [OptionSpec] = [
+    .value(
+      "precision", .choice(Precision.self),
+      "how frozen weights are kept in memory; default: bf16 where the file has it (exact), else fp32", group: .model),
+    .value("quantize", .choice(Quantization.self), default: "none", "quantise frozen weights", group: .model),
+    .value(
+      "device",
+      .checked("auto, cpu, cuda or cuda:N") { text in
+        ["auto", "cpu", "cuda"].contains(text) || (text.hasPrefix("cuda:") && Int(text.dropFirst(5)) != nil)
+      }, default: "auto", "where to compute", group: .model, placeholder: "auto|cpu|cuda[:N]"),
+    .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
+  ]
+
+  /// Options of a command that only reads a model.
+  static let all: [OptionSpec] = [model, adapter] + compute
+
+  let backend: any Backend
+  let kind: WeightKind?
+  let threads: Int?
+
+  init(_ arguments: ParsedArguments) throws(Failure) {
+    let device = try arguments.text("device")
+    if device.hasPrefix("cuda") {
+      throw .usage("--device \(device): this build computes on the CPU; use --device cpu")
+    }
+    let quantization: Quantization = try arguments.choice("quantize")
+    if quantization == .nf4 { throw .usage("--quantize nf4: this build keeps weights as fp32 or bf16; use --precision bf16") }
+    kind = try arguments.optionalText("precision").flatMap { Precision(rawValue: $0)?.kind }
+    threads = try arguments.optionalInteger("threads")
+    backend = try CPUBackend(threads: threads)
+  }
+
+  func load(_ folder: ModelFolder, trainable: Trainable = .nothing) throws(Failure) -> Transformer {
+    if trainable == .full, kind == .bfloat16 {
+      throw .usage("--precision bf16 with --full: trained weights are float32; leave --precision out")
+    }
+    return try Transformer(folder, trainable: trainable, kind: kind, on: backend)
+  }
+
+  /// The model that `--model` and `--adapter` name.
+  static func load(_ arguments: ParsedArguments) throws(Failure) -> (folder: ModelFolder, model: Transformer) {
+    let folder = try ModelFolder(try arguments.text("model"))
+    let model = try ModelOptions(arguments).load(folder)
+    if let adapter = try arguments.optionalText("adapter") { try model.loadAdapter(adapter) }
+    return (folder, model)
+  }
+
+  /// The tokeniser of a model's folder; its ids must be ones the model has an embedding for.
+  static func tokenizer(_ folder: ModelFolder) throws(Failure) -> Tokenizer {
+    let tokenizer = try Tokenizer(folder: folder.path)
+    guard tokenizer.vocabularySize <= folder.configuration.vocabularySize else {
+      throw .badData(
+        "\(folder.path)/tokenizer.json: has \(tokenizer.vocabularySize) tokens, the model's vocabulary \(folder.configuration.vocabularySize)"
+      )
+    }
+    return tokenizer
+  }
+}

@@ -1,0 +1,41 @@
+import Foundations
+
+/// The folder of a run: `run.json`, `metrics.jsonl`, `samples.jsonl`, `checkpoints/`, and the finished adapter or model.
+package struct RunFolder: Sendable {
+  package let path: String
+
+  package init(_ path: String) { self.path = path }
+
+  package var metrics: String { path + "/metrics.jsonl" }
+  package var samples: String { path + "/samples.jsonl" }
+  package var adapter: String { path + "/adapter" }
+  package var model: String { path + "/model" }
+  private var record: String { path + "/run.json" }
+
+  package var holdsRun: Bool { Files.exists(record) }
+
+  /// Makes the folder of a new run, or checks that a run to be resumed is this one.
+  ///
+  /// - Parameters:
+  ///   - description: all settings, versions and digests.
+  ///   - identity: the part of them that makes the run what it is: on resuming it must be equal.
+  package func open(_ description: JSON.Object, identity: JSON.Object, resuming: Bool) throws(Failure) {
+    if resuming {
+      guard holdsRun else { throw .missingInput("\(path): --resume: no run here (no run.json)") }
+      let earlier = try JSON.read(record)
+      for key in identity.keys where earlier["identity"]?[key] != identity[key] {
+        let was = earlier["identity"]?[key]?.text() ?? "nothing"
+        throw .badData(
+          "\(record): --resume: \"\(key)\" was \(was), now it is \(identity[key]!.text()); resume with the same settings or use another --out")
+      }
+      return
+    }
+    if holdsRun {
+      throw .usage("\(path): holds a run already; continue it with --resume or choose another --out")
+    }
+    try Files.makeDirectory(path)
+    var object = description
+    object["identity"] = .object(identity)
+    try AtomicFile.write(JSON.object(object).text(pretty: true) + "\n", to: record)
+  }
+}
