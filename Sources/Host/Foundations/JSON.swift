@@ -8,9 +8,21 @@ package indirect enum JSON: Sendable, Equatable {
   case array([JSON])
   case object(Object)
 
+  /// Keys are told apart byte for byte: a vocabulary may hold "é" both as one scalar and as two.
   package struct Object: Sendable, Equatable, ExpressibleByDictionaryLiteral {
     package private(set) var keys: [String] = []
-    private var values: [String: JSON] = [:]
+    private var values: [ExactKey: JSON] = [:]
+
+    private struct ExactKey: Sendable, Hashable {
+      let text: String
+
+      static func == (left: ExactKey, right: ExactKey) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
+
+      func hash(into hasher: inout Hasher) {
+        var text = text
+        text.withUTF8 { unsafe hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+      }
+    }
 
     package init() {}
 
@@ -21,12 +33,13 @@ package indirect enum JSON: Sendable, Equatable {
     package var count: Int { keys.count }
 
     package subscript(key: String) -> JSON? {
-      get { values[key] }
+      get { values[ExactKey(text: key)] }
       set {
+        let exact = ExactKey(text: key)
         if let newValue {
-          if values.updateValue(newValue, forKey: key) == nil { keys.append(key) }
-        } else if values.removeValue(forKey: key) != nil {
-          keys.removeAll { $0 == key }
+          if values.updateValue(newValue, forKey: exact) == nil { keys.append(key) }
+        } else if values.removeValue(forKey: exact) != nil {
+          keys.removeAll { ExactKey(text: $0) == exact }
         }
       }
     }

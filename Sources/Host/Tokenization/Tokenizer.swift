@@ -1,0 +1,130 @@
+import Foundations
+
+/// Byte-level byte-pair encoding from a `tokenizer.json`, token for token that of Hugging Face `tokenizers`.
+///
+/// Special tokens in a text count as such; none are added to it, and `truncation`, `padding` and `post_processor` of the
+/// file are not read. A value may be used by many threads at once.
+package struct Tokenizer: Sendable {
+  /// What errors call it, usually the path of its file.
+  package let name: String
+  package let addedTokens: [AddedToken]
+  /// The token that ends a text, where `tokenizer_config.json` names one (`eos_token`).
+  package let endOfText: Int32?
+  /// The token that fills up batches, where `tokenizer_config.json` names one (`pad_token`).
+  package let padding: Int32?
+
+  private let vocabulary: Vocabulary
+  private let merges: MergeTable
+  private let ignoresMerges: Bool
+  private let normalizer: Normalizer
+  private let preTokenizer: PreTokenizer
+  private let rawMatcher: AddedTokenMatcher
+  private let normalizedMatcher: AddedTokenMatcher
+  private let pool = WordCache.Pool()
+
+  /// Reads `tokenizer.json` and, where it is there, `tokenizer_config.json` of a model folder.
+  package init(folder: String) throws(Failure) {
+    let path = folder + "/tokenizer.json"
+    let configurationPath = folder + "/tokenizer_config.json"
+    let configuration = Files.exists(configurationPath) ? try JSON.read(configurationPath) : nil
+    self.init(
+      try TokenizerFile(
+        try JSON.read(path), name: path, configuration: configuration, configurationName: configurationPath))
+  }
+
+  /// Takes the contents of a `tokenizer.json`; `name` is what errors call it.
+  package init(json: JSON, name: String) throws(Failure) {
+    self.init(try TokenizerFile(json, name: name, configuration: nil, configurationName: ""))
+  }
+
+  private init(_ file: TokenizerFile) {
+    name = file.name
+    addedTokens = file.addedTokens
+    endOfText = file.endOfText
+    padding = file.padding
+    vocabulary = file.vocabulary
+    merges = file.merges
+    ignoresMerges = file.ignoresMerges
+    normalizer = file.normalizer
+    preTokenizer = file.preTokenizer
+    rawMatcher = AddedTokenMatcher(file.addedTokens.filter { !$0.isNormalized }, normalizer: .none)
+    normalizedMatcher = AddedTokenMatcher(file.addedTokens.filter(\.isNormalized), normalizer: file.normalizer)
+  }
+
+  /// One more than the highest id; ids below it may still stand for nothing.
+  package var vocabularySize: Int { vocabulary.size }
+
+  /// The id of a token as the file writes it: `Ġthe`, `<|im_end|>`.
+  package func id(of token: String) -> Int32? { vocabulary.id(of: Array(token.utf8)) }
+
+  package func isSpecial(_ id: Int32) -> Bool { vocabulary.isSpecial(id) }
+
+  /// The bytes a token stands for.
+  package func bytes(of id: Int32) throws(Failure) -> ArraySlice<UInt8> {
+    guard let bytes = vocabulary.bytes(of: id) else {
+      throw .badData("\(name): there is no token \(id): ids go from 0 to \(vocabularySize - 1)")
+    }
+    return bytes
+  }
+
+  package func encode(_ text: String) -> [Int32] { encode(validated: Array(text.utf8)) }
+
+  /// Encodes UTF-8; each ill-formed part counts as U+FFFD, as Python's `errors="replace"` has it.
+  package func encode(_ utf8: [UInt8]) -> [Int32] {
+    let isValid = (try? UTF8Span(validating: utf8.span)) != nil
+    return encode(validated: isValid ? utf8 : Array(String(decoding: utf8, as: UTF8.self).utf8))
+  }
+
+  /// The text of some tokens; bytes that are not UTF-8 become U+FFFD.
+  package func decode(_ ids: some Sequence<Int32>, skipSpecialTokens: Bool = false) throws(Failure) -> String {
+    var output: [UInt8] = []
+    for id in ids {
+      let bytes = try bytes(of: id)
+      if !skipSpecialTokens || !isSpecial(id) { output += bytes }
+    }
+    return String(decoding: output, as: UTF8.self)
+  }
+
+  private func encode(validated text: [UInt8]) -> [Int32] {
+    var output: [Int32] = []
+    output.reserveCapacity(text.count / 3 + 4)
+    var words = WordEncoder(vocabulary, merges, ignoresMerges: ignoresMerges, cache: pool.take())
+    rawMatcher.split(text.span, text.indices) { id, range in
+      if let id {
+        output.append(id)
+      } else if let normal = normalizer.normalized(text.span, range) {
+        encode(normal.span, normal.indices, &words, &output)
+      } else {
+        encode(text.span, range, &words, &output)
+      }
+    }
+    pool.giveBack(words.cache)
+    return output
+  }
+
+  /// Encodes a part of a normalised text.
+  private func encode(_ text: Span<UInt8>, _ range: Range<Int>, _ words: inout WordEncoder, _ output: inout [Int32]) {
+    normalizedMatcher.split(text, range) { id, range in
+      if let id {
+        output.append(id)
+      } else if preTokenizer.addsPrefixSpace, text[range.lowerBound] != 0x20 {
+        var spaced: [UInt8] = [0x20]
+        for index in range { spaced.append(text[index]) }
+        encodeWords(spaced.span, spaced.indices, &words, &output)
+      } else {
+        encodeWords(text, range, &words, &output)
+      }
+    }
+  }
+
+  private func encodeWords(
+    _ text: Span<UInt8>, _ range: Range<Int>, _ words: inout WordEncoder, _ output: inout [Int32]
+  ) {
+    var start = range.lowerBound
+    while start < range.upperBound {
+      let end = preTokenizer.wordEnd(text, from: start, to: range.upperBound)
+      words.encode(text.extracting(start..<end), &output)
+      start = end
+    }
+  }
+}
