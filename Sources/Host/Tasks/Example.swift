@@ -1,0 +1,46 @@
+import Foundations
+
+/// One item of a data set: a question with its worked solution and gold answer, or a raw training text.
+package struct Example: Sendable, Equatable {
+  /// The question as the user's turn shows it; empty where the line holds nothing but `text`.
+  package let question: String
+  /// The worked reasoning, without the line that states the final answer.
+  package let solution: String?
+  /// The gold answer as the file writes it, such as `1,600`.
+  package let answer: String?
+  /// A raw training text, taken as it is: no template, nothing appended.
+  package let text: String?
+  /// The number of steps, where the file or the generator says it.
+  package let level: Int?
+  /// The example's identity, the same in every run and on every machine: FNV-1a of question, answer and text.
+  package let key: UInt64
+
+  package init(
+    question: String, solution: String? = nil, answer: String? = nil, text: String? = nil, level: Int? = nil
+  ) {
+    self.question = question
+    self.solution = solution
+    self.answer = answer
+    self.text = text
+    self.level = level
+    var hash = StableHash()
+    for part in [question, answer, text] { hash.combine(part) }
+    key = hash.value
+  }
+
+  /// The example as one JSON line without its line end: GSM8K's form, so that ``ExampleFile`` reads it back.
+  package var jsonLine: String {
+    var object = JSON.Object()
+    if let answer {
+      object["question"] = .string(question)
+      let reasoning = solution.map { $0 + "\n" } ?? ""
+      object["answer"] = .string(reasoning + "#### " + answer)
+    } else if !question.isEmpty {
+      object["prompt"] = .string(question)
+      object["completion"] = .string(solution ?? "")
+    }
+    if let text { object["text"] = .string(text) }
+    if let level { object["level"] = .integer(level) }
+    return JSON.object(object).text()
+  }
+}
