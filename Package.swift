@@ -21,6 +21,7 @@ let embedded: [SwiftSetting] = [
 ]
 
 let exportOneSymbol: [LinkerSetting] = [
+  .linkedLibrary("m", .when(platforms: [.linux])),
   .unsafeFlags(
     ["-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/PluginAPI/plugin.map"], .when(platforms: [.linux]))
 ]
