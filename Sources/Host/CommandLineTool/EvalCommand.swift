@@ -1,0 +1,70 @@
+import Arguments
+import Evaluation
+import Foundations
+import Rollouts
+import Tasks
+import Tokenization
+import Transformer
+
+/// `eval`: Pass@1 with its interval.
+enum EvalCommand {
+  static let spec = CommandSpec(
+    name: "eval", summary: "Pass@1 on questions with answers, with a 95 % Wilson interval",
+    options: ModelOptions.all + [
+      .required("data", .path, "JSON lines with questions and answers", group: .data, placeholder: "F"),
+      .value("limit", .integer(1...), "use the first N questions", group: .data),
+      .value("samples", .integer(1...), default: 1, "completions per question", group: .sampling),
+      .value("reward", .choice(Verifier.Mode.self), default: "numeric", "when an answer equals the gold one", group: .data),
+      .value("out", .path, "write every completion with its verdict as JSON lines", group: .output, placeholder: "F.jsonl"),
+    ] + GenerateCommand.sampling + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])
+
+  static func run(_ arguments: ParsedArguments) throws(Failure) {
+    let path = try arguments.text("data")
+    let examples = try ExampleFile.read(path, limit: try arguments.optionalInteger("limit"))
+    if let index = examples.firstIndex(where: { $0.question.isEmpty || $0.answer == nil }) {
+      throw .badData("\(path): example \(index + 1): evaluation needs a question and an answer")
+    }
+    let samples = try arguments.integer("samples")
+    let temperature = try arguments.number("temperature")
+    if samples > 1, temperature == 0 {
+      throw .usage("--samples \(samples) with --temperature 0 would be \(samples) times the same; give a temperature, as 0.8")
+    }
+    let (folder, model) = try ModelOptions.load(arguments)
+    let tokenizer = try ModelOptions.tokenizer(folder)
+    let evaluator = Evaluator(
+      model, tokenizer: tokenizer, verifier: Verifier(mode: try arguments.choice("reward")))
+    let progress = ConsoleObserver(quiet: try arguments.flag("quiet"))
+    let result = try evaluator.evaluate(
+      examples, try GenerateCommand.settings(arguments, model: model), samples: samples
+    ) { progress.generated("eval", $0) }
+    progress.end(stage: "eval")
+    if let out = try arguments.optionalText("out") { try write(result, examples, to: out) }
+    if try arguments.flag("json") {
+      return try Output.json(result.json)
+    }
+    let accuracy = result.accuracy
+    try Output.line(
+      "Pass@1 \(Output.percent(accuracy.estimate)) (95 % interval \(Output.percent(accuracy.lower)) to \(Output.percent(accuracy.upper))) on \(result.problems) problems × \(samples)"
+    )
+    if samples > 1 { try Output.line("Pass@\(samples) \(Output.percent(result.passAtSamples))") }
+    try Output.line(
+      "correct format \(Output.percent(result.format)), truncated \(Output.percent(result.truncated)), mean length \(Output.decimal(result.meanLength, 1)) tokens, \(Output.decimal(result.tokensPerSecond, 0)) tokens/s"
+    )
+  }
+
+  private static func write(_ result: EvaluationResult, _ examples: [Example], to path: String) throws(Failure) {
+    var lines = ""
+    for completion in result.completions {
+      let verdict = completion.verdict
+      let line: JSON = [
+        "example": .integer(completion.example), "sample": .integer(completion.sample),
+        "question": .string(examples[completion.example].question), "completion": .string(completion.text),
+        "correct": .bool(verdict.isCorrect), "extracted": verdict.extracted.map { .string($0) } ?? .null,
+        "gold": .string(verdict.gold), "reason": .string(verdict.reason), "length": .integer(completion.tokenCount),
+        "truncated": .bool(completion.isTruncated),
+      ]
+      lines += line.text() + "\n"
+    }
+    try AtomicFile.write(lines, to: path)
+  }
+}

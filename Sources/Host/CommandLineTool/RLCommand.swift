@@ -1,0 +1,104 @@
+import Arguments
+import Foundations
+import PluginHost
+import Tasks
+import Tokenization
+import Training
+import Transformer
+
+/// `rl`: reinforcement learning with an algorithm from a plugin.
+enum RLCommand {
+  static let spec = CommandSpec(
+    name: "rl", summary: "reinforcement learning with an algorithm from a plugin",
+    discussion:
+      "Each step draws --group-size completions for --prompts-per-step questions, rewards a right \\boxed{} answer with 1, and lets the plugin turn rewards into advantages and log-probabilities into a loss. `nano-reasoner plugin list` shows the algorithms, `plugin show NAME` their parameters.",
+    examples: ["nano-reasoner rl --model M --adapter sft/adapter --data train.jsonl --algo grpo --set beta=0.04 --out runs/grpo"],
+    options: [
+      ModelOptions.model, ModelOptions.adapter,
+      .required("data", .path, "JSON lines with questions and answers", group: .data, placeholder: "F"),
+      .required("algo", .text, "the plugin's name, or the path of its library", group: .training, placeholder: "NAME|PATH"),
+      .repeated("set", .assignment, "a parameter of the plugin", group: .training),
+      .value("group-size", .integer(1...), default: 8, "completions per prompt (G)", group: .training),
+      .value("prompts-per-step", .integer(1...), default: 2, "prompts per step", group: .training),
+      .value("temperature", .number(above: 0), default: 0.8, "sampling temperature", group: .sampling),
+      .value(
+        "logprob-temperature", .number(above: 0), "temperature of log-probabilities; default: the sampling temperature",
+        group: .sampling),
+      .value("max-new-tokens", .integer(1...), default: 384, "longest completion", group: .sampling),
+      .value("inner-epochs", .integer(1...), default: 2, "passes over each rollout", group: .training),
+      .value("minibatches", .integer(1...), default: 1, "optimiser updates per pass", group: .training),
+      .value("steps", .integer(1...), "steps of the run; default: one pass over the data", group: .training),
+      .value("max-samples", .integer(1...), "use at most the first N examples", group: .data),
+      .flag("no-shuffle", "take the questions in the order of the file", group: .data),
+      .value("reward", .choice(Verifier.Mode.self), default: "numeric", "when an answer equals the gold one", group: .training),
+      .value("value-lr", .number(0...), default: 1e-4, "learning rate of a critic's value head", group: .training),
+      .value(
+        "refill-rounds", .integer(0...), default: 8, "rounds of fresh prompts for dropped groups in one step, at most",
+        group: .training),
+    ] + TrainingOptions.options(learningRate: 1e-5) + ModelOptions.compute
+      + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])
+
+  static func settings(_ arguments: ParsedArguments, examples: Int) throws(Failure) -> RLSettings {
+    var settings = RLSettings()
+    settings.groupSize = try arguments.integer("group-size")
+    settings.promptsPerStep = try arguments.integer("prompts-per-step")
+    settings.temperature = try arguments.number("temperature")
+    settings.logProbTemperature = try arguments.optionalNumber("logprob-temperature")
+    settings.maxNewTokens = try arguments.integer("max-new-tokens")
+    settings.innerEpochs = try arguments.integer("inner-epochs")
+    settings.minibatches = try arguments.integer("minibatches")
+    settings.seed = UInt64(try arguments.integer("seed"))
+    settings.refillRounds = try arguments.integer("refill-rounds")
+    settings.shuffles = !(try arguments.flag("no-shuffle"))
+    settings.steps = try arguments.optionalInteger("steps")
+      ?? (examples + settings.promptsPerStep - 1) / settings.promptsPerStep
+    return settings
+  }
+
+  static func run(_ arguments: ParsedArguments) throws(Failure) {
+    let library = try PluginRegistry().library(try arguments.text("algo"))
+    let assignments = try arguments.assignments("set").map { "\($0.key)=\($0.value)" }
+    let plugin = try PluginInstance(library, settings: assignments)
+    let data = try arguments.text("data")
+    let examples = try ExampleFile.read(data, limit: try arguments.optionalInteger("max-samples"))
+    let folder = try ModelFolder(try arguments.text("model"))
+    let tokenizer = try ModelOptions.tokenizer(folder)
+    let settings = try settings(arguments, examples: examples.count)
+    let verifier = Verifier(mode: try arguments.choice("reward"))
+    let task = try RLTask(examples, tokenizer: tokenizer, verifier: verifier, name: data)
+    let (model, adapter) = try TrainingOptions.model(arguments, folder: folder)
+    var policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: settings.steps)
+    policy.valueLearningRate = try arguments.number("value-lr")
+    var reference: ReferencePolicy?
+    if plugin.needs.contains(.reference) {
+      reference =
+        adapter != nil
+        ? try ReferencePolicy(adapterOf: model)
+        : ReferencePolicy(frozen: try ModelOptions(arguments).load(folder))
+    }
+    let runFolder = RunFolder(try arguments.text("out"))
+    var extra = JSON.Object()
+    extra["plugin"] = .string(library.id)
+    extra["plugin_parameters"] = plugin.parameters
+    var record = try TrainingOptions.record(
+      arguments, stage: "rl", folder: folder, data: data, backend: model.backend, extra: extra)
+    record.description["plugin"] = library.json
+    let run = RLRun(
+      model: model, source: folder, policy: policy, settings: settings, plugin: plugin, library: library, task: task,
+      text: { try tokenizer.decode($0, skipSpecialTokens: true) }, question: { examples[$0].question },
+      reference: reference, folder: runFolder, record: record, keeping: try TrainingOptions.keeping(arguments),
+      baseName: try arguments.text("model"))
+    let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
+    if case .interrupted(let step) = try run.run(observer) { throw try TrainingOptions.interrupted(arguments, at: step) }
+    let result = adapter == nil ? runFolder.model : runFolder.adapter
+    if try arguments.flag("json") {
+      var metrics = JSON.Object()
+      for (name, value) in observer.last?.metrics ?? [] { metrics[name] = .number(value) }
+      return try Output.json([
+        "steps": .integer(settings.steps), "algo": .string(library.id), "out": .string(result), "last": .object(metrics),
+      ])
+    }
+    let reward = observer.last?["reward"].map { Output.decimal($0, 3) } ?? "–"
+    try Output.line("\(result): \(settings.steps) steps of \(library.id), last mean reward \(reward)")
+  }
+}

@@ -1,0 +1,62 @@
+import Arguments
+import Foundations
+import Tasks
+import Tokenization
+import Training
+import Transformer
+
+/// `sft`: supervised fine-tuning on worked solutions or raw texts.
+enum SFTCommand {
+  static let spec = CommandSpec(
+    name: "sft", summary: "supervised fine-tuning: teaches the form and the reasoning of worked solutions",
+    discussion:
+      "Data are JSON lines: question and answer (GSM8K), problem and solution (OpenR1-Math), or {\"text\": …}, which is taken as it is. The loss is the mean over all predicted tokens of the batch.",
+    options: [
+      ModelOptions.model, ModelOptions.adapter,
+      .required("data", .path, "JSON lines", group: .data, placeholder: "F"),
+      .value("batch-size", .integer(1...), default: 4, "sequences per update", group: .training),
+      .value("max-samples", .integer(1...), default: 5000, "use at most the first N examples", group: .data),
+      .value("max-length", .integer(2...), default: 2048, "cut longer sequences, in tokens", group: .data),
+      .value("epochs", .integer(1...), default: 1, "passes over the data", group: .training),
+      .value("max-steps", .integer(1...), "stop after N updates", group: .training),
+      .flag("no-shuffle", "take the examples in the order of the file", group: .data),
+      .value(
+        "loss-on", .choice(TrainingDocuments.LossOn.self), default: "all", "tokens that are learned", group: .training),
+    ] + TrainingOptions.options(learningRate: 2e-5) + ModelOptions.compute
+      + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])
+
+  static func run(_ arguments: ParsedArguments) throws(Failure) {
+    let data = try arguments.text("data")
+    let examples = try ExampleFile.read(data, limit: try arguments.integer("max-samples"))
+    let folder = try ModelFolder(try arguments.text("model"))
+    let tokenizer = try ModelOptions.tokenizer(folder)
+    var documents = TrainingDocuments()
+    documents.lossOn = try arguments.choice("loss-on")
+    documents.maxLength = try arguments.integer("max-length")
+    let sequences = try documents.sequences(examples, tokenizer, name: data)
+    let batchSize = try arguments.integer("batch-size")
+    let planned =
+      try SFTTrainer.stepsPerEpoch(count: sequences.count, batchSize: batchSize) * arguments.integer("epochs")
+    let steps = min(planned, try arguments.optionalInteger("max-steps") ?? planned)
+    let (model, adapter) = try TrainingOptions.model(arguments, folder: folder)
+    let runFolder = RunFolder(try arguments.text("out"))
+    let run = SFTRun(
+      model: model, source: folder, sequences: sequences,
+      policy: try TrainingOptions.policy(arguments, adapter: adapter, steps: steps), batchSize: batchSize, steps: steps,
+      shuffles: !(try arguments.flag("no-shuffle")), seed: UInt64(try arguments.integer("seed")), folder: runFolder,
+      record: try TrainingOptions.record(
+        arguments, stage: "sft", folder: folder, data: data, backend: model.backend),
+      keeping: try TrainingOptions.keeping(arguments), baseName: try arguments.text("model"))
+    let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
+    if case .interrupted(let step) = try run.run(observer) { throw try TrainingOptions.interrupted(arguments, at: step) }
+    let result = adapter == nil ? runFolder.model : runFolder.adapter
+    let loss = observer.last?["loss"]
+    if try arguments.flag("json") {
+      return try Output.json([
+        "steps": .integer(steps), "loss": loss.map { .number($0) } ?? .null, "out": .string(result),
+        "examples": .integer(examples.count),
+      ])
+    }
+    try Output.line("\(result): \(steps) steps over \(examples.count) examples, last loss \(loss.map { Output.decimal($0, 4) } ?? "–")")
+  }
+}

@@ -1,0 +1,107 @@
+import Arguments
+import Compute
+import Foundations
+import Tasks
+import Tokenization
+import Training
+import Transformer
+
+/// The options of every command that trains, and what they come to.
+enum TrainingOptions {
+  static func options(learningRate: Double) -> [OptionSpec] {
+    [
+      .value(
+        "lr", .number(0...), default: .number(learningRate), "learning rate of AdamW (0.9, 0.999, 1e-8)", group: .training),
+      .value("weight-decay", .number(0...), default: 0.01, "decoupled weight decay", group: .training),
+      .value("clip-grad-norm", .number(0...), default: 1, "largest global gradient norm; 0: no clipping", group: .training),
+      .value(
+        "schedule", .choice(LearningRateSchedule.Shape.self), default: "constant", "learning rate over the run",
+        group: .training),
+      .value("warmup-steps", .integer(0...), default: 0, "linear warm-up", group: .training),
+      .value("lora-rank", .integer(1...65536), default: 16, "rank of a fresh adapter", group: .training),
+      .value("lora-alpha", .number(0...), default: 32, "alpha of a fresh adapter; its scale is alpha / rank", group: .training),
+      .value(
+        "lora-targets", .list, default: .list(AdapterSettings.allTargets), "modules of a fresh adapter",
+        group: .training),
+      .flag("full", "train every parameter instead of an adapter", group: .training),
+      .value(
+        "micro-batch-tokens", .integer(1...), "tokens of one forward and backward; changes no result; default: by memory",
+        group: .training),
+      .flag("gradient-checkpointing", "keep block inputs only and compute the rest again; changes no result", group: .training),
+      .required("out", .path, "the run folder", group: .output, placeholder: "DIR"),
+      .flag("resume", "continue the run in --out from its newest checkpoint", group: .output),
+      .value("checkpoint-every", .integer(1...), default: 50, "steps between checkpoints", group: .output),
+    ]
+  }
+
+  /// Options that do not change what a run computes.
+  private static let incidental: Set<String> = [
+    "out", "resume", "quiet", "json", "threads", "device", "config", "checkpoint-every", "micro-batch-tokens",
+    "gradient-checkpointing", "trust-plugin", "eval-every", "eval-data", "eval-limit",
+  ]
+
+  static func policy(_ arguments: ParsedArguments, adapter: AdapterSettings?, steps: Int) throws(Failure) -> PolicySettings {
+    var policy = PolicySettings()
+    policy.adapter = adapter
+    policy.learningRate = try arguments.number("lr")
+    policy.weightDecay = try arguments.number("weight-decay")
+    policy.maximumGradientNorm = try arguments.number("clip-grad-norm")
+    policy.schedule = LearningRateSchedule(
+      shape: try arguments.choice("schedule"), warmupSteps: try arguments.integer("warmup-steps"), totalSteps: steps)
+    policy.microBatchRows = try arguments.optionalInteger("micro-batch-tokens")
+    if try arguments.flag("gradient-checkpointing") { policy.gradientCheckpointing = true }
+    return policy
+  }
+
+  static func keeping(_ arguments: ParsedArguments) throws(Failure) -> RunKeeping {
+    var keeping = RunKeeping()
+    keeping.checkpointEvery = try arguments.integer("checkpoint-every")
+    keeping.resumes = try arguments.flag("resume")
+    return keeping
+  }
+
+  /// The model ready for training: every parameter, or an adapter that is loaded or fresh.
+  static func model(_ arguments: ParsedArguments, folder: ModelFolder) throws(Failure) -> (Transformer, AdapterSettings?) {
+    let options = try ModelOptions(arguments)
+    let isFull = try arguments.flag("full")
+    let path = try arguments.optionalText("adapter")
+    if isFull, path != nil {
+      throw .usage("--full with --adapter: merge the adapter first (nano-reasoner export), then train the merged model")
+    }
+    let model = try options.load(folder, trainable: isFull ? .full : .nothing)
+    if isFull { return (model, nil) }
+    if let path { return (model, try model.loadAdapter(path)) }
+    let adapter = AdapterSettings(
+      rank: try arguments.integer("lora-rank"), alpha: try arguments.number("lora-alpha"),
+      targets: try arguments.list("lora-targets"))
+    try model.addAdapter(adapter, seed: UInt64(try arguments.integer("seed")))
+    return (model, adapter)
+  }
+
+  static func record(
+    _ arguments: ParsedArguments, stage: String, folder: ModelFolder, data: String, backend: any Backend,
+    extra: JSON.Object = [:]
+  ) throws(Failure) -> RunRecord {
+    var identity = JSON.Object()
+    let settings = arguments.json.object ?? [:]
+    // A run with a constant learning rate may be continued for longer; a schedule depends on its end.
+    let mayBeLonger: Set<String> = try arguments.text("schedule") == "constant" ? ["steps", "max-steps", "epochs"] : []
+    for key in settings.keys where !incidental.contains(key) && !mayBeLonger.contains(key) { identity[key] = settings[key] }
+    identity["model_fingerprint"] = .string(try folder.fingerprint())
+    identity["data_sha256"] = .string(try SHA256.hex(file: data))
+    if let adapter = try arguments.optionalText("adapter") {
+      identity["adapter_sha256"] = .string(try SHA256.hex(file: adapter + "/adapter_model.safetensors"))
+    }
+    for key in extra.keys { identity[key] = extra[key] }
+    let description: JSON.Object = ["arguments": arguments.json, "backend": .string(backend.name)]
+    return RunRecord(stage: stage, identity: identity, description: description)
+  }
+
+  /// What an interrupted run tells its user.
+  static func interrupted(_ arguments: ParsedArguments, at step: Int) throws(Failure) -> Failure {
+    let words = CommandLine.arguments.dropFirst().filter { $0 != "--resume" } + ["--resume"]
+    let command = words.map { $0.contains(where: { " \t\n'\"\\$*?".contains($0) }) ? "'\($0)'" : $0 }.joined(separator: " ")
+    return Failure(
+      .interrupted, "stopped after step \(step); a checkpoint is written. Continue with: nano-reasoner \(command)")
+  }
+}

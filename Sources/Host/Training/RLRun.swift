@@ -1,0 +1,142 @@
+import Compute
+import Foundations
+import PluginHost
+import Tasks
+import Telemetry
+import Transformer
+
+/// A reinforcement learning run from its first step to its finished adapter or model.
+package struct RLRun {
+  package let model: Transformer
+  package let source: ModelFolder
+  package let policySettings: PolicySettings
+  package let settings: RLSettings
+  package let plugin: PluginInstance
+  package let library: PluginLibrary
+  package let task: RLTask
+  /// Text of a completion, for the samples.
+  package let text: ([Int32]) throws -> String
+  /// The question at an index, for the samples.
+  package let question: (Int) -> String
+  package let folder: RunFolder
+  package let record: RunRecord
+  package let keeping: RunKeeping
+  package let baseName: String
+  /// The policy the run begins with, for plugins that measure a divergence from it.
+  package let reference: ReferencePolicy?
+  /// Called after each step, with the model as it is now.
+  package var afterStep: (Int) throws(Failure) -> [(name: String, value: Double)] = { _ in [] }
+
+  package init(
+    model: Transformer, source: ModelFolder, policy: PolicySettings, settings: RLSettings, plugin: PluginInstance,
+    library: PluginLibrary, task: RLTask, text: @escaping ([Int32]) throws -> String,
+    question: @escaping (Int) -> String, reference: ReferencePolicy?, folder: RunFolder, record: RunRecord,
+    keeping: RunKeeping, baseName: String
+  ) {
+    self.model = model
+    self.source = source
+    policySettings = policy
+    self.settings = settings
+    self.plugin = plugin
+    self.library = library
+    self.task = task
+    self.text = text
+    self.question = question
+    self.reference = reference
+    self.folder = folder
+    self.record = record
+    self.keeping = keeping
+    self.baseName = baseName
+  }
+
+  package func run(_ observer: any RunObserver) throws(Failure) -> RunOutcome {
+    try folder.open(record.description, identity: record.identity, resuming: keeping.resumes)
+    let policy = try Policy(model, policySettings, critic: plugin.needs.contains(.critic))
+    let trainer = RLTrainer(
+      policy, reference: reference, plugin: plugin, task: task, settings: settings,
+      shouldStop: { false })
+    let checkpoints = CheckpointStore(run: folder.path)
+    if keeping.resumes, let newest = try checkpoints.newest() {
+      let state = try TrainingState(from: checkpoints.path(step: newest), into: policy)
+      try restorePlugin(state, path: checkpoints.path(step: newest))
+      trainer.resume(step: state.step, cursor: state.cursor)
+    }
+    let log = try MetricLog(path: folder.metrics, resumingAfter: trainer.step, stage: record.stage)
+    let samples = try SampleLog(path: folder.samples, resumingAfter: trainer.step, stage: record.stage)
+    observer.begin(stage: record.stage, total: settings.steps, resumedAt: trainer.step)
+    var saved = trainer.step
+    func checkpoint() throws(Failure) {
+      guard saved != trainer.step else { return }
+      try checkpoints.write(step: trainer.step) { temporary throws(Failure) in
+        try state(of: trainer).write(to: temporary, policy: policy)
+        if let adapter = policySettings.adapter {
+          try model.saveAdapter(adapter, baseModel: baseName, to: temporary + "/adapter")
+        }
+      }
+      saved = trainer.step
+    }
+    while trainer.step < settings.steps {
+      let result = try trainer.trainStep()
+      let metrics = result.metrics + (try afterStep(trainer.step))
+      try log.append(stage: record.stage, step: trainer.step, metrics)
+      try record(result, step: trainer.step, in: samples)
+      observer.completed(RunStep(stage: record.stage, step: trainer.step, total: settings.steps, metrics: metrics))
+      let stops = observer.isStopRequested || trainer.step == keeping.stopAfter
+      if stops, trainer.step < settings.steps {
+        try checkpoint()
+        observer.end(stage: record.stage)
+        return .interrupted(step: trainer.step)
+      }
+      if trainer.step % keeping.checkpointEvery == 0 { try checkpoint() }
+    }
+    try checkpoint()
+    if let adapter = policySettings.adapter {
+      try model.saveAdapter(adapter, baseModel: baseName, to: folder.adapter)
+    } else {
+      try model.export(to: folder.model, source: source, kind: .float32)
+    }
+    observer.end(stage: record.stage)
+    return .finished
+  }
+
+  private func state(of trainer: RLTrainer) throws(Failure) -> TrainingState {
+    var state = TrainingState(step: trainer.step)
+    state.cursor = trainer.cursor
+    state.pluginID = library.id
+    state.pluginVersion = library.version
+    state.pluginDigest = library.sha256
+    state.pluginStateVersion = Int(library.stateVersion)
+    state.pluginState = try plugin.save()
+    return state
+  }
+
+  private func restorePlugin(_ state: TrainingState, path: String) throws(Failure) {
+    guard state.pluginID == library.id else {
+      throw .badData("\(path): was made with the plugin \(state.pluginID ?? "none"), now it is \(library.id)")
+    }
+    guard state.pluginStateVersion == Int(library.stateVersion) else {
+      throw .badData(
+        "\(path): the plugin's state has version \(state.pluginStateVersion ?? 0), \(library.id) now has \(library.stateVersion)")
+    }
+    if let bytes = state.pluginState { try plugin.restore(bytes) }
+  }
+
+  /// One line per completion of the first group, and of every group once in a while would be too much: all of them, short.
+  private func record(_ result: RLStepResult, step: Int, in samples: SampleLog) throws(Failure) {
+    for group in result.rollout.groups + result.dropped {
+      for (index, completion) in group.completions.enumerated() {
+        let verdict = group.verdicts[index]
+        let text: String
+        do { text = try self.text(completion.tokens) } catch { text = "" }
+        try samples.append([
+          "stage": .string(record.stage), "step": .integer(step), "example": .integer(group.example),
+          "question": .string(question(group.example)), "sample": .integer(index), "completion": .string(text),
+          "reward": .number(Double(group.rewards[index])), "correct": .bool(verdict.isCorrect),
+          "extracted": verdict.extracted.map { .string($0) } ?? .null, "gold": .string(verdict.gold),
+          "reason": .string(verdict.reason), "length": .integer(completion.tokens.count),
+          "truncated": .bool(completion.isTruncated),
+        ])
+      }
+    }
+  }
+}

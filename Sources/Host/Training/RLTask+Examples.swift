@@ -1,0 +1,22 @@
+import Foundations
+import Tasks
+import Tokenization
+
+extension RLTask {
+  /// Questions in chat form; a completion is judged by its text after the prompt.
+  package init(
+    _ examples: [Example], tokenizer: Tokenizer, template: ChatTemplate = ChatTemplate(), verifier: Verifier, name: String
+  ) throws(Failure) {
+    var prompts: [Prompt] = []
+    for (number, example) in examples.enumerated() {
+      guard !example.question.isEmpty, example.answer != nil else {
+        throw .badData("\(name): example \(number + 1): reinforcement learning needs a question and an answer")
+      }
+      prompts.append(Prompt(tokens: tokenizer.encode(template.prompt(question: example.question)), key: example.key))
+    }
+    self.init(prompts: prompts) { index, completion in
+      let text = try tokenizer.decode(completion.tokens, skipSpecialTokens: true)
+      return verifier.verdict(on: text, gold: examples[index].answer ?? "")
+    }
+  }
+}

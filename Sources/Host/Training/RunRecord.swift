@@ -1,0 +1,58 @@
+import Foundations
+
+/// What a run is, for `run.json` and for resuming.
+package struct RunRecord: Sendable {
+  package static let programVersion = "0.1.0"
+
+  /// `sft`, `rl` or `pretrain`.
+  package var stage: String
+  /// Everything that must be equal for a run to be continued.
+  package var identity: JSON.Object
+  /// Everything else worth knowing.
+  package var description: JSON.Object
+
+  package init(stage: String, identity: JSON.Object, description: JSON.Object) {
+    self.stage = stage
+    self.identity = identity
+    self.description = description
+    self.identity["stage"] = .string(stage)
+    self.description["stage"] = .string(stage)
+    self.description["version"] = .string(Self.programVersion)
+  }
+}
+
+/// How a run is kept: how often it writes a checkpoint, whether it continues one.
+package struct RunKeeping: Sendable {
+  package var checkpointEvery = 50
+  package var resumes = false
+  /// Stops after this many steps of the whole run even where more are planned; for tests of resuming.
+  package var stopAfter: Int?
+
+  package init() {}
+}
+
+/// Why a run ended.
+package enum RunOutcome: Sendable, Equatable {
+  case finished
+  /// Stopped on request after a step; a checkpoint was written.
+  case interrupted(step: Int)
+}
+
+/// One finished step, for whoever watches.
+package struct RunStep: Sendable {
+  package let stage: String
+  package let step: Int
+  package let total: Int
+  package let metrics: [(name: String, value: Double)]
+
+  package subscript(name: String) -> Double? { metrics.first { $0.name == name }?.value }
+}
+
+/// Who watches a run.
+package protocol RunObserver: AnyObject {
+  func begin(stage: String, total: Int, resumedAt step: Int)
+  func completed(_ step: RunStep)
+  func end(stage: String)
+  /// A request to stop after the step at hand.
+  var isStopRequested: Bool { get }
+}

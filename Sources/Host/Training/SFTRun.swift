@@ -1,0 +1,99 @@
+import Compute
+import Foundations
+import Telemetry
+import Tokenization
+import Transformer
+
+/// A supervised run from its first step to its finished adapter or model.
+package struct SFTRun {
+  package let model: Transformer
+  package let source: ModelFolder?
+  package let sequences: [TrainingSequence]
+  package let policySettings: PolicySettings
+  package let batchSize: Int
+  package let steps: Int
+  package let shuffles: Bool
+  package let seed: UInt64
+  package let folder: RunFolder
+  package let record: RunRecord
+  package let keeping: RunKeeping
+  /// What the base model is called in the adapter's settings.
+  package let baseName: String
+  /// Writes what belongs in the folder of a finished model beside weights and configuration, such as a new tokeniser.
+  package var finishModel: (String) throws(Failure) -> Void = { _ in }
+
+  package init(
+    model: Transformer, source: ModelFolder?, sequences: [TrainingSequence], policy: PolicySettings, batchSize: Int,
+    steps: Int, shuffles: Bool, seed: UInt64, folder: RunFolder, record: RunRecord, keeping: RunKeeping,
+    baseName: String
+  ) {
+    self.model = model
+    self.source = source
+    self.sequences = sequences
+    policySettings = policy
+    self.batchSize = batchSize
+    self.steps = steps
+    self.shuffles = shuffles
+    self.seed = seed
+    self.folder = folder
+    self.record = record
+    self.keeping = keeping
+    self.baseName = baseName
+  }
+
+  package func run(_ observer: any RunObserver) throws(Failure) -> RunOutcome {
+    try folder.open(record.description, identity: record.identity, resuming: keeping.resumes)
+    let policy = try Policy(model, policySettings)
+    let trainer = SFTTrainer(policy, sequences: sequences, batchSize: batchSize, shuffles: shuffles, seed: seed)
+    let checkpoints = CheckpointStore(run: folder.path)
+    if keeping.resumes, let newest = try checkpoints.newest() {
+      let state = try TrainingState(from: checkpoints.path(step: newest), into: policy)
+      trainer.resume(at: state.step)
+    }
+    let log = try MetricLog(path: folder.metrics, resumingAfter: trainer.step, stage: record.stage)
+    observer.begin(stage: record.stage, total: steps, resumedAt: trainer.step)
+    var saved = trainer.step
+    func checkpoint() throws(Failure) {
+      guard saved != trainer.step else { return }
+      try checkpoints.write(step: trainer.step) { temporary throws(Failure) in
+        try TrainingState(step: trainer.step).write(to: temporary, policy: policy)
+        if let adapter = policySettings.adapter {
+          try model.saveAdapter(adapter, baseModel: baseName, to: temporary + "/adapter")
+        }
+      }
+      saved = trainer.step
+    }
+    while trainer.step < steps {
+      let watch = Stopwatch()
+      let result = try trainer.trainStep()
+      let seconds = watch.seconds
+      let metrics: [(name: String, value: Double)] = [
+        ("loss", result.loss), ("gradient_norm", result.gradientNorm), ("learning_rate", result.learningRate),
+        ("tokens", Double(result.predictedTokens)), ("training_tokens_per_second", Double(result.rows) / max(1e-9, seconds)),
+        ("seconds/step", seconds), ("peak_mebibytes", Double(model.backend.peakBytes) / 1_048_576),
+      ]
+      try log.append(stage: record.stage, step: trainer.step, metrics)
+      observer.completed(RunStep(stage: record.stage, step: trainer.step, total: steps, metrics: metrics))
+      let stops = observer.isStopRequested || trainer.step == keeping.stopAfter
+      if stops, trainer.step < steps {
+        try checkpoint()
+        observer.end(stage: record.stage)
+        return .interrupted(step: trainer.step)
+      }
+      if trainer.step % keeping.checkpointEvery == 0 { try checkpoint() }
+    }
+    try checkpoint()
+    try finish()
+    observer.end(stage: record.stage)
+    return .finished
+  }
+
+  private func finish() throws(Failure) {
+    if let adapter = policySettings.adapter {
+      try model.saveAdapter(adapter, baseModel: baseName, to: folder.adapter)
+    } else {
+      try model.export(to: folder.model, source: source, kind: .float32)
+      try finishModel(folder.model)
+    }
+  }
+}
