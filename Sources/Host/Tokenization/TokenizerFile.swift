@@ -100,7 +100,7 @@ struct TokenizerFile {
     token.stripsLeft = try field["lstrip"].bool(default: false)
     token.stripsRight = try field["rstrip"].bool(default: false)
     token.isSingleWord = try field["single_word"].bool(default: false)
-    guard vocabulary.insert(token) else {
+    guard vocabulary.insert(token, normalizer) else {
       throw field.failure("the token \"\(content)\" and the id \(id) are not each other's alone")
     }
     addedTokens.append(token)
