@@ -19,7 +19,7 @@ import Tokenization
   @Test func itEncodesAsTheFilesItWrites() throws {
     let learned = try learn(400)
     #expect(learned.vocabularySize == 400)
-    let folder = Files.directory(of: Golden.tests) + "/../.build/learned-\(getpid())"
+    let folder = Golden.temporary + "/nano-reasoner-learned-\(getpid())"
     try learned.write(to: folder)
     defer { try? Files.removeTree(folder) }
     let tokenizer = try Tokenizer(folder: folder)

@@ -13,12 +13,31 @@ import Tokenization
     #expect(tokenizer.id(of: "no such token") == nil)
   }
 
+  @Test func tokensOnlyTheConfigurationNamesAreAddedToo() throws {
+    let folder = Golden.temporary + "/nano-reasoner-configuration-\(getpid())"
+    try Files.makeDirectory(folder)
+    defer { try? Files.removeTree(folder) }
+    try Files.copy(Golden.small + "/tokenizer.json", to: folder + "/tokenizer.json")
+    let before = try Golden.tokenizer()
+    let known = try #require(before.id(of: "<|im_end|>"))
+    let new = before.vocabularySize + 3
+    try AtomicFile.write(
+      #"{"added_tokens_decoder": {"\#(known)": {"content": "<|im_end|>", "special": true}, "#
+        + #""\#(new)": {"content": "<|new|>", "special": true}}, "eos_token": {"content": "<|new|>"}}"#,
+      to: folder + "/tokenizer_config.json")
+    let tokenizer = try Tokenizer(folder: folder)
+    #expect(tokenizer.encode("<|new|><|im_end|>") == [Int32(new), known])
+    #expect(tokenizer.endOfText == Int32(new) && tokenizer.padding == nil)
+    #expect(tokenizer.vocabularySize == new + 1 && !tokenizer.contains(Int32(new - 1)))
+  }
+
   @Test func anIdThatStandsForNothingIsAnError() throws {
     let tokenizer = try Golden.tokenizer()
     for id in [Int32(-1), Int32(tokenizer.vocabularySize), .min, .max] {
       let error = #expect(throws: Failure.self) { try tokenizer.decode([0, id]) }
       #expect(error?.message.contains("there is no token \(id)") == true)
       #expect(error?.message.contains(Golden.small) == true)
+      #expect(!tokenizer.contains(id))
     }
   }
 

@@ -82,8 +82,17 @@ import Testing
       added.append(.object(token))
     }
     file["added_tokens"] = .array(added)
+    var model = try #require(file["model"]?.object)
+    var words = try #require(model["vocab"]?.object)
+    words["e\u{301}"] = .integer(first + 2)
+    words["\u{E9}"] = .integer(first + 3)
+    model["vocab"] = .object(words)
+    file["model"] = .object(model)
+    file = try #require(try JSON.parse(JSON.object(file).text(), name: "two").object)
     let tokenizer = try Tokenizer(json: .object(file), name: "two")
     #expect(tokenizer.encode("\u{E9}tee\u{301}te") == [Int32(first + 1), Int32(first)])
     #expect(tokenizer.id(of: "e\u{301}te") == Int32(first))
+    #expect(tokenizer.id(of: "e\u{301}") == Int32(first + 2))
+    #expect(tokenizer.id(of: "\u{E9}") == Int32(first + 3))
   }
 }

@@ -19,6 +19,8 @@ enum Golden {
 
   static let whyShared: Comment = "needs the Qwen2.5 tokenizer and GSM8K in ../shared/data (or in $NR_SHARED)"
 
+  static let temporary = environmentVariable("TMPDIR") ?? "/tmp"
+
   static func read(_ name: String) throws -> JSON { try JSON.read(folder + "/" + name) }
 
   static func tokenizer() throws -> Tokenizer { try Tokenizer(folder: small) }

@@ -52,7 +52,7 @@ struct Defect: Sendable, CustomTestStringConvertible {
     Defect("pre_tokenizer", ["type": "Sequence", "pretokenizers": []], "expected Split and ByteLevel", "0 steps"),
     Defect(
       "pre_tokenizer", ["type": "Sequence", "pretokenizers": [split, level]], "pattern.Regex",
-      "expected the pattern of Qwen2, Llama 3 or GPT-2", #"found \p{L}+"#),
+      "expected the pattern of Qwen2, Llama 3 or GPT-2", #"found "\\p{L}+""#),
     Defect(
       "pre_tokenizer", ["type": "Sequence", "pretokenizers": [["type": "Digits"], level]],
       "pretokenizers[0].type", "expected \"Split\"", "\"Digits\""),
@@ -63,7 +63,7 @@ struct Defect: Sendable, CustomTestStringConvertible {
     Defect("added_tokens", [["id": 900]], "added_tokens[0].content", "expected a string", "nothing"),
     Defect("added_tokens", [["id": 3, "content": "x"]], "added_tokens[0]", "\"x\"", "id 3"),
     Defect("added_tokens", [["id": 900, "content": "a"]], "added_tokens[0]", "\"a\"", "id 900"),
-    Defect("added_tokens", [["id": 900, "content": "x", "special": 1]], "added_tokens[0].special", "true or false", "1"),
+    Defect("added_tokens", [["id": 900, "content": "x", "special": 1]], "added_tokens[0].special", "true or false"),
   ]
 
   @Test("give one clear error", arguments: defects)
@@ -82,7 +82,7 @@ struct Defect: Sendable, CustomTestStringConvertible {
     let missing = #expect(throws: Failure.self) { try Tokenizer(folder: Golden.folder) }
     #expect(missing?.code == .missingInput)
     #expect(missing?.message.contains("tokenizer.json") == true)
-    let folder = Files.directory(of: Golden.tests) + "/../.build/broken-\(getpid())"
+    let folder = Golden.temporary + "/nano-reasoner-broken-\(getpid())"
     try Files.makeDirectory(folder)
     defer { try? Files.removeTree(folder) }
     let whole = try Files.read(Golden.small + "/tokenizer.json")

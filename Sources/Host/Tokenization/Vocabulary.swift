@@ -13,7 +13,7 @@ struct Vocabulary: Sendable {
   private var tokenOfByte: [Int32] = Array(repeating: -1, count: 256)
 
   /// No file of use names more; a higher id is an error in the file, not a reason to take memory.
-  static let highestID = 1 << 24
+  static let highestID = 16_777_215
 
   init(minimumCapacity: Int) {
     contents = ByteStringTable(minimumCapacity: minimumCapacity)
