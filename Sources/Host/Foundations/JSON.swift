@@ -80,7 +80,7 @@ package indirect enum JSON: Sendable, Equatable {
     case .bool(let value): "\(value)"
     case .integer(let value): "\(value)"
     case .number(let value): "\(value)"
-    case .string(let value): value.count < 40 ? "\"\(value)\"" : "a string"
+    case .string(let value): value.count < 40 ? value.debugDescription : "a string"
     case .array(let value): "an array of \(value.count)"
     case .object: "an object"
     }
@@ -203,10 +203,10 @@ extension JSON {
       guard current == UInt8(ascii: "\"") else { throw failure("expected a key in quotes") }
       let key = try string()
       skipSpace()
-      guard current == UInt8(ascii: ":") else { throw failure("expected ':' after the key \"\(key)\"") }
+      guard current == UInt8(ascii: ":") else { throw failure("expected ':' after the key \(key.debugDescription)") }
       position += 1
       let value = try self.value()
-      if object[key] != nil { throw failure("the key \"\(key)\" stands twice") }
+      if object[key] != nil { throw failure("the key \(key.debugDescription) stands twice") }
       object[key] = value
       skipSpace()
       switch current {

@@ -49,7 +49,7 @@ package struct BytePairTrainer {
   /// Learns a vocabulary of exactly this size: 256 bytes, what the merges give, and the added tokens.
   package func learn(vocabularySize: Int, minimumCount: Int = 2) throws(Failure) -> LearnedTokenizer {
     let smallest = 256 + addedTokens.count
-    guard vocabularySize >= smallest, vocabularySize < Vocabulary.highestID else {
+    guard vocabularySize >= smallest else {
       throw .usage("a vocabulary of \(vocabularySize): expected at least \(smallest), for the bytes and added tokens")
     }
     let bytesInOrder = (0...255).sorted { ByteAlphabet.scalars[$0].value < ByteAlphabet.scalars[$1].value }

@@ -15,7 +15,9 @@ enum Normalizer: Sendable, Equatable {
     var index = range.lowerBound
     while index < range.upperBound {
       let (value, length) = text.scalar(at: index)
-      if let scalar = Unicode.Scalar(value) {
+      if let parts = Self.decomposition(value) {
+        pending.append(contentsOf: parts)
+      } else if let scalar = Unicode.Scalar(value) {
         if value < 0x300 || scalar.isAssigned(in: Self.unicodeVersion) {
           pending.append(scalar)
         } else {
@@ -37,6 +39,17 @@ enum Normalizer: Sendable, Equatable {
   private static func isSurelyNFC(_ text: Span<UInt8>, _ range: Range<Int>) -> Bool {
     for index in range where text[index] >= 0xCC { return false }
     return true
+  }
+
+  /// The three starters that decompose into marks alone. The standard library takes them for the end of the marks before
+  /// them, and would not reorder across.
+  private static func decomposition(_ value: UInt32) -> [Unicode.Scalar]? {
+    switch value {
+    case 0x0F73: ["\u{0F71}", "\u{0F72}"]
+    case 0x0F75: ["\u{0F71}", "\u{0F74}"]
+    case 0x0F81: ["\u{0F71}", "\u{0F80}"]
+    default: nil
+    }
   }
 
   private static func flush(_ pending: inout String.UnicodeScalarView, to output: inout [UInt8]) {

@@ -57,6 +57,9 @@ package struct Tokenizer: Sendable {
   /// The id of a token as the file writes it: `Ġthe`, `<|im_end|>`.
   package func id(of token: String) -> Int32? { vocabulary.id(of: Array(token.utf8)) }
 
+  /// Whether an id stands for a token. A model may have more rows than that: Qwen2.5's embedding has 151 936 for 151 665.
+  package func contains(_ id: Int32) -> Bool { vocabulary.contains(id) }
+
   package func isSpecial(_ id: Int32) -> Bool { vocabulary.isSpecial(id) }
 
   /// The bytes a token stands for.

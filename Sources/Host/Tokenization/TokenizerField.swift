@@ -3,22 +3,29 @@ import Foundations
 /// A value in a JSON file and the way to it, for errors that say where, what was expected and what was found.
 struct TokenizerField {
   let value: JSON?
-  /// The file and the keys: `model/tokenizer.json: model.vocab`.
-  let path: String
+  let file: String
+  /// The way from the top: `model.merges[3]`; empty at the top.
+  let keys: String
 
-  init(_ value: JSON?, _ path: String) {
+  init(_ value: JSON?, file: String, keys: String = "") {
     self.value = value
-    self.path = path
+    self.file = file
+    self.keys = keys
   }
 
   subscript(key: String) -> TokenizerField {
-    TokenizerField(value?[key], path.hasSuffix(".json") || !path.contains(": ") ? "\(path): \(key)" : "\(path).\(key)")
+    TokenizerField(value?[key], file: file, keys: keys.isEmpty ? key : "\(keys).\(key)")
+  }
+
+  /// An element or entry of this value, which the caller has at hand.
+  func entry(_ value: JSON?, _ index: String) -> TokenizerField {
+    TokenizerField(value, file: file, keys: "\(keys)[\(index)]")
   }
 
   /// Whether there is a value other than null.
   var isPresent: Bool { value.map { !$0.isNull } ?? false }
 
-  func failure(_ what: String) -> Failure { .badData("\(path): \(what)") }
+  func failure(_ what: String) -> Failure { .badData(keys.isEmpty ? "\(file): \(what)" : "\(file): \(keys): \(what)") }
 
   func unexpected(_ expected: String) -> Failure {
     failure("expected \(expected), found \(value?.kind ?? "nothing")")
@@ -48,15 +55,17 @@ struct TokenizerField {
 
   /// The elements; what is absent is `fallback`, or an error without one.
   func array(default fallback: [JSON]?) throws(Failure) -> [TokenizerField] {
-    if let fallback, !isPresent { return fallback.map { TokenizerField($0, path) } }
-    guard let array = value?.array else { throw unexpected("an array") }
-    return array.enumerated().map { TokenizerField($1, "\(path)[\($0)]") }
+    guard let array = value?.array ?? (isPresent ? nil : fallback) else { throw unexpected("an array") }
+    return array.enumerated().map { entry($1, "\($0)") }
   }
 
   func id() throws(Failure) -> Int32 {
-    guard let id = value?.int, (0..<Vocabulary.highestID).contains(id) else {
-      throw unexpected("an id from 0 to \(Vocabulary.highestID - 1)")
-    }
+    guard let id = Self.id(value) else { throw unexpected("an id from 0 to \(Vocabulary.highestID)") }
+    return id
+  }
+
+  static func id(_ value: JSON?) -> Int32? {
+    guard let id = value?.int, (0...Vocabulary.highestID).contains(id) else { return nil }
     return Int32(id)
   }
 

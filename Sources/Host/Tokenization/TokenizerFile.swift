@@ -13,7 +13,7 @@ struct TokenizerFile {
   private(set) var padding: Int32?
 
   init(_ json: JSON, name: String, configuration: JSON?, configurationName: String) throws(Failure) {
-    let file = TokenizerField(json, name)
+    let file = TokenizerField(json, file: name)
     self.name = name
     let model = try file["model"].object()
     vocabulary = try Self.vocabulary(model)
@@ -23,7 +23,7 @@ struct TokenizerFile {
     preTokenizer = try PreTokenizer(file["pre_tokenizer"])
     try file["decoder"].object().requireType("ByteLevel")
     for token in try file["added_tokens"].array(default: []) { try add(token, id: token["id"].id()) }
-    if let configuration { try read(TokenizerField(configuration, configurationName)) }
+    if let configuration { try read(TokenizerField(configuration, file: configurationName)) }
   }
 
   private static func vocabulary(_ model: TokenizerField) throws(Failure) -> Vocabulary {
@@ -40,9 +40,11 @@ struct TokenizerFile {
     let entries = try model["vocab"].objectValue()
     var vocabulary = Vocabulary(minimumCapacity: entries.count)
     for token in entries.keys {
-      let field = TokenizerField(entries[token], "\(model.path).vocab[\"\(token)\"]")
-      let id = try field.id()
-      if !vocabulary.insert(token, id: id) { throw field.failure("the id \(id) is another token's too") }
+      let value = entries[token]
+      if let id = TokenizerField.id(value), vocabulary.insert(token, id: id) { continue }
+      // Only now is it worth a name.
+      let field = model["vocab"].entry(value, token.debugDescription)
+      throw field.failure("the id \(try field.id()) is another token's too")
     }
     if model["unk_token"].isPresent, let byte = (0...255).first(where: { vocabulary.token(ofByte: $0) < 0 }) {
       throw model["unk_token"].failure("expected null, as the vocabulary has no token for the byte \(byte)")
@@ -51,11 +53,12 @@ struct TokenizerFile {
   }
 
   private static func merges(_ model: TokenizerField, _ vocabulary: Vocabulary) throws(Failure) -> MergeTable {
-    guard let entries = model["merges"].value?.array else { throw model["merges"].unexpected("an array") }
+    let list = model["merges"]
+    guard let entries = list.value?.array else { throw list.unexpected("an array") }
     var table = MergeTable(minimumCapacity: entries.count)
     var rank: Int32 = 0
     for (index, entry) in entries.enumerated() {
-      func field() -> TokenizerField { TokenizerField(entry, "\(model.path).merges[\(index)]") }
+      func field() -> TokenizerField { list.entry(entry, "\(index)") }
       let left: [UInt8]
       let right: [UInt8]
       if let line = entry.string {
@@ -70,7 +73,8 @@ struct TokenizerFile {
       }
       func known(_ token: [UInt8]) throws(Failure) -> Int32 {
         if let id = vocabulary.id(of: token) { return id }
-        throw field().failure("the token \"\(String(decoding: token, as: UTF8.self))\" is not in model.vocab")
+        let text = String(decoding: token, as: UTF8.self)
+        throw field().failure("the token \(text.debugDescription) is not in model.vocab")
       }
       table[try known(left), try known(right)] = MergeTable.Merge(rank: rank, token: try known(left + right))
       rank += 1
@@ -100,8 +104,8 @@ struct TokenizerFile {
     token.stripsLeft = try field["lstrip"].bool(default: false)
     token.stripsRight = try field["rstrip"].bool(default: false)
     token.isSingleWord = try field["single_word"].bool(default: false)
-    guard vocabulary.insert(token) else {
-      throw field.failure("the token \"\(content)\" and the id \(id) are not each other's alone")
+    guard vocabulary.insert(token, normalizer) else {
+      throw field.failure("the token \(content.debugDescription) and the id \(id) are not each other's alone")
     }
     addedTokens.append(token)
   }
@@ -111,8 +115,8 @@ struct TokenizerFile {
     let further = configuration["added_tokens_decoder"]
     if further.isPresent {
       for key in try further.objectValue().keys {
-        guard let id = Int32(key), (0..<Vocabulary.highestID).contains(Int(id)) else {
-          throw further[key].failure("expected an id as the key")
+        guard let number = Int(key), let id = TokenizerField.id(.integer(number)) else {
+          throw further[key].failure("expected an id from 0 to \(Vocabulary.highestID) as the key")
         }
         let field = try further[key].object()
         let content = try field["content"].string()
@@ -129,7 +133,7 @@ struct TokenizerFile {
     guard field.isPresent else { return nil }
     let content = field.value?.object == nil ? try field.string() : try field["content"].string()
     guard let id = vocabulary.id(of: Array(content.utf8)) else {
-      throw field.failure("the token \"\(content)\" is not in the vocabulary of \(name)")
+      throw field.failure("the token \(content.debugDescription) is not in the vocabulary of \(name)")
     }
     return id
   }
@@ -174,7 +178,7 @@ extension PreTokenizer {
     case Self.qwen2Text(digits: 3): self.init(pattern: .qwen2(digits: 3))
     case Self.gpt2Text: self.init(pattern: .gpt2)
     case let other:
-      throw pattern.failure("expected the pattern of Qwen2, Llama 3 or GPT-2, found \(other)")
+      throw pattern.failure("expected the pattern of Qwen2, Llama 3 or GPT-2, found \(other.debugDescription)")
     }
   }
 }

@@ -13,7 +13,7 @@ struct Vocabulary: Sendable {
   private var tokenOfByte: [Int32] = Array(repeating: -1, count: 256)
 
   /// No file of use names more; a higher id is an error in the file, not a reason to take memory.
-  static let highestID = 1 << 24
+  static let highestID = 16_777_215
 
   init(minimumCapacity: Int) {
     contents = ByteStringTable(minimumCapacity: minimumCapacity)
@@ -33,9 +33,15 @@ struct Vocabulary: Sendable {
   }
 
   /// Adds an added token, which may be one of the model's too; false where the content or the id is another's.
-  mutating func insert(_ token: AddedToken) -> Bool {
-    let known = self.id(of: Array(token.content.utf8))
+  ///
+  /// A normalised token decodes from its normal form, as in Hugging Face `tokenizers` 0.23.
+  mutating func insert(_ token: AddedToken, _ normalizer: Normalizer) -> Bool {
+    let content = Array(token.content.utf8)
+    let known = self.id(of: content)
     guard known == nil ? !contains(token.id) && add(token.content, token.id) : known == token.id else { return false }
+    if token.isNormalized, let normal = normalizer.normalized(content.span, content.indices) {
+      setRaw(ByteAlphabet.bytes(of: String(decoding: normal, as: UTF8.self)), of: token.id)
+    }
     if token.isSpecial { special[Int(token.id)] = true }
     return true
   }
@@ -75,9 +81,13 @@ struct Vocabulary: Sendable {
       special.append(false)
       size += 1
     }
-    let start = raw.count
-    raw += ByteAlphabet.bytes(of: content)
-    rawRanges[Int(id)] = Int32(start)..<Int32(raw.count)
+    setRaw(ByteAlphabet.bytes(of: content), of: id)
     return true
+  }
+
+  private mutating func setRaw(_ bytes: [UInt8], of id: Int32) {
+    let start = raw.count
+    raw += bytes
+    rawRanges[Int(id)] = Int32(start)..<Int32(raw.count)
   }
 }
