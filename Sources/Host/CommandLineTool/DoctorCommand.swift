@@ -34,7 +34,7 @@ enum DoctorCommand {
   }
 
   private static func plugins(_ registry: PluginRegistry) -> String {
-    let names = registry.descriptions.map(\.id)
+    let names = registry.plugins.map(\.id)
     return names.isEmpty ? "none found; see `nano-reasoner plugin list`" : names.joined(separator: ", ")
   }
 

@@ -56,7 +56,7 @@ enum RLCommand {
   }
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
-    let library = try PluginRegistry().library(try arguments.text("algo"))
+    let library = try PluginRegistry.find(try arguments.text("algo"))
     let assignments = try arguments.assignments("set").map { "\($0.key)=\($0.value)" }
     let plugin = try PluginInstance(library, settings: assignments)
     let data = try arguments.text("data")
@@ -79,12 +79,12 @@ enum RLCommand {
     let runFolder = RunFolder(try arguments.text("out"))
     var extra = JSON.Object()
     extra["plugin"] = .string(library.id)
-    extra["plugin_parameters"] = plugin.parameters
+    extra["plugin_parameters"] = plugin.parameters.json
     var record = try TrainingOptions.record(
       arguments, stage: "rl", folder: folder, data: data, backend: model.backend, extra: extra)
-    record.description["plugin"] = library.json
+    record.description["plugin"] = PluginDescription(library).json
     let run = RLRun(
-      model: model, source: folder, policy: policy, settings: settings, plugin: plugin, library: library, task: task,
+      model: model, source: folder, policy: policy, settings: settings, plugin: plugin, task: task,
       text: { try tokenizer.decode($0, skipSpecialTokens: true) }, question: { examples[$0].question },
       reference: reference, folder: runFolder, record: record, keeping: try TrainingOptions.keeping(arguments),
       baseName: try arguments.text("model"))

@@ -1,9 +1,13 @@
 import Compute
 import Foundations
+import Tasks
 import Tokenization
 import Transformer
 
 /// Training a small base model from nothing: a tokeniser learned from the text, random weights, every parameter trained.
+///
+/// The text is generated word problems: most as plain `Question: … Answer: …`, a small share in chat form, as the instruct
+/// models that people start from have seen some of it too.
 package struct PretrainingSettings: Sendable {
   package var hiddenSize = 192
   package var layerCount = 6
@@ -12,31 +16,66 @@ package struct PretrainingSettings: Sendable {
   package var intermediateSize = 512
   package var vocabularySize = 512
   package var documents = 40_000
+  package var chatShare = 0.05
   package var batchSize = 64
   package var learningRate = 3e-3
   package var warmupSteps = 50
   package var weightDecay = 0.1
   package var seed: UInt64 = 1
+  /// Texts the tokeniser is learned from.
+  private static let tokenizerTexts = 4000
 
   package init() {}
 
-  package func configuration(vocabularySize: Int) -> ModelConfiguration {
-    ModelConfiguration(
-      vocabularySize: vocabularySize, hiddenSize: hiddenSize, intermediateSize: intermediateSize,
-      layerCount: layerCount,
-      heads: HeadShape(
-        queryHeads: queryHeads, keyValueHeads: keyValueHeads, channels: hiddenSize / queryHeads),
-      ropeTheta: 10_000, rmsEpsilon: 1e-6, tiesEmbeddings: true, maxPositions: 1024)
+  private func configuration(vocabularySize: Int) throws(Failure) -> ModelConfiguration {
+    guard hiddenSize % (2 * queryHeads) == 0, queryHeads % keyValueHeads == 0 else {
+      throw .usage(
+        "--hidden \(hiddenSize) must be a multiple of twice --heads \(queryHeads), and --heads a multiple of --kv-heads \(keyValueHeads)")
+    }
+    return ModelConfiguration(
+      vocabularySize: vocabularySize, hiddenSize: hiddenSize, intermediateSize: intermediateSize, layerCount: layerCount,
+      heads: HeadShape(queryHeads: queryHeads, keyValueHeads: keyValueHeads, channels: hiddenSize / queryHeads),
+      ropeTheta: 10_000, rmsEpsilon: 1e-6, tiesEmbeddings: true, maxPositions: 2048)
   }
 
-  package var policy: PolicySettings {
+  /// The text at an index, a pure function of the seed.
+  package func text(_ index: Int) -> String {
+    let stream = RandomStream(seed: seed, path: [0x50_52_45, UInt64(index)])
+    guard stream.uniform(at: 0) < chatShare else { return WordProblems.pretrainingText(seed: seed, index: index) }
+    let example = WordProblems.make(seed: seed, split: .train, index: index)
+    let completion = TrainingDocuments.completion(solution: example.solution, answer: example.answer ?? "")
+    return ChatTemplate().document(question: example.question, completion: completion)
+  }
+
+  /// The whole recipe; the finished model stands in the run folder's `model/`.
+  package func run(
+    folder: RunFolder, record: RunRecord, keeping: RunKeeping, kind: WeightKind, on backend: any Backend,
+    _ observer: any RunObserver
+  ) throws(Failure) -> RunOutcome {
+    var trainer = BytePairTrainer()
+    for index in 0..<min(documents, Self.tokenizerTexts) {
+      trainer.add(WordProblems.pretrainingText(seed: seed, index: index))
+    }
+    trainer.add(ChatTemplate().system)
+    let learned = try trainer.learn(vocabularySize: vocabularySize)
+    let tokenizer = try Tokenizer(json: learned.tokenizer, name: "the learned tokeniser")
+    guard let end = tokenizer.id(of: "<|endoftext|>"), let turnEnd = tokenizer.id(of: ChatTemplate.end) else {
+      throw .internalError("the learned tokeniser lacks its end tokens")
+    }
+    let sequences = (0..<documents).map { TrainingSequence(tokens: tokenizer.encode(text($0)) + [end]) }
     var policy = PolicySettings()
     policy.adapter = nil
     policy.learningRate = learningRate
     policy.weightDecay = weightDecay
-    policy.schedule = LearningRateSchedule(
-      shape: .cosine, warmupSteps: warmupSteps,
-      totalSteps: SFTTrainer.stepsPerEpoch(count: documents, batchSize: batchSize))
-    return policy
+    let steps = SFTTrainer.stepsPerEpoch(count: documents, batchSize: batchSize)
+    policy.schedule = LearningRateSchedule(shape: .cosine, warmupSteps: warmupSteps, totalSteps: steps)
+    let model = try Transformer(
+      random: try configuration(vocabularySize: vocabularySize), seed: seed, endOfText: [turnEnd, end], on: backend)
+    var run = SFTRun(
+      model: model, source: nil, sequences: sequences, policy: policy, batchSize: batchSize, steps: steps,
+      shuffles: false, seed: seed, folder: folder, record: record, keeping: keeping, baseName: "")
+    run.modelKind = kind
+    run.finishModel = { path throws(Failure) in try learned.write(to: path) }
+    return try run.run(observer)
   }
 }

@@ -12,7 +12,6 @@ package struct RLRun {
   package let policySettings: PolicySettings
   package let settings: RLSettings
   package let plugin: PluginInstance
-  package let library: PluginLibrary
   package let task: RLTask
   /// Text of a completion, for the samples.
   package let text: ([Int32]) throws -> String
@@ -29,7 +28,7 @@ package struct RLRun {
 
   package init(
     model: Transformer, source: ModelFolder, policy: PolicySettings, settings: RLSettings, plugin: PluginInstance,
-    library: PluginLibrary, task: RLTask, text: @escaping ([Int32]) throws -> String,
+    task: RLTask, text: @escaping ([Int32]) throws -> String,
     question: @escaping (Int) -> String, reference: ReferencePolicy?, folder: RunFolder, record: RunRecord,
     keeping: RunKeeping, baseName: String
   ) {
@@ -38,7 +37,6 @@ package struct RLRun {
     policySettings = policy
     self.settings = settings
     self.plugin = plugin
-    self.library = library
     self.task = task
     self.text = text
     self.question = question
@@ -49,12 +47,13 @@ package struct RLRun {
     self.baseName = baseName
   }
 
+  private var library: PluginLibrary { plugin.library }
+
   package func run(_ observer: any RunObserver) throws(Failure) -> RunOutcome {
     try folder.open(record.description, identity: record.identity, resuming: keeping.resumes)
     let policy = try Policy(model, policySettings, critic: plugin.needs.contains(.critic))
     let trainer = RLTrainer(
-      policy, reference: reference, plugin: plugin, task: task, settings: settings,
-      shouldStop: { false })
+      policy, reference: reference, plugin: plugin, task: task, settings: settings)
     let checkpoints = CheckpointStore(run: folder.path)
     if keeping.resumes, let newest = try checkpoints.newest() {
       let state = try TrainingState(from: checkpoints.path(step: newest), into: policy)
@@ -103,9 +102,9 @@ package struct RLRun {
     var state = TrainingState(step: trainer.step)
     state.cursor = trainer.cursor
     state.pluginID = library.id
-    state.pluginVersion = library.version
+    state.pluginVersion = library.descriptor.version
     state.pluginDigest = library.sha256
-    state.pluginStateVersion = Int(library.stateVersion)
+    state.pluginStateVersion = library.descriptor.stateVersion
     state.pluginState = try plugin.save()
     return state
   }
@@ -114,9 +113,9 @@ package struct RLRun {
     guard state.pluginID == library.id else {
       throw .badData("\(path): was made with the plugin \(state.pluginID ?? "none"), now it is \(library.id)")
     }
-    guard state.pluginStateVersion == Int(library.stateVersion) else {
+    guard state.pluginStateVersion == library.descriptor.stateVersion else {
       throw .badData(
-        "\(path): the plugin's state has version \(state.pluginStateVersion ?? 0), \(library.id) now has \(library.stateVersion)")
+        "\(path): the plugin's state has version \(state.pluginStateVersion ?? 0), \(library.id) now has \(library.descriptor.stateVersion)")
     }
     if let bytes = state.pluginState { try plugin.restore(bytes) }
   }

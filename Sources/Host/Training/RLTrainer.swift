@@ -58,7 +58,7 @@ package final class RLTrainer {
 
   /// One step of the diagram: returns its metrics and the rollout it learned from.
   package func trainStep() throws(Failure) -> RLStepResult {
-    var metrics = StepMetrics()
+    var metrics = StepMetrics(plugin: plugin.metricFold)
     let collected = try metrics.time("rollout") { () throws(Failure) in try collect() }
     metrics.describe(collected, settings: settings)
     var rollout = Rollout(collected.kept)
@@ -219,16 +219,21 @@ package final class RLTrainer {
   ) -> PluginBatch {
     let tokens = rollout.tokens(of: sequences)
     let needs = plugin.needs
-    return PluginBatch(
-      tokenOffsets: rollout.tokenOffsets[sequences.lowerBound...sequences.upperBound].map { $0 - Int64(tokens.lowerBound) },
-      sequenceIDs: sequences.map { Int64($0) }, current: current, old: Array(rollout.old[tokens]),
-      advantages: Array(stage1.advantages[tokens]), reference: rollout.reference.map { Array($0[tokens]) },
-      sampler: needs.contains(.sampler) ? Array(rollout.sampler[tokens]) : nil,
-      entropy: needs.contains(.entropy) ? entropy : nil, values: values,
-      oldValues: rollout.values.map { Array($0[tokens]) }, returns: stage1.returns.map { Array($0[tokens]) },
-      step: UInt64(step), epoch: UInt32(epoch), minibatch: UInt32(minibatch), updateTokens: Int64(totals.tokens),
-      updateSequences: Int64(totals.sequences), updateGroups: Int64(totals.groups),
-      tokenLimit: Int64(settings.maxNewTokens))
+    var batch = PluginBatch(
+      tokenOffsets: rollout.tokenOffsets[sequences.lowerBound...sequences.upperBound].map { $0 - tokens.lowerBound },
+      sequenceIDs: Array(sequences), updateTokens: totals.tokens, updateSequences: totals.sequences,
+      updateGroups: totals.groups, tokenLimit: settings.maxNewTokens, current: current, old: Array(rollout.old[tokens]),
+      advantages: Array(stage1.advantages[tokens]))
+    batch.step = step
+    batch.epoch = epoch
+    batch.minibatch = minibatch
+    batch.reference = rollout.reference.map { Array($0[tokens]) }
+    batch.sampler = needs.contains(.sampler) ? Array(rollout.sampler[tokens]) : nil
+    batch.entropy = needs.contains(.entropy) ? entropy : nil
+    batch.values = values
+    batch.oldValues = rollout.values.map { Array($0[tokens]) }
+    batch.returns = stage1.returns.map { Array($0[tokens]) }
+    return batch
   }
 
   /// Continues where a checkpoint stopped.

@@ -23,9 +23,9 @@ package struct RolloutGroup: Sendable {
 package struct Rollout: Sendable {
   package let groups: [RolloutGroup]
   /// `[groups + 1]` into sequences.
-  package let groupOffsets: [Int64]
+  package let groupOffsets: [Int]
   /// `[sequences + 1]` into tokens.
-  package let tokenOffsets: [Int64]
+  package let tokenOffsets: [Int]
   /// Log-probabilities as the sampler saw them `[tokens]`.
   package let sampler: [Float]
   /// Log-probabilities under the policy before this step's updates `[tokens]`.
@@ -35,11 +35,11 @@ package struct Rollout: Sendable {
 
   package init(_ groups: [RolloutGroup]) {
     self.groups = groups
-    var groupOffsets: [Int64] = [0]
-    var tokenOffsets: [Int64] = [0]
+    var groupOffsets: [Int] = [0]
+    var tokenOffsets: [Int] = [0]
     for group in groups {
-      for completion in group.completions { tokenOffsets.append(tokenOffsets.last! + Int64(completion.tokens.count)) }
-      groupOffsets.append(Int64(tokenOffsets.count - 1))
+      for completion in group.completions { tokenOffsets.append(tokenOffsets.last! + completion.tokens.count) }
+      groupOffsets.append(tokenOffsets.count - 1)
     }
     self.groupOffsets = groupOffsets
     self.tokenOffsets = tokenOffsets
@@ -48,26 +48,33 @@ package struct Rollout: Sendable {
   }
 
   package var sequenceCount: Int { tokenOffsets.count - 1 }
-  package var tokenCount: Int { Int(tokenOffsets.last!) }
+  package var tokenCount: Int { tokenOffsets.last! }
 
-  package func sequences(of group: Int) -> Range<Int> { Int(groupOffsets[group])..<Int(groupOffsets[group + 1]) }
+  package func sequences(of group: Int) -> Range<Int> { groupOffsets[group]..<groupOffsets[group + 1] }
   package func tokens(of sequences: Range<Int>) -> Range<Int> {
-    Int(tokenOffsets[sequences.lowerBound])..<Int(tokenOffsets[sequences.upperBound])
+    tokenOffsets[sequences.lowerBound]..<tokenOffsets[sequences.upperBound]
   }
 
   /// What a plugin sees of it.
   package func forPlugin(step: Int, totalSteps: Int, seed: UInt64, tokenLimit: Int) -> PluginRollout {
-    let rewards = groups.flatMap(\.rewards)
-    return PluginRollout(
-      groupKeys: groups.map(\.key), groupOffsets: groupOffsets, tokenOffsets: tokenOffsets, rewards: rewards,
-      rewardParts: rewards, rewardNames: ["correct"],
+    var seen = PluginRollout(
+      groupKeys: groups.map(\.key), groupOffsets: groupOffsets, tokenOffsets: tokenOffsets,
+      rewards: groups.flatMap(\.rewards),
       sequenceFlags: groups.flatMap { group in
         zip(group.completions, group.verdicts).map { completion, verdict in
-          (completion.isTruncated ? SequenceFlags.truncated : 0) | (verdict.isCorrect ? SequenceFlags.correct : 0)
+          (completion.isTruncated ? PluginRollout.truncated : 0) | (verdict.isCorrect ? PluginRollout.correct : 0)
         }
       },
-      old: old, reference: reference, values: values, step: UInt64(step), totalSteps: UInt64(totalSteps), seed: seed,
-      tokenLimit: Int64(tokenLimit))
+      tokenLimit: tokenLimit)
+    seen.rewardParts = seen.rewards
+    seen.rewardNames = ["correct"]
+    seen.old = old
+    seen.reference = reference
+    seen.values = values
+    seen.step = step
+    seen.totalSteps = totalSteps
+    seen.seed = seed
+    return seen
   }
 }
 

@@ -19,6 +19,8 @@ package struct SFTRun {
   package let keeping: RunKeeping
   /// What the base model is called in the adapter's settings.
   package let baseName: String
+  /// How a wholly trained model is written.
+  package var modelKind = WeightKind.float32
   /// Writes what belongs in the folder of a finished model beside weights and configuration, such as a new tokeniser.
   package var finishModel: (String) throws(Failure) -> Void = { _ in }
 
@@ -92,7 +94,7 @@ package struct SFTRun {
     if let adapter = policySettings.adapter {
       try model.saveAdapter(adapter, baseModel: baseName, to: folder.adapter)
     } else {
-      try model.export(to: folder.model, source: source, kind: .float32)
+      try model.export(to: folder.model, source: source, kind: modelKind)
       try finishModel(folder.model)
     }
   }

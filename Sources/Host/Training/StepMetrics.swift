@@ -6,7 +6,7 @@ struct StepMetrics {
   private(set) var values: [(name: String, value: Double)] = []
   private var seconds: [(stage: String, seconds: Double)] = []
   private var stopwatch = Stopwatch()
-  private var pluginMetrics = FoldedMetrics()
+  private var pluginMetrics: PluginMetricFold
   private var losses: [Double] = []
   private var gradientNorms: [Double] = []
   private var learningRate = 0.0
@@ -20,6 +20,8 @@ struct StepMetrics {
   private var mismatch = 0.0
   private var generatedTokens = 0
   private var trainedTokens = 0
+
+  init(plugin metrics: PluginMetricFold) { pluginMetrics = metrics }
 
   mutating func set(_ name: String, _ value: Double) { values.append((name, value)) }
 
@@ -59,7 +61,7 @@ struct StepMetrics {
   mutating func add(plugin metrics: [PluginMetricValue]) { pluginMetrics.add(metrics) }
 
   /// A micro-batch: its share of the loss, and how far the policy is from the one that acted.
-  mutating func add(_ result: PluginLoss, rollout: Rollout, tokens: Range<Int>, current: [Float], isFirst: Bool) {
+  mutating func add(_ result: PluginGradients, rollout: Rollout, tokens: Range<Int>, current: [Float], isFirst: Bool) {
     updateLoss += result.loss
     trainedTokens += tokens.count
     scoredTokens += tokens.count
@@ -99,7 +101,8 @@ struct StepMetrics {
       set("kl_reference_k3", referenceK3 / tokens)
     }
     set("sampler_mismatch", mismatch)
-    for metric in pluginMetrics.values { set("plugin/\(metric.name)", metric.value) }
+    for metric in pluginMetrics.results { set("plugin/\(metric.name)", metric.value) }
+    let seconds = seconds
     let spent = { (stages: [String]) in seconds.filter { stages.contains($0.stage) }.reduce(0) { $0 + $1.seconds } }
     set("rollout_tokens_per_second", Double(generatedTokens) / max(1e-9, spent(["rollout"])))
     set("training_tokens_per_second", Double(trainedTokens) / max(1e-9, spent(["forward", "backward", "plugin", "optimizer"])))

@@ -6,6 +6,12 @@ package struct LoRALayer {
   package let a: Parameter
   package let b: Parameter
   package let scale: Float
+
+  package init(a: Parameter, b: Parameter, scale: Float) {
+    self.a = a
+    self.b = b
+    self.scale = scale
+  }
 }
 
 /// `y = x · Wᵀ + b`, with an optional low-rank addition. W is frozen in its packed form, or a trained parameter.

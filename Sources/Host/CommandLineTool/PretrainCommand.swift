@@ -1,0 +1,73 @@
+import Arguments
+import Compute
+import Foundations
+import Tasks
+import Tokenization
+import Training
+import Transformer
+
+/// `pretrain`: a small base model from nothing, as the one this program ships.
+enum PretrainCommand {
+  static let spec = CommandSpec(
+    name: "pretrain", summary: "train a small base model from nothing on generated text",
+    discussion:
+      "Learns a byte-level BPE vocabulary from generated word problems, starts from random weights and trains every parameter. The result is a complete Hugging Face folder in --out/model. The defaults remake the base model that ships with the program.",
+    options: [
+      .required("out", .path, "the run folder", group: .output, placeholder: "DIR"),
+      .value("documents", .integer(1...), default: .integer(defaults.documents), "training texts", group: .data),
+      .value("chat-share", .number(0...1), default: .number(defaults.chatShare), "share of texts in chat form", group: .data),
+      .value("vocabulary", .integer(300...100_000), default: .integer(defaults.vocabularySize), "tokens", group: .model),
+      .value("hidden", .integer(16...8192), default: .integer(defaults.hiddenSize), "width of the model", group: .model),
+      .value("layers", .integer(1...200), default: .integer(defaults.layerCount), "blocks", group: .model),
+      .value("heads", .integer(1...256), default: .integer(defaults.queryHeads), "query heads", group: .model),
+      .value("kv-heads", .integer(1...256), default: .integer(defaults.keyValueHeads), "key-value heads", group: .model),
+      .value(
+        "intermediate", .integer(16...65536), default: .integer(defaults.intermediateSize), "width of the feed-forward part",
+        group: .model),
+      .value("batch-size", .integer(1...), default: .integer(defaults.batchSize), "texts per update", group: .training),
+      .value("lr", .number(0...), default: .number(defaults.learningRate), "peak learning rate, cosine to zero", group: .training),
+      .value("warmup-steps", .integer(0...), default: .integer(defaults.warmupSteps), "linear warm-up", group: .training),
+      .value("weight-decay", .number(0...), default: .number(defaults.weightDecay), "decoupled weight decay", group: .training),
+      .value("seed", .integer(0...), default: .integer(Int(defaults.seed)), "seed of all random numbers", group: .other),
+      .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
+      .value(
+        "precision", .choice(Precision.self), default: "bf16", "how the finished weights are written", group: .output),
+      .flag("resume", "continue the run in --out from its newest checkpoint", group: .output),
+      .value("checkpoint-every", .integer(1...), default: 100, "steps between checkpoints", group: .output),
+      ModelOptions.quiet, .config,
+    ])
+
+  private static let defaults = PretrainingSettings()
+
+  static func run(_ arguments: ParsedArguments) throws(Failure) {
+    var settings = PretrainingSettings()
+    settings.documents = try arguments.integer("documents")
+    settings.chatShare = try arguments.number("chat-share")
+    settings.vocabularySize = try arguments.integer("vocabulary")
+    settings.hiddenSize = try arguments.integer("hidden")
+    settings.layerCount = try arguments.integer("layers")
+    settings.queryHeads = try arguments.integer("heads")
+    settings.keyValueHeads = try arguments.integer("kv-heads")
+    settings.intermediateSize = try arguments.integer("intermediate")
+    settings.batchSize = try arguments.integer("batch-size")
+    settings.learningRate = try arguments.number("lr")
+    settings.warmupSteps = try arguments.integer("warmup-steps")
+    settings.weightDecay = try arguments.number("weight-decay")
+    settings.seed = UInt64(try arguments.integer("seed"))
+    let backend = try CPUBackend(threads: try arguments.optionalInteger("threads"))
+    var keeping = RunKeeping()
+    keeping.resumes = try arguments.flag("resume")
+    keeping.checkpointEvery = try arguments.integer("checkpoint-every")
+    var identity = arguments.json.object ?? [:]
+    for key in ["out", "resume", "quiet", "threads", "config", "checkpoint-every"] { identity[key] = nil }
+    let record = RunRecord(
+      stage: "pretrain", identity: identity, description: ["arguments": arguments.json, "backend": .string(backend.name)])
+    let precision: Precision = try arguments.choice("precision")
+    let folder = RunFolder(try arguments.text("out"))
+    let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
+    let outcome = try settings.run(
+      folder: folder, record: record, keeping: keeping, kind: precision.kind, on: backend, observer)
+    if case .interrupted(let step) = outcome { throw try TrainingOptions.interrupted(arguments, at: step) }
+    try Output.line("\(folder.model): \(settings.documents) texts, last loss \(observer.last?["loss"].map { Output.decimal($0, 4) } ?? "–")")
+  }
+}
