@@ -89,11 +89,11 @@ struct Story {
       if let (k, m) = numbers(template.form, most: template.most) { choices.append((template, k, m)) }
     }
     // First the operation, then the sentence: there are more ways to tell of a sum than of a division.
-    let operations = Arithmetic.allCases.filter { operation in
+    let possible = Arithmetic.allCases.filter { operation in
       choices.contains { $0.template.form.operation == operation }
     }
-    if operations.isEmpty { return false }
-    let operation = stream.pick(operations)
+    if possible.isEmpty { return false }
+    let operation = stream.pick(possible)
     let (template, k, m) = stream.pick(choices.filter { $0.template.form.operation == operation })
     used.insert(template.id)
     apply(template.form, k, m)

@@ -1,35 +1,3 @@
-/// What the running number of a story counts.
-enum Subject: String, Sendable, CaseIterable {
-  /// The things the owner has.
-  case things
-  /// Boxes whose contents are not known yet, and boxes that were packed in the story.
-  case boxes, packs
-  /// The owner's money, what the owner has to pay, the price of one thing: in dollars.
-  case dollars, cost, price
-  /// Dollars an hour, things made an hour.
-  case wage, making
-  /// Pages a day, pages read, pages left.
-  case reading, pages, pagesLeft
-  /// Miles a day, miles walked.
-  case walking, miles
-  /// Minutes of practice a day, minutes in all.
-  case practice, minutes
-}
-
-/// The first sentence of a story, which gives the first number.
-///
-/// Slots: `{v}` the number; `{name}` the owner, `{Who}`, `{who}`, `{him}`, `{his}` the owner as a name or pronoun;
-/// `{friend}`; `{things}`, `{thing}`, `{a thing}`; `{boxes}`, `{box}`.
-struct OpeningTemplate: Sendable {
-  let id: String
-  let subject: Subject
-  /// How often it is taken, beside the others.
-  let weight: Int
-  let range: ClosedRange<Int>
-  let wordings: [String]
-  var needs: Vocabulary.Trait? = nil
-}
-
 /// A sentence that changes the running number v. Slots as in ``OpeningTemplate``, with `{k}` and `{m}` for its numbers.
 struct StepTemplate: Sendable {
   enum Form: Sendable {
