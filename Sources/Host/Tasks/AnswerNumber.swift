@@ -140,7 +140,8 @@ struct AnswerNumber {
       switch token {
       case .space: index += 1
       case .word(let word, let isText):
-        guard Self.isUnit(word, isText: isText || hasWord) else { return false }
+        let isHour = !hasWord && (word == "a" || word == "p")  // `3 a.m.`, but `3 eggs a day`
+        guard !isHour, Self.isUnit(word, isText: isText || hasWord) else { return false }
         hasWord = true
         index += 1
       case .symbol(UInt8(ascii: "^")):
@@ -168,7 +169,7 @@ struct AnswerNumber {
     "hundred", "hundreds", "thousand", "thousands", "million", "millions", "billion", "billions", "trillion", "dozen",
     "dozens", "half", "halves", "third", "thirds", "quarter", "quarters", "fifths", "sixths", "tenths", "pi", "sqrt",
     "sin", "cos", "tan", "log", "ln", "exp", "mod", "frac", "infty", "inf", "infinity", "and", "or", "to", "am", "pm",
-    "a", "p", "times", "plus", "minus", "xy", "xyz", "yz", "xz", "ab", "bc", "ac", "abc", "mn", "pq", "more", "less",
+    "times", "plus", "minus", "xy", "xyz", "yz", "xz", "ab", "bc", "ac", "abc", "mn", "pq", "more", "less",
   ]
 }
 

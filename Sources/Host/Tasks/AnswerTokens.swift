@@ -169,8 +169,7 @@ struct AnswerTokens {
   }
 
   /// Whether exactly three digits follow a mark that stands behind a digit.
-  static func isThousandsMark(_ tokens: some RandomAccessCollection<Token>, at index: Int) -> Bool
-  {
+  static func isThousandsMark(_ tokens: some RandomAccessCollection<Token>, at index: Int) -> Bool {
     func digit(_ offset: Int) -> Bool {
       guard let place = tokens.index(tokens.startIndex, offsetBy: index + offset, limitedBy: tokens.endIndex),
         index + offset >= 0, place < tokens.endIndex

@@ -114,7 +114,8 @@ enum AnswerValue: Equatable {
     switch (first, last) {
     case (.command("{"), .command("}")): return (UInt8(ascii: "{"), content, UInt8(ascii: "}"))
     case (.symbol(let open), .symbol(let close))
-    where [UInt8(ascii: "("), UInt8(ascii: "[")].contains(open) && [UInt8(ascii: ")"), UInt8(ascii: "]")].contains(close):
+    where [UInt8(ascii: "("), UInt8(ascii: "[")].contains(open)
+      && [UInt8(ascii: ")"), UInt8(ascii: "]")].contains(close):
       return (open, content, close)
     default: return nil
     }

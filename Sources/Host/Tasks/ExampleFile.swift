@@ -45,7 +45,9 @@ package enum ExampleFile {
     while index < bytes.count {
       if hasEnd, bytes[index] == UInt8(ascii: "<"), index + 1 < bytes.count, bytes[index + 1] == UInt8(ascii: "<") {
         var end = index + 2
-        while end + 1 < bytes.count, !(bytes[end] == UInt8(ascii: ">") && bytes[end + 1] == UInt8(ascii: ">")) { end += 1 }
+        while end + 1 < bytes.count, !(bytes[end] == UInt8(ascii: ">") && bytes[end + 1] == UInt8(ascii: ">")) {
+          end += 1
+        }
         if end + 1 < bytes.count {
           index = end + 2
           continue

@@ -1,0 +1,42 @@
+"""Makes statistics.json beside this file: python3 make_statistics.py (scipy, numpy)."""
+import json
+import math
+import pathlib
+
+import numpy as np
+import scipy
+from scipy import stats
+
+wilson = []
+for successes, trials in [(0, 1), (1, 1), (0, 10), (10, 10), (3, 10), (1, 500), (350, 500), (499, 500), (912, 1319), (66666, 100000)]:
+    for confidence in (0.9, 0.95, 0.99):
+        interval = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+        wilson.append([successes, trials, confidence, interval.low, interval.high])
+
+mcnemar = []
+for first, second in [(0, 0), (0, 1), (1, 0), (5, 5), (0, 6), (3, 12), (12, 3), (40, 61), (100, 100), (0, 200), (1000, 1100), (2, 3000)]:
+    p = stats.binomtest(first, first + second, 0.5).pvalue if first + second else 1.0
+    mcnemar.append([first, second, p])
+
+pass_at_k = []
+for samples, correct, k in [(1, 0, 1), (1, 1, 1), (8, 0, 8), (8, 1, 8), (8, 3, 1), (8, 3, 4), (8, 8, 3), (16, 2, 8), (200, 7, 100), (200, 1, 10)]:
+    pass_at_k.append([samples, correct, k, 1 - math.comb(samples - correct, k) / math.comb(samples, k)])
+
+quantile = [[p, float(stats.norm.ppf(p))] for p in (1e-300, 1e-12, 0.001, 0.025, 0.2, 0.5, 0.6, 0.95, 0.975, 0.9999999)]
+
+generator = np.random.default_rng(1)
+bootstrap = []
+for values in (
+    [float(x) for x in generator.integers(0, 2, 200)],
+    [round(float(x), 6) for x in generator.normal(3, 2, 60)],
+):
+    result = stats.bootstrap((np.array(values),), np.mean, method="percentile", n_resamples=200_000, rng=np.random.default_rng(2), batch=1000)
+    low, high = result.confidence_interval
+    bootstrap.append({"values": values, "mean": float(np.mean(values)), "low": float(low), "high": float(high)})
+
+path = pathlib.Path(__file__).with_name("statistics.json")
+golden = {
+    "made_by": f"make_statistics.py, scipy {scipy.__version__}, numpy {np.__version__}",
+    "wilson": wilson, "mcnemar": mcnemar, "pass_at_k": pass_at_k, "normal_quantile": quantile, "bootstrap": bootstrap,
+}
+path.write_text(json.dumps(golden) + "\n")
