@@ -1,0 +1,158 @@
+/* attention.h - attention of segments over themselves and their prefix, and of one query row over the KV cache.
+
+   A query row's scores are sums over channels in order; its weights exp(score - max) are joined over 16 lanes by position
+   modulo 16; its output is the sum over positions in order, then divided. Positions count from the prefix's first row.
+   The decode path runs the same sequence, so it gives the same bits. Keys a row may not see are never multiplied in. */
+
+typedef struct attention_job {
+  nrk_pool *pool;
+  const nrk_segment *segments;
+  int64_t count, H, G, C, ldq, ldk, ldv, ldo, lddo, lddq, lddk, lddv, capacity;
+  const float *q, *k, *v, *o, *d_o, *lse, *cache;
+  const int32_t *slots, *lengths;
+  float *out, *lse_out, *dq, *dk, *dv, scale;
+} attention_job;
+
+/* Scores (not yet scaled) of `n` positions become exp(scale s - max), then zeros to the end of the last sixteen. */
+NRK_INLINE float weigh(float *s, int64_t n, float scale, float *maximum) {
+  v16 highest = splat(-INFINITY), sum = splat(0);
+  for (int64_t j = 0; j < n; j += 16) {
+    v16 z = load_scaled(s + j, n - j, splat(scale));
+    store(s + j, z);
+    highest = max16(z, highest);
+  }
+  float top = max_lanes(highest);
+  for (int64_t j = 0; j < n; j += 16) {
+    v16 p = exp16(load(s + j) - splat(top));
+    store(s + j, p);
+    sum += p;
+  }
+  *maximum = top;
+  return sum_lanes(sum);
+}
+
+/* The rows of a segment's context, prefix first. */
+NRK_INLINE int64_t context_row(const nrk_segment *s, int64_t j) {
+  return j < s->prefix_length ? s->prefix_start + j : s->start + j - s->prefix_length;
+}
+
+/* Rows first ..< end of a context as [C][16] panels of sixteen positions. */
+static void turn_context(float *panels, const nrk_segment *s, int64_t length, const float *x, int64_t ld, int64_t C) {
+  for (int64_t j = 0; j < length; j += 16) {
+    const float *rows[16];
+    int64_t count = nrk_min(16, length - j);
+    for (int64_t i = 0; i < count; i++) rows[i] = x + context_row(s, j + i) * ld;
+    panel_of_columns(panels + j * C, rows, count, C);
+  }
+}
+static void lay_context(float *panels, int64_t height, const nrk_segment *s, int64_t length, const float *x, int64_t ld, int64_t C) {
+  int64_t before = nrk_min(length, s->prefix_length);
+  panels_of_rows(panels, height, before, C, x + s->prefix_start * ld, ld);
+  panels_of_rows(panels + before * 16, height, length - before, C, x + s->start * ld, ld);
+}
+
+/* o = sum over positions of weights p [rows, ldp] times v panels [C/16][height][16]; every row sees `common` positions and
+   row r goes on to seen[r]. Then times 1 / sum[r]. */
+static void blend(float *stage, int64_t rows, int64_t common, const int64_t *seen, const float *sum, const float *p, int64_t ldp,
+                  const float *v, int64_t height, int64_t C, float *o, int64_t ldo) {
+  multiply(stage, rows, C, common, p, ldp, v, NRK_F32, height * 16, o, ldo, 0, NULL);
+  for (int64_t r = 0; r < rows; r++) {
+    v16 factor = splat(1.0f / sum[r]);
+    for (int64_t c = 0; c < C; c += 16) {
+      v16 total = load_part(o + r * ldo + c, C - c, 0);
+      const float *value = v + c * height;
+      for (int64_t j = common; j < seen[r]; j++) total = fma16(splat(p[r * ldp + j]), load(value + j * 16), total);
+      store_part(o + r * ldo + c, total * factor, C - c);
+    }
+  }
+}
+
+/* ---- forward: a task is some rows of one segment, one key-value head --------------------------------- */
+
+enum { QUERIES = 128, TOGETHER = 48 }; /* positions of a task; query rows whose scores are held at once */
+
+static int64_t tasks_of_segments(const attention_job *j, int64_t index, int64_t *segment, int64_t *part) {
+  int64_t total = 0;
+  for (int64_t s = 0; s < j->count; s++) {
+    int64_t parts = nrk_ceil(j->segments[s].length, QUERIES);
+    if (index >= total && index < total + parts) *segment = s, *part = index - total;
+    total += parts;
+  }
+  return total;
+}
+
+static void attention_task(void *context, int64_t index, int32_t worker) {
+  const attention_job *j = context;
+  int64_t which = 0, part = 0, C = j->C, g = index % j->G, share = j->H / j->G;
+  tasks_of_segments(j, index / j->G, &which, &part);
+  const nrk_segment *s = j->segments + which;
+  int64_t begin = part * QUERIES, end = nrk_min(s->length, begin + QUERIES), P = s->prefix_length;
+  int64_t length = P + end, padded = nrk_round(length, 16), wide = nrk_round(C, 16);
+  int64_t step = nrk_max(1, TOGETHER / share), most = step * share;
+  float *stage = nrk_scratch(j->pool, worker, STAGE + padded * (C + wide + most) + most * (2 * C + 4));
+  float *keys = stage + STAGE, *values = keys + padded * C, *scores = values + padded * wide, *queries = scores + most * padded;
+  float *outputs = queries + most * C, *sums = outputs + most * C;
+  int64_t *seen = (int64_t *)(sums + nrk_round(most, 2));
+  turn_context(keys, s, length, j->k + g * C, j->ldk, C);
+  lay_context(values, padded, s, length, j->v + g * C, j->ldv, C);
+  for (int64_t i0 = begin; i0 < end; i0 += step) {
+    int64_t i1 = nrk_min(end, i0 + step), rows = (i1 - i0) * share;
+    for (int64_t r = 0; r < rows; r++)
+      memcpy(queries + r * C, j->q + (s->start + i0 + r / share) * j->ldq + (g * share + r % share) * C, (size_t)C * 4);
+    multiply(stage, rows, P + i1, C, queries, C, keys, NRK_F32, C * 16, scores, padded, 0, NULL);
+    for (int64_t r = 0; r < rows; r++) {
+      float top;
+      seen[r] = P + i0 + r / share + 1;
+      sums[r] = weigh(scores + r * padded, seen[r], j->scale, &top);
+      if (j->lse_out) j->lse_out[(s->start + i0 + r / share) * j->H + g * share + r % share] = top + logf(sums[r]);
+    }
+    blend(stage, rows, P + i0 + 1, seen, sums, scores, padded, values, padded, C, outputs, C);
+    for (int64_t r = 0; r < rows; r++)
+      memcpy(j->out + (s->start + i0 + r / share) * j->ldo + (g * share + r % share) * C, outputs + r * C, (size_t)C * 4);
+  }
+}
+
+NRK_INLINE int64_t attention_cost(const attention_job *j) {
+  int64_t cost = 0;
+  for (int64_t s = 0; s < j->count; s++)
+    cost += j->segments[s].length * (j->segments[s].prefix_length + j->segments[s].length / 2 + 8) * j->H * (j->C / 8 + 2);
+  return cost;
+}
+
+static void attention(nrk_pool *pool, const nrk_segment *segments, int64_t count, int64_t H, int64_t G, int64_t C, const float *q,
+                      int64_t ldq, const float *k, int64_t ldk, const float *v, int64_t ldv, float scale, float *o, int64_t ldo, float *lse) {
+  attention_job job = {.pool = pool, .segments = segments, .count = count, .H = H, .G = G, .C = C, .ldq = ldq, .ldk = ldk, .ldv = ldv,
+                       .ldo = ldo, .q = q, .k = k, .v = v, .scale = scale, .out = o, .lse_out = lse};
+  int64_t ignored;
+  nrk_share(pool, attention_cost(&job), tasks_of_segments(&job, -1, &ignored, &ignored) * G, attention_task, &job);
+}
+
+/* ---- decode: a task is one sequence, one key-value head ----------------------------------------------- */
+
+static void decode_task(void *context, int64_t index, int32_t worker) {
+  const attention_job *j = context;
+  int64_t t = index / j->G, g = index % j->G, C = j->C, share = j->H / j->G, wide = nrk_round(C, 16), n = j->lengths[t];
+  int64_t padded = nrk_round(n, 16);
+  const float *keys = j->cache + j->slots[t] * nrk_kv_slot_elements(j->G, C, j->capacity) + g * j->capacity * C;
+  const float *values = keys - g * j->capacity * C + j->G * j->capacity * C + g * j->capacity * wide;
+  float *o = j->out + t * j->ldo + g * share * C;
+  float *stage = nrk_scratch(j->pool, worker, STAGE + share * (padded + 4)), *scores = stage + STAGE;
+  float *sums = scores + share * padded;
+  int64_t *seen = (int64_t *)(sums + nrk_round(share, 2));
+  multiply(stage, share, n, C, j->q + t * j->ldq + g * share * C, C, keys, NRK_F32, C * 16, scores, padded, 0, NULL);
+  for (int64_t r = 0; r < share; r++) {
+    float top;
+    seen[r] = n;
+    sums[r] = weigh(scores + r * padded, n, j->scale, &top);
+  }
+  blend(stage, share, n, seen, sums, scores, padded, values, j->capacity, C, o, C);
+}
+
+static void attention_decode(nrk_pool *pool, int64_t T, int64_t H, int64_t G, int64_t C, const float *q, int64_t ldq, const float *cache,
+                             int64_t capacity, const int32_t *slots, const int32_t *lengths, float scale, float *o, int64_t ldo) {
+  attention_job job = {.pool = pool, .H = H, .G = G, .C = C, .ldq = ldq, .ldo = ldo, .capacity = capacity, .q = q, .cache = cache,
+                       .slots = slots, .lengths = lengths, .scale = scale, .out = o};
+  int64_t cost = 0;
+  for (int64_t t = 0; t < T; t++) cost += (lengths[t] + 8) * H * (C / 8 + 2);
+  nrk_share(pool, cost, T * G, decode_task, &job);
+}

@@ -1,0 +1,105 @@
+/* copies.c - moving rows about: the embedding, chosen rows, the KV cache. Nothing here depends on the instruction set. */
+#include "pool.h"
+#include <string.h>
+
+typedef struct copy_job {
+  int64_t n, K, ldx, ldo, G, C, capacity, columns;
+  const void *panels;
+  nrk_kind kind;
+  const int32_t *ids, *positions;
+  const float *x, *v;
+  float *out;
+} copy_job;
+
+/* ---- rows ------------------------------------------------------------------------------------------- */
+
+static void gather_task(void *context, int64_t t, int32_t worker) {
+  const copy_job *j = context;
+  (void)worker;
+  float *out = j->out + t * j->ldo;
+  int64_t from = j->ids[t] / 16 * j->K * 16 + j->ids[t] % 16;
+  if (j->kind == NRK_F32)
+    for (int64_t k = 0; k < j->K; k++) out[k] = ((const float *)j->panels)[from + k * 16];
+  else
+    for (int64_t k = 0; k < j->K; k++) {
+      uint32_t bits = (uint32_t)((const uint16_t *)j->panels)[from + k * 16] << 16;
+      memcpy(out + k, &bits, 4);
+    }
+}
+
+void nrk_gather(nrk_pool *pool, int64_t T, int64_t N, int64_t K, const void *panels, nrk_kind kind, const int32_t *ids, float *out,
+                int64_t ld) {
+  copy_job job = {.K = K, .panels = panels, .kind = kind, .ids = ids, .out = out, .ldo = ld};
+  (void)N;
+  nrk_share(pool, T * K * 2, T, gather_task, &job);
+}
+
+static void take_rows_task(void *context, int64_t i, int32_t worker) {
+  const copy_job *j = context;
+  (void)worker;
+  memcpy(j->out + i * j->ldo, j->x + j->ids[i] * j->ldx, (size_t)j->K * sizeof(float));
+}
+
+void nrk_take_rows(nrk_pool *pool, int64_t n, int64_t K, const float *x, int64_t ldx, const int32_t *rows, float *out, int64_t ldo) {
+  copy_job job = {.K = K, .x = x, .ldx = ldx, .ids = rows, .out = out, .ldo = ldo};
+  if (K > 0) nrk_share(pool, n * K / 4, n, take_rows_task, &job);
+}
+
+/* Rows may repeat and their order counts, so tasks are columns. */
+static void add_rows_task(void *context, int64_t index, int32_t worker) {
+  const copy_job *j = context;
+  (void)worker;
+  int64_t k = index * j->columns, width = nrk_min(j->columns, j->K - k);
+  for (int64_t i = 0; i < j->n; i++) {
+    const float *from = j->x + i * j->ldx + k;
+    float *to = j->out + j->ids[i] * j->ldo + k;
+    for (int64_t c = 0; c < width; c++) to[c] += from[c];
+  }
+}
+
+void nrk_add_rows(nrk_pool *pool, int64_t n, int64_t K, const float *y, int64_t ldy, const int32_t *rows, float *x, int64_t ldx) {
+  copy_job job = {.n = n, .K = K, .x = y, .ldx = ldy, .ids = rows, .out = x, .ldo = ldx, .columns = 128};
+  nrk_share(pool, n * K / 4, nrk_ceil(K, job.columns), add_rows_task, &job);
+}
+
+void nrk_embedding_backward(nrk_pool *pool, int64_t T, int64_t K, const int32_t *ids, const float *dx, int64_t ld, float *dtable) {
+  nrk_add_rows(pool, T, K, dx, ld, ids, dtable, K);
+}
+
+/* ---- the KV cache ------------------------------------------------------------------------------------ */
+
+int64_t nrk_kv_slot_elements(int64_t G, int64_t C, int64_t capacity) { return G * capacity * (C + nrk_round(C, 16)); }
+
+static void kv_write_task(void *context, int64_t t, int32_t worker) {
+  const copy_job *j = context;
+  (void)worker;
+  int64_t C = j->C, wide = nrk_round(C, 16), position = j->positions[t];
+  float *slot = j->out + j->ids[t] * nrk_kv_slot_elements(j->G, C, j->capacity);
+  for (int64_t g = 0; g < j->G; g++) {
+    float *keys = slot + g * j->capacity * C + position / 16 * C * 16 + position % 16;
+    float *values = slot + j->G * j->capacity * C + g * j->capacity * wide + position * 16;
+    const float *k = j->x + t * j->ldx + g * C, *v = j->v + t * j->ldo + g * C;
+    for (int64_t c = 0; c < C; c++) keys[c * 16] = k[c];
+    for (int64_t c = 0; c < wide; c++) values[c / 16 * j->capacity * 16 + c % 16] = c < C ? v[c] : 0;
+  }
+}
+
+void nrk_kv_write(nrk_pool *pool, int64_t T, int64_t G, int64_t C, const float *k, int64_t ldk, const float *v, int64_t ldv, float *cache,
+                  int64_t capacity, const int32_t *slots, const int32_t *positions) {
+  copy_job job = {.G = G, .C = C, .capacity = capacity, .x = k, .ldx = ldk, .v = v, .ldo = ldv, .out = cache, .ids = slots,
+                  .positions = positions};
+  nrk_share(pool, T * G * C * 2, T, kv_write_task, &job);
+}
+
+void nrk_kv_copy(int64_t G, int64_t C, const float *source_cache, int64_t source_capacity, int32_t source, float *destination_cache,
+                 int64_t destination_capacity, int32_t destination, int64_t length) {
+  int64_t wide = nrk_round(C, 16), from_capacity = source_capacity, to_capacity = destination_capacity;
+  const float *from = source_cache + source * nrk_kv_slot_elements(G, C, from_capacity);
+  float *to = destination_cache + destination * nrk_kv_slot_elements(G, C, to_capacity);
+  if (length <= 0) return;
+  for (int64_t g = 0; g < G; g++) /* whole panels of keys: positions past the length are written before they are read */
+    memcpy(to + g * to_capacity * C, from + g * from_capacity * C, (size_t)(nrk_round(length, 16) * C) * sizeof(float));
+  from += G * from_capacity * C, to += G * to_capacity * C;
+  for (int64_t p = 0; p < G * wide / 16; p++)
+    memcpy(to + p * to_capacity * 16, from + p * from_capacity * 16, (size_t)length * 16 * sizeof(float));
+}

@@ -1,0 +1,72 @@
+/* entries.h - the functions that are compiled once per instruction set: ENTRY(result, name, parameters, arguments). The
+   table, its three fillings and the public functions that look into it are all made from this list. */
+#define NRK_ENTRIES(ENTRY) \
+  ENTRY(void, pack, (nrk_pool *pool, int64_t N, int64_t K, const void *src, nrk_kind src_kind, int64_t ld,            \
+          void *panels, nrk_kind dst_kind),                                                                           \
+        (pool, N, K, src, src_kind, ld, panels, dst_kind))                                                            \
+  ENTRY(void, linear, (nrk_pool *pool, int64_t T, int64_t N, int64_t K, const float *x, int64_t ldx,                  \
+          const void *panels, nrk_kind kind, const float *bias, float *y, int64_t ldy, int32_t accumulate),           \
+        (pool, T, N, K, x, ldx, panels, kind, bias, y, ldy, accumulate))                                              \
+  ENTRY(void, linear_dx, (nrk_pool *pool, int64_t T, int64_t N, int64_t K, const float *dy, int64_t lddy,             \
+          const void *panels, nrk_kind kind, float *dx, int64_t lddx, int32_t accumulate),                            \
+        (pool, T, N, K, dy, lddy, panels, kind, dx, lddx, accumulate))                                                \
+  ENTRY(void, linear_dw, (nrk_pool *pool, int64_t T, int64_t N, int64_t K, const float *dy, int64_t lddy,             \
+          const float *x, int64_t ldx, float *dw, int64_t lddw),                                                      \
+        (pool, T, N, K, dy, lddy, x, ldx, dw, lddw))                                                                  \
+  ENTRY(void, linear_db, (nrk_pool *pool, int64_t T, int64_t N, const float *dy, int64_t lddy, float *db),            \
+        (pool, T, N, dy, lddy, db))                                                                                   \
+  ENTRY(void, scale, (nrk_pool *pool, int64_t count, float *x, float factor),                                         \
+        (pool, count, x, factor))                                                                                     \
+  ENTRY(void, add, (nrk_pool *pool, int64_t count, float *x, const float *y),                                         \
+        (pool, count, x, y))                                                                                          \
+  ENTRY(void, rmsnorm, (nrk_pool *pool, int64_t T, int64_t K, const float *x, const float *w, float epsilon,          \
+          float *y, float *rstd),                                                                                     \
+        (pool, T, K, x, w, epsilon, y, rstd))                                                                         \
+  ENTRY(void, rmsnorm_backward, (nrk_pool *pool, int64_t T, int64_t K, const float *dy, const float *x,               \
+          const float *w, const float *rstd, float *dx, int32_t accumulate, float *dw),                               \
+        (pool, T, K, dy, x, w, rstd, dx, accumulate, dw))                                                             \
+  ENTRY(void, rope, (nrk_pool *pool, int64_t T, int64_t heads, int64_t C, float *x, int64_t ld,                       \
+          const int32_t *positions, const float *cos, const float *sin, int32_t inverse),                             \
+        (pool, T, heads, C, x, ld, positions, cos, sin, inverse))                                                     \
+  ENTRY(void, swiglu, (nrk_pool *pool, int64_t count, const float *gate, const float *up, float *out),                \
+        (pool, count, gate, up, out))                                                                                 \
+  ENTRY(void, swiglu_backward, (nrk_pool *pool, int64_t count, const float *gate, const float *up, const float *dout, \
+          float *dgate, float *dup),                                                                                  \
+        (pool, count, gate, up, dout, dgate, dup))                                                                    \
+  ENTRY(void, attention, (nrk_pool *pool, const nrk_segment *list, int64_t segments, int64_t H, int64_t G, int64_t C, \
+          const float *q, int64_t ldq, const float *k, int64_t ldk, const float *v, int64_t ldv, float scale,         \
+          float *o, int64_t ldo, float *lse),                                                                         \
+        (pool, list, segments, H, G, C, q, ldq, k, ldk, v, ldv, scale, o, ldo, lse))                                  \
+  ENTRY(void, attention_backward, (nrk_pool *pool, const nrk_segment *list, int64_t segments, int64_t H, int64_t G,   \
+          int64_t C, const float *q, int64_t ldq, const float *k, int64_t ldk, const float *v, int64_t ldv,           \
+          float scale, const float *o, int64_t ldo, const float *lse, const float *d_o, int64_t lddo, float *dq,      \
+          int64_t lddq, float *dk, int64_t lddk, float *dv, int64_t lddv),                                            \
+        (pool, list, segments, H, G, C, q, ldq, k, ldk, v, ldv, scale, o, ldo, lse, d_o, lddo, dq, lddq, dk, lddk,    \
+         dv, lddv))                                                                                                   \
+  ENTRY(void, attention_decode, (nrk_pool *pool, int64_t T, int64_t H, int64_t G, int64_t C, const float *q,          \
+          int64_t ldq, const float *cache, int64_t capacity, const int32_t *slots, const int32_t *lengths,            \
+          float scale, float *o, int64_t ldo),                                                                        \
+        (pool, T, H, G, C, q, ldq, cache, capacity, slots, lengths, scale, o, ldo))                                   \
+  ENTRY(void, log_softmax, (nrk_pool *pool, int64_t n, int64_t V, const float *logits, int64_t ld,                    \
+          float inverse_temperature, const int32_t *targets, float *log_prob, float *entropy, float *log_z),          \
+        (pool, n, V, logits, ld, inverse_temperature, targets, log_prob, entropy, log_z))                             \
+  ENTRY(void, log_softmax_backward, (nrk_pool *pool, int64_t n, int64_t V, float *logits, int64_t ld,                 \
+          float inverse_temperature, const int32_t *targets, const float *log_z, const float *entropy,                \
+          const float *d_log_prob, const float *d_entropy),                                                           \
+        (pool, n, V, logits, ld, inverse_temperature, targets, log_z, entropy, d_log_prob, d_entropy))                \
+  ENTRY(void, sample, (nrk_pool *pool, int64_t n, int64_t V, const float *logits, int64_t ld, float temperature,      \
+          int32_t top_k, float top_p, const double *uniforms, int32_t *tokens, float *log_prob, float *entropy),      \
+        (pool, n, V, logits, ld, temperature, top_k, top_p, uniforms, tokens, log_prob, entropy))                     \
+  ENTRY(void, adamw, (nrk_pool *pool, int64_t count, float *parameter, const float *gradient, float *m, float *v,     \
+          double lr, double beta1, double beta2, double epsilon, double decay, int64_t step, float gradient_factor),  \
+        (pool, count, parameter, gradient, m, v, lr, beta1, beta2, epsilon, decay, step, gradient_factor))            \
+  ENTRY(double, sum_squares, (nrk_pool *pool, int64_t count, const float *x),                                         \
+        (pool, count, x))
+
+#define NRK_FIELD(result, name, parameters, arguments) result(*name) parameters;
+typedef struct nrk_table {
+  const char *isa;
+  NRK_ENTRIES(NRK_FIELD)
+} nrk_table;
+
+#define NRK_FILL(result, name, parameters, arguments) .name = name,

@@ -1,0 +1,135 @@
+/* gemm.h - the one matrix product everything else is made of:
+
+     c[m, n] = (load ? c[m, n] : 0), then for k = 0, 1, 2, ...: c = fma(a[m, k], b[k, n], c), then + bias[n]
+
+   Vectors lie along n and a is broadcast, so no sum is ever split and every element sees this sequence exactly, however
+   the matrix is cut. Blocks of k write c and read it back, which changes nothing.
+
+   b stands in panels of 16 columns, each [k][16]. a is staged into rows of a fixed stride (ROW), so that a tile addresses
+   it with constants and rows a power of two apart do not fight over the same cache sets. */
+enum { BLOCK = 384, ROW = BLOCK + 16, STAGE = 16 * ROW };
+
+typedef void (*tile_function)(const float *a, const void *b, int64_t panel, int64_t depth, float *c, int64_t ldc, int64_t last,
+                              int load_c, const float *bias);
+
+/* R rows by P panels held in registers; `last` columns of the last panel exist. */
+NRK_INLINE void tile(const int R, const int P, const int bf16, const float *a, const void *b, int64_t panel, int64_t depth,
+                     float *c, int64_t ldc, int64_t last, int load_c, const float *bias) {
+  v16 sum[NRK_ROWS][NRK_PANELS];
+#pragma clang loop unroll(full)
+  for (int m = 0; m < R; m++)
+#pragma clang loop unroll(full)
+    for (int p = 0; p < P; p++)
+      sum[m][p] = !load_c ? splat(0) : load_part(c + m * ldc + 16 * p, p == P - 1 ? last : 16, 0);
+  for (int64_t k = 0; k < depth; k++) {
+    v16 column[NRK_PANELS];
+#pragma clang loop unroll(full)
+    for (int p = 0; p < P; p++)
+      column[p] = bf16 ? widen((const uint16_t *)b + p * panel + k * 16) : load((const float *)b + p * panel + k * 16);
+#pragma clang loop unroll(full)
+    for (int m = 0; m < R; m++) {
+      v16 row = splat(a[m * ROW + k]);
+#pragma clang loop unroll(full)
+      for (int p = 0; p < P; p++) sum[m][p] = fma16(row, column[p], sum[m][p]);
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int p = 0; p < P; p++) {
+    int64_t width = p == P - 1 ? last : 16;
+    v16 add = bias ? load_part(bias + 16 * p, width, 0) : splat(0);
+#pragma clang loop unroll(full)
+    for (int m = 0; m < R; m++)
+      store_part(c + m * ldc + 16 * p, bias ? sum[m][p] + add : sum[m][p], width);
+  }
+}
+
+#define NRK_TILE(R, P)                                                                                                        \
+  static __attribute__((noinline)) void tile_f32_##R##_##P(const float *a, const void *b, int64_t panel, int64_t depth, float *c, \
+                                                           int64_t ldc, int64_t last, int load_c, const float *bias) {        \
+    tile(R, P, 0, a, b, panel, depth, c, ldc, last, load_c, bias);                                                            \
+  }                                                                                                                           \
+  static __attribute__((noinline)) void tile_bf16_##R##_##P(const float *a, const void *b, int64_t panel, int64_t depth, float *c, \
+                                                            int64_t ldc, int64_t last, int load_c, const float *bias) {       \
+    tile(R, P, 1, a, b, panel, depth, c, ldc, last, load_c, bias);                                                            \
+  }
+NRK_TILES(NRK_TILE)
+#define NRK_ENTRY(R, P) [0][R][P] = tile_f32_##R##_##P, [1][R][P] = tile_bf16_##R##_##P,
+static const tile_function tiles[2][NRK_ROWS + 1][NRK_PANELS + 1] = {NRK_TILES(NRK_ENTRY)};
+
+/* Rows m0 ..< m0 + count of a, depth columns, into the stage. Element (m, k) is a[m * row + k * column]; one of the two
+   strides is 1. `rows` is how many rows may be read in all. */
+NRK_INLINE void stage_rows(float *stage, const float *a, int64_t row, int64_t column, int64_t m0, int64_t count, int64_t rows,
+                           int64_t depth) {
+  if (column == 1) {
+    for (int64_t m = 0; m < count; m++) memcpy(stage + m * ROW, a + (m0 + m) * row, (size_t)depth * sizeof(float));
+    return;
+  }
+  int64_t k = 0;
+  if (rows >= 16) {
+    int64_t first = nrk_min(m0, rows - 16), skip = m0 - first;
+    for (; k + 16 <= depth; k += 16) {
+      v16 block[16];
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 16; i++) block[i] = load(a + first + (k + i) * column);
+      transpose(block);
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 16; i++)
+        if (i >= skip && i < skip + count) store(stage + (i - skip) * ROW + k, block[i]);
+    }
+  }
+  for (; k < depth; k++)
+    for (int64_t m = 0; m < count; m++) stage[m * ROW + k] = a[m0 + m + k * column];
+}
+
+/* One block of the reduction: depth <= BLOCK. `stage` holds STAGE floats. */
+static void multiply_block(float *stage, int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t row, int64_t column,
+                           const void *b, nrk_kind kind, int64_t panel, float *c, int64_t ldc, int load_c, const float *bias) {
+  int64_t panels = nrk_ceil(columns, 16), blocks = nrk_ceil(rows, NRK_ROWS), done = 0;
+  for (int64_t i = 0; i < blocks; i++) {
+    int64_t count = nrk_ceil(rows - done, blocks - i);
+    stage_rows(stage, a, row, column, done, count, rows, depth);
+    for (int64_t p = 0; p < panels;) {
+      int64_t width = tile_width[count];
+      while (width > panels - p) width /= 2;
+      int64_t last = nrk_min(16, columns - 16 * (p + width - 1));
+      const char *panel_start = (const char *)b + p * panel * (kind == NRK_BF16 ? 2 : 4);
+      tiles[kind][count][width](stage, panel_start, panel, depth, c + done * ldc + 16 * p, ldc, last, load_c, bias ? bias + 16 * p : NULL);
+      p += width;
+    }
+    done += count;
+  }
+}
+
+/* The whole reduction, where b's panels stand ready. */
+static void multiply(float *stage, int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t lda, const void *b,
+                     nrk_kind kind, int64_t panel, float *c, int64_t ldc, int load_c, const float *bias) {
+  int64_t k = 0;
+  do {
+    int64_t part = nrk_min(BLOCK, depth - k);
+    const char *from = (const char *)b + k * 16 * (kind == NRK_BF16 ? 2 : 4);
+    multiply_block(stage, rows, columns, part, a + k, lda, 1, from, kind, panel, c, ldc, load_c || k > 0, k + part == depth ? bias : NULL);
+    k += part;
+  } while (k < depth);
+}
+
+/* Panels from rows: `count` rows of `columns` floats, `ld` apart, to [ceil(columns / 16)][height][16], zero-padded to the right. */
+NRK_INLINE void panels_of_rows(float *panels, int64_t height, int64_t count, int64_t columns, const float *rows, int64_t ld) {
+  for (int64_t p = 0; p * 16 < columns; p++)
+    for (int64_t r = 0; r < count; r++)
+      store(panels + (p * height + r) * 16, load_part(rows + r * ld + p * 16, columns - p * 16, 0));
+}
+
+/* One panel of the transpose: up to 16 rows of `columns` floats to [columns][16]; rows that do not exist are zero. */
+NRK_INLINE void panel_of_columns(float *panel, const float *const rows[16], int64_t count, int64_t columns) {
+  int64_t k = 0;
+  for (; k + 16 <= columns; k += 16) {
+    v16 block[16];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; i++) block[i] = i < count ? load(rows[i] + k) : splat(0);
+    transpose(block);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; i++) store(panel + (k + i) * 16, block[i]);
+  }
+  for (; k < columns; k++)
+    for (int64_t i = 0; i < 16; i++) panel[k * 16 + i] = i < count ? rows[i][k] : 0;
+}

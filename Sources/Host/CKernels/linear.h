@@ -1,0 +1,182 @@
+/* linear.h - a linear layer forward and backward, and the packing of its weights. */
+
+typedef struct linear_job {
+  nrk_pool *pool;
+  int64_t T, N, K, ldx, ldy, ldw;
+  const float *x, *dy, *bias;
+  const void *panels;
+  float *out;
+  nrk_kind kind;
+  int32_t accumulate;
+  int64_t row_chunk, panel_chunk, row_chunks; /* a task is a rectangle of the output */
+} linear_job;
+
+/* Rectangles small enough for `panel_chunk` panels of one block to stay in the second-level cache, and enough of them to go
+   round. Few rows: cut along the panels, so that weights are read once. */
+static int64_t cut(linear_job *job, int64_t rows, int64_t panels, int64_t most_rows, int64_t few_rows) {
+  int64_t wanted = nrk_pool_threads(job->pool) == 1 ? 1 : 4 * nrk_pool_threads(job->pool);
+  int64_t narrowest = rows > 2 * NRK_ROWS ? tile_width[NRK_ROWS] : 4;
+  job->row_chunk = nrk_min(rows, most_rows), job->panel_chunk = nrk_min(panels, 16);
+  for (;;) {
+    job->row_chunks = nrk_ceil(rows, job->row_chunk);
+    int64_t tasks = job->row_chunks * nrk_ceil(panels, job->panel_chunk);
+    if (tasks >= wanted) return tasks;
+    int can_narrow = job->panel_chunk > narrowest, can_shorten = job->row_chunk > NRK_ROWS;
+    if (can_narrow && (job->row_chunk <= few_rows || !can_shorten)) job->panel_chunk = nrk_round(job->panel_chunk / 2, narrowest);
+    else if (can_shorten) job->row_chunk = nrk_round(job->row_chunk / 2, NRK_ROWS);
+    else return tasks;
+  }
+}
+
+static void linear_task(void *context, int64_t index, int32_t worker) {
+  const linear_job *j = context;
+  int64_t t = index % j->row_chunks * j->row_chunk, p = index / j->row_chunks * j->panel_chunk, n = p * 16;
+  const char *panels = (const char *)j->panels + p * j->K * 16 * (j->kind == NRK_BF16 ? 2 : 4);
+  multiply(nrk_scratch(j->pool, worker, STAGE), nrk_min(j->row_chunk, j->T - t), nrk_min(j->panel_chunk * 16, j->N - n), j->K,
+           j->x + t * j->ldx, j->ldx, panels, j->kind, j->K * 16, j->out + t * j->ldy + n, j->ldy, j->accumulate,
+           j->bias ? j->bias + n : NULL);
+}
+
+static void linear(nrk_pool *pool, int64_t T, int64_t N, int64_t K, const float *x, int64_t ldx, const void *panels, nrk_kind kind,
+                   const float *bias, float *y, int64_t ldy, int32_t accumulate) {
+  if (T <= 0 || N <= 0) return;
+  linear_job job = {.pool = pool, .T = T, .N = N, .K = K, .ldx = ldx, .ldy = ldy, .x = x, .bias = bias, .panels = panels, .out = y,
+                    .kind = kind, .accumulate = accumulate};
+  int64_t P = nrk_ceil(N, 16), tasks = cut(&job, T, P, 12 * NRK_ROWS, 48);
+  nrk_share(pool, T * P * (K + 8), tasks, linear_task, &job);
+}
+
+/* W [n, k] stands in panels along n; this product runs over n and needs panels along k: transposed block by block. */
+static void linear_dx_task(void *context, int64_t index, int32_t worker) {
+  const linear_job *j = context;
+  int64_t t = index % j->row_chunks * j->row_chunk, k0 = index / j->row_chunks * j->panel_chunk * 16;
+  int64_t rows = nrk_min(j->row_chunk, j->T - t), columns = nrk_min(j->panel_chunk * 16, j->K - k0);
+  float *stage = nrk_scratch(j->pool, worker, STAGE + j->panel_chunk * BLOCK * 16), *turned = stage + STAGE;
+  for (int64_t n = 0; n < j->N || n == 0; n += BLOCK) {
+    int64_t depth = nrk_min(BLOCK, j->N - n);
+    for (int64_t i = 0; i < depth; i += 16)
+      for (int64_t k = 0; k < columns; k += 16) {
+        v16 block[16];
+        int64_t from = ((n + i) / 16 * j->K + k0 + k) * 16, exist = columns - k;
+#pragma clang loop unroll(full)
+        for (int r = 0; r < 16; r++)
+          block[r] = r >= exist ? splat(0)
+                     : j->kind == NRK_BF16 ? widen((const uint16_t *)j->panels + from + r * 16)
+                                           : load((const float *)j->panels + from + r * 16);
+        transpose(block);
+        float *to = turned + (k / 16 * BLOCK + i) * 16;
+#pragma clang loop unroll(full)
+        for (int r = 0; r < 16; r++) store(to + r * 16, block[r]);
+      }
+    multiply_block(stage, rows, columns, depth, j->dy + t * j->ldy + n, j->ldy, 1, turned, NRK_F32, BLOCK * 16,
+                   j->out + t * j->ldx + k0, j->ldx, j->accumulate || n > 0, NULL);
+  }
+}
+
+static void linear_dx(nrk_pool *pool, int64_t T, int64_t N, int64_t K, const float *dy, int64_t lddy, const void *panels, nrk_kind kind,
+                      float *dx, int64_t lddx, int32_t accumulate) {
+  if (T <= 0 || K <= 0) return;
+  linear_job job = {.pool = pool, .T = T, .N = N, .K = K, .ldx = lddx, .ldy = lddy, .dy = dy, .panels = panels, .out = dx,
+                    .kind = kind, .accumulate = accumulate};
+  int64_t P = nrk_ceil(K, 16), tasks = cut(&job, T, P, 32 * NRK_ROWS, 192);
+  nrk_share(pool, T * P * (N + 8), tasks, linear_dx_task, &job);
+}
+
+static void linear_dw_task(void *context, int64_t index, int32_t worker) {
+  const linear_job *j = context;
+  int64_t n = index % j->row_chunks * j->row_chunk, k = index / j->row_chunks * j->panel_chunk * 16;
+  int64_t rows = nrk_min(j->row_chunk, j->N - n), columns = nrk_min(j->panel_chunk * 16, j->K - k);
+  float *stage = nrk_scratch(j->pool, worker, STAGE + j->panel_chunk * BLOCK * 16), *panels = stage + STAGE;
+  for (int64_t t = 0; t < j->T; t += BLOCK) {
+    int64_t depth = nrk_min(BLOCK, j->T - t);
+    panels_of_rows(panels, BLOCK, depth, columns, j->x + t * j->ldx + k, j->ldx);
+    multiply_block(stage, rows, columns, depth, j->dy + t * j->ldy + n, 1, j->ldy, panels, NRK_F32, BLOCK * 16,
+                   j->out + n * j->ldw + k, j->ldw, 1, NULL);
+  }
+}
+
+static void linear_dw(nrk_pool *pool, int64_t T, int64_t N, int64_t K, const float *dy, int64_t lddy, const float *x, int64_t ldx,
+                      float *dw, int64_t lddw) {
+  if (T <= 0 || N <= 0 || K <= 0) return;
+  linear_job job = {.pool = pool, .T = T, .N = N, .K = K, .ldx = ldx, .ldy = lddy, .ldw = lddw, .x = x, .dy = dy, .out = dw};
+  int64_t P = nrk_ceil(K, 16), tasks = cut(&job, N, P, 16 * NRK_ROWS, 96);
+  nrk_share(pool, T * P * (N + 8), tasks, linear_dw_task, &job);
+}
+
+static void linear_db_task(void *context, int64_t index, int32_t worker) {
+  const linear_job *j = context;
+  (void)worker;
+  int64_t n = index * 64, width = nrk_min(64, j->N - n);
+  float *db = j->out + n;
+  if (width == 64) {
+    v16 sum[4];
+    for (int i = 0; i < 4; i++) sum[i] = load(db + 16 * i);
+    for (int64_t t = 0; t < j->T; t++)
+      for (int i = 0; i < 4; i++) sum[i] += load(j->dy + t * j->ldy + n + 16 * i);
+    for (int i = 0; i < 4; i++) store(db + 16 * i, sum[i]);
+    return;
+  }
+  for (int64_t t = 0; t < j->T; t++)
+    for (int64_t i = 0; i < width; i++) db[i] += j->dy[t * j->ldy + n + i];
+}
+
+static void linear_db(nrk_pool *pool, int64_t T, int64_t N, const float *dy, int64_t lddy, float *db) {
+  linear_job job = {.T = T, .N = N, .ldy = lddy, .dy = dy, .out = db};
+  nrk_share(pool, T * N / 16, nrk_ceil(N, 64), linear_db_task, &job);
+}
+
+/* ---- packing ------------------------------------------------------------------------------------------ */
+
+typedef struct pack_job {
+  int64_t N, K, ld;
+  const void *source;
+  void *panels;
+  nrk_kind from, to;
+} pack_job;
+
+NRK_INLINE uint16_t narrow(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  if ((bits & 0x7FFFFFFF) > 0x7F800000) return (uint16_t)(bits >> 16 | 0x40); /* NaN stays NaN */
+  return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+NRK_INLINE float widen_one(uint16_t half) {
+  uint32_t bits = (uint32_t)half << 16;
+  float x;
+  memcpy(&x, &bits, 4);
+  return x;
+}
+
+static void pack_task(void *context, int64_t index, int32_t worker) {
+  const pack_job *j = context;
+  (void)worker;
+  int64_t n = index * 16, count = nrk_min(16, j->N - n), K = j->K;
+  for (int64_t k = 0; k < K; k += 16) {
+    int64_t width = nrk_min(16, K - k);
+    v16 block[16];
+    for (int i = 0; i < 16; i++) {
+      int64_t at = (n + i) * j->ld + k;
+      if (i >= count) block[i] = splat(0);
+      else if (j->from == NRK_F32) block[i] = load_part((const float *)j->source + at, width, 0);
+      else if (width == 16) block[i] = widen((const uint16_t *)j->source + at);
+      else {
+        float lanes[16] = {0};
+        for (int64_t c = 0; c < width; c++) lanes[c] = widen_one(((const uint16_t *)j->source)[at + c]);
+        block[i] = load(lanes);
+      }
+    }
+    transpose(block);
+    int64_t to = (index * K + k) * 16;
+    for (int64_t c = 0; c < width; c++) {
+      if (j->to == NRK_F32) store((float *)j->panels + to + c * 16, block[c]);
+      else
+        for (int i = 0; i < 16; i++) ((uint16_t *)j->panels)[to + c * 16 + i] = narrow(block[c][i]);
+    }
+  }
+}
+
+static void pack(nrk_pool *pool, int64_t N, int64_t K, const void *source, nrk_kind from, int64_t ld, void *panels, nrk_kind to) {
+  pack_job job = {.N = N, .K = K, .ld = ld, .source = source, .panels = panels, .from = from, .to = to};
+  nrk_share(pool, N * K / 4, nrk_ceil(N, 16), pack_task, &job);
+}

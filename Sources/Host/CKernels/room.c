@@ -1,1 +1,0 @@
-#include "nr_kernels.h"
