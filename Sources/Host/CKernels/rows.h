@@ -54,8 +54,9 @@ static void swiglu_backward_task(void *context, int64_t index, int32_t worker) {
   for (int64_t i = index * CHUNK; i < end; i += 16) {
     int64_t n = end - i;
     v16 z = load_part(j->a + i, n, 0), up = load_part(j->b + i, n, 0), d = load_part(j->c + i, n, 0);
-    v16 s = sigmoid(z);
-    store_part(j->out + i, d * up * s * (splat(1) + z * (splat(1) - s)), n);
+    v16 e = exp16(-z), s = splat(1) / (splat(1) + e);
+    v16 rest = e > splat(3e38f) ? splat(1) : e * s; /* 1 - s, without its cancellation */
+    store_part(j->out + i, d * up * s * fma16(z, rest, splat(1)), n);
     store_part(j->out2 + i, d * z * s, n);
   }
 }

@@ -1,7 +1,8 @@
 /* softmax.h - the loss head on rows of logits, forward and backward. */
 
-/* One row's normalisation: z = logits * factor; the sums run over 16 lanes by index modulo 16. The sampler calls this too,
-   so its log-probabilities are these. `prefix`, when given, takes the running sum after every SOFTMAX_BLOCK tokens. */
+/* One row's normalisation: z = logits * factor; the sums run over 16 lanes by index modulo 16, block by block, and the
+   blocks' lanes are added in order (over 150 000 tokens a single float would gather too much rounding). The sampler calls
+   this too, so its log-probabilities are these. `prefix`, when given, takes the running sum after every block. */
 enum { SOFTMAX_BLOCK = 1024 };
 typedef struct softmax_row { float top, sum, log_sum, weighted; } softmax_row;
 
@@ -16,12 +17,14 @@ static softmax_row normalise(const float *logits, int64_t V, float factor, float
   v16 sum = splat(0), weighted = splat(0), m = splat(top);
   for (int64_t block = 0; block < V; block += SOFTMAX_BLOCK) {
     int64_t end = nrk_min(V, block + SOFTMAX_BLOCK);
+    v16 part = splat(0), part_weighted = splat(0);
     for (i = block; i < end; i += 16) {
       v16 d = load_scaled(logits + i, end - i, f) - m;
       v16 e = exp16(d);
-      sum += e;
-      weighted = fma16(e, d < splat(-1e30f) ? splat(-1e30f) : d, weighted); /* 0 * -inf counts nothing */
+      part += e;
+      part_weighted = fma16(e, d < splat(-1e30f) ? splat(-1e30f) : d, part_weighted); /* 0 * -inf counts nothing */
     }
+    sum += part, weighted += part_weighted;
     if (prefix) prefix[block / SOFTMAX_BLOCK] = sum_lanes(sum);
   }
   float total = sum_lanes(sum);

@@ -4,6 +4,9 @@
    NRK_FMA before it includes this, and includes system.h before it raises the target. */
 #include "system.h"
 
+/* Values wider than a register are passed only to functions that are inlined always, so no calling convention changes. */
+#pragma clang diagnostic ignored "-Wpsabi"
+
 #define NRK_INLINE static inline __attribute__((always_inline, unused))
 
 typedef float v16 __attribute__((ext_vector_type(16)));
@@ -95,6 +98,7 @@ NRK_INLINE v16 exp16(v16 x) {
 
 /* Sixteen rows become sixteen columns: four perfect shuffles. */
 NRK_INLINE void transpose(v16 r[16]) {
+#pragma clang loop unroll(full)
   for (int stage = 0; stage < 4; stage++) {
     v16 t[16];
 #pragma clang loop unroll(full)
