@@ -156,4 +156,4 @@ struct GRPO: LossPlugin {
   }
 }
 
-@c(nr_plugin_entry) public func entry(hostMajor: UInt32, hostMinor: UInt32) -> PluginTable? { export(GRPO.self, hostMajor) }
+@c(nr_plugin_entry) public func entry(hostMajor: UInt32, hostMinor: UInt32) -> PluginTable? { export(GRPO.self) }

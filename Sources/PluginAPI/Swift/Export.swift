@@ -5,11 +5,10 @@ public typealias PluginTable = UnsafePointer<nr_plugin>
 
 /// Builds the plugin's table, once; the whole of a plugin's entry:
 ///
-///     @c(nr_plugin_entry) public func entry(hostMajor: UInt32, hostMinor: UInt32) -> PluginTable? {
-///       export(MyLoss.self, hostMajor)
-///     }
-@safe public func export<Plugin: LossPlugin>(_ type: Plugin.Type, _ hostMajor: UInt32) -> PluginTable? {
-  guard hostMajor == NR_ABI_MAJOR else { return nil }
+///     @c(nr_plugin_entry) public func entry(hostMajor: UInt32, hostMinor: UInt32) -> PluginTable? { export(MyLoss.self) }
+///
+/// A host of another major version gets the table too: it reads both version numbers there and can name them when it refuses.
+@safe public func export<Plugin: LossPlugin>(_ type: Plugin.Type) -> PluginTable? {
   if let exported = unsafe exported { return unsafe exported.table }
   let factory = TypedFactory<Plugin>(Plugin.descriptor)
   unsafe exported = factory
