@@ -96,7 +96,7 @@ struct GRPOTests {
     example.rollout.rewards = [1, 0, 1, 1]
     example.rollout.old = [-1, -1, -1, -1]
     example.current = [0, -2, -1, -31]
-    example.rollout.reference = [-1, -1, -1, -1]
+    (example.rollout.reference, example.rollout.values) = (nil, nil)
     let result = try PluginEvaluation(example.rollout, current: example.current, PluginInstance(Place.plugin("grpo")))
     let metrics = Dictionary(uniqueKeysWithValues: result.metrics.map { ($0.name, $0.value) })
     #expect(metrics["clip_high_share"] == 0.25)

@@ -64,9 +64,26 @@ struct LibraryTests {
   func withoutEntry() throws {
     let folder = try TemporaryFolder()
     try AtomicFile.write("int nothing(void) { return 0; }\n", to: folder.path + "/a.c")
-    #expect(shell("cc -shared -fPIC -o '\(folder.path)/a.so' '\(folder.path)/a.c'") == 0)
+    #expect(shell("cc -shared -fPIC -o '\(folder.path)/a.so' '\(folder.path)/a.c'").status == 0)
     let found = message { () throws(Failure) in try PluginLibrary(folder.path + "/a.so") }
     #expect(found?.contains("does not export nr_plugin_entry") == true)
+  }
+}
+
+@Suite("A rebuilt plugin", .enabled(if: hasCompiler, "needs cc"))
+struct ReloadTests {
+  @Test func isOpenedAnewUnderTheSamePath() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path + "/libnr-test.so"
+    try compilePlugin(["VERSION": "\"1.0.0\""], to: path)
+    let first = try PluginLibrary(path)
+    try compilePlugin(["VERSION": "\"2.0.0\""], to: path)
+    let second = try PluginLibrary(path)
+    #expect(first.descriptor.version == "1.0.0")
+    #expect(second.descriptor.version == "2.0.0")
+    #expect(first.sha256 != second.sha256)
+    #expect(second.path == first.path)
+    #expect(try PluginInstance(first).save().count == PluginInstance(second).save().count)
   }
 }
 

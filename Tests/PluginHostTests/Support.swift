@@ -27,33 +27,25 @@ final class TemporaryFolder {
   deinit { try? Files.removeTree(path) }
 }
 
-/// Runs a command by the shell, its output into a file.
-@discardableResult
-func shell(_ command: String, output: String = "/dev/null") -> Int32 {
-  let text = "{ \(command) ; } > '\(output)' 2>&1"
-  var words = unsafe ["/bin/sh", "-c", text].map { unsafe strdup($0) }
-  defer { for unsafe word in unsafe words { unsafe free(word) } }
-  unsafe words.append(nil)
-  var process: pid_t = 0
-  guard unsafe posix_spawn(&process, "/bin/sh", nil, nil, words, environ) == 0 else { return -1 }
-  var status: Int32 = 0
-  while unsafe waitpid(process, &status, 0) < 0 && errno == EINTR {}
-  return status & 0x7F == 0 ? (status >> 8) & 0xFF : -1
+/// Runs a command by the shell; its output is standard output and error together.
+func shell(_ command: String) -> (status: Int32, output: String) {
+  guard let stream = unsafe popen("{ \(command) ; } 2>&1", "r") else { return (-1, lastSystemError()) }
+  let output = unsafe try? Files.readAll(fileno(stream), name: command)
+  let status = unsafe pclose(stream)
+  return (status & 0x7F == 0 ? (status >> 8) & 0xFF : -1, String(decoding: output ?? [], as: UTF8.self))
 }
 
-let hasCompiler = shell("command -v cc") == 0
-let hasSwiftCompiler = shell("command -v swiftc") == 0
+let hasCompiler = shell("command -v cc").status == 0
+let hasSwiftCompiler = shell("command -v swiftc").status == 0
 
 /// A plugin in C whose description and behaviour are chosen by definitions, correct without any.
 func compilePlugin(_ definitions: [String: String], to path: String) throws(Failure) {
   let source = path + ".c"
   try AtomicFile.write(pluginInC, to: source)
   let options = definitions.map { "-D\($0.key)='\($0.value)'" }.sorted().joined(separator: " ")
-  let log = path + ".log"
-  let status = shell(
-    "cc -std=c11 -shared -fPIC -O1 -w -I '\(Place.repository)/Sources/PluginAPI/C/include' \(options) -o '\(path)' '\(source)'",
-    output: log)
-  if status != 0 { throw .internalError("cc failed: \((try? Files.readText(log)) ?? "")") }
+  let result = shell(
+    "cc -std=c11 -shared -fPIC -O1 -w -I '\(Place.repository)/Sources/PluginAPI/C/include' \(options) -o '\(path)' '\(source)'")
+  if result.status != 0 { throw .internalError("cc failed: \(result.output)") }
 }
 
 private let pluginInC = """
