@@ -34,24 +34,25 @@ package struct PluginEvaluation: Sendable {
     rollout.old = try reader.floats("old")
     rollout.reference = needs.contains(.reference) ? try reader.floats("reference") : nil
     rollout.values = needs.contains(.critic) ? try reader.floats("old_values") : nil
-    try rollout.check(file.path)
-
     let current = try reader.floats("current")
     let sampler = needs.contains(.sampler) ? try reader.floats("sampler") : nil
     let entropy = needs.contains(.entropy) ? try reader.floats("entropy") : nil
     let values = needs.contains(.critic) ? try reader.floats("values") : nil
-    let check = PackedCheck(name: file.path)
-    for (name, array) in [("current", current), ("sampler", sampler), ("entropy", entropy), ("values", values)] {
-      try check.numbers(array, name, rollout.tokenCount)
-    }
-    try self.init(rollout, current: current, sampler: sampler, entropy: entropy, values: values, instance)
+    try self.init(rollout, current: current, sampler: sampler, entropy: entropy, values: values, instance, name: file.path)
   }
 
-  /// - Parameter rollout: its `values` are the critic's when the rollout was made; `values` are those now.
+  /// - Parameters:
+  ///   - rollout: its `values` are the critic's when the rollout was made; `values` are those now.
+  ///   - name: what errors call the arrays' place.
   package init(
     _ rollout: PluginRollout, current: [Float], sampler: [Float]? = nil, entropy: [Float]? = nil, values: [Float]? = nil,
-    _ instance: PluginInstance
+    _ instance: PluginInstance, name: String = "evaluation"
   ) throws(Failure) {
+    try rollout.check(name)
+    let check = PackedCheck(name: name)
+    for (what, array) in [("current", current), ("sampler", sampler), ("entropy", entropy), ("values", values)] {
+      try check.numbers(array, what, rollout.tokenCount)
+    }
     let keep = try instance.select(rollout)
     let kept = rollout.keeping(keep)
     // Where each kept token stands in the whole rollout.

@@ -314,7 +314,7 @@ package final class PluginInstance {
     let status = unsafe library.table.pointee.create(host, memory.copy(parameters), &made, error)
     unsafe (instance, table) = unsafe (status == Int32(NR_OK) ? made : nil, library.table)
     unsafe (self.host, self.sink) = unsafe (host, sink)
-    unsafe try PluginInstance.check(status, error, "plugin \(library.id)")
+    try PluginInstance.check(status, error, "plugin \(library.id)")
   }
 
   deinit {

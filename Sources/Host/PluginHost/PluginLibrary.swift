@@ -1,5 +1,6 @@
 internal import CPluginAPI
 import Foundations
+import Synchronization
 
 /// A plugin's library: opened once, verified, its description copied; never closed.
 @safe package struct PluginLibrary: @unchecked Sendable {
@@ -24,19 +25,51 @@ import Foundations
     if Files.isDirectory(absolute) { throw .missingInput("\(path): is a directory, a plugin's library is needed") }
     self.path = absolute
     sha256 = try SHA256.hex(file: absolute)
-    let library = try DynamicLibrary(absolute)
-    guard let symbol = unsafe library.symbol(Self.entryName) else {
-      throw .badData("\(absolute): is not a plugin: it does not export \(Self.entryName)")
-    }
-    let entry = unsafe unsafeBitCast(symbol, to: nr_entry.self)
-    guard let table = unsafe entry(UInt32(NR_ABI_MAJOR), UInt32(NR_ABI_MINOR)) else {
-      throw .badData("\(absolute): refuses this host, which speaks plugin ABI \(Self.hostABI.major).\(Self.hostABI.minor)")
-    }
+    let table = try Self.table(absolute, sha256)
     unsafe self.table = unsafe table
     let reader = unsafe DescriptorReader(path: absolute, table: table)
     try reader.checkVersions()
     try reader.checkFunctions()
     descriptor = try reader.descriptor()
+  }
+
+  /// The SHA-256 of what the dynamic linker holds under each path: it looks at names, so that a file rebuilt under a name
+  /// it knows would give the old code. Held while a library is opened, so that no two entries run at once.
+  private static let opened = Mutex<[String: String]>([:])
+
+  @safe private static func table(_ path: String, _ sha256: String) throws(Failure) -> UnsafePointer<nr_plugin> {
+    let outcome: Result<UInt, Failure> = opened.withLock { opened in
+      do throws(Failure) {
+        let library: DynamicLibrary
+        if let known = opened[path], known != sha256 {
+          library = try openCopy(of: path, sha256)
+        } else {
+          library = try DynamicLibrary(path)
+          opened[path] = sha256
+        }
+        guard let symbol = unsafe library.symbol(entryName) else {
+          throw .badData("\(path): is not a plugin: it does not export \(entryName)")
+        }
+        let entry = unsafe unsafeBitCast(symbol, to: nr_entry.self)
+        guard let table = unsafe entry(UInt32(NR_ABI_MAJOR), UInt32(NR_ABI_MINOR)) else {
+          throw .badData("\(path): refuses this host, which speaks plugin ABI \(hostABI.major).\(hostABI.minor)")
+        }
+        return .success(UInt(bitPattern: table))
+      } catch { return .failure(error) }
+    }
+    // An entry that returned a table did not return NULL.
+    return unsafe UnsafePointer(bitPattern: try outcome.get())!
+  }
+
+  /// Opens a copy under a name of its own, which is removed again: the code stays as long as the process.
+  private static func openCopy(of path: String, _ sha256: String) throws(Failure) -> DynamicLibrary {
+    var template = Array("\(environmentVariable("TMPDIR") ?? "/tmp")/nano-reasoner-XXXXXX".utf8CString)
+    if unsafe mkdtemp(&template) == nil { throw .inputOutput("\(path): cannot make a folder for a copy: \(lastSystemError())") }
+    let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    defer { try? Files.removeTree(folder) }
+    let copy = "\(folder)/\(sha256).so"
+    try Files.copy(path, to: copy)
+    return try DynamicLibrary(copy)
   }
 }
 

@@ -90,7 +90,7 @@ package struct PluginRegistry: Sendable {
     let name = Array(PluginLibrary.entryName.utf8)
     return unsafe file.withBytes { bytes in
       var matched = 0
-      for byte in unsafe bytes {
+      for unsafe byte in unsafe bytes {
         matched = byte == name[matched] ? matched + 1 : byte == name[0] ? 1 : 0
         if matched == name.count { return true }
       }
