@@ -55,6 +55,7 @@ let package = Package(
 
     .target(name: "CKernels", path: "Sources/Host/CKernels", cSettings: kernels),
     room("Foundations"),
+    room("Arguments", ["Foundations"]),
     room("Compute", ["CKernels", "Foundations"]),
     room("Transformer", ["Compute", "Foundations"]),
     room("Tokenization", ["Foundations"]),
@@ -72,12 +73,13 @@ let package = Package(
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
-        "Training", "Evaluation", "Rollouts", "Tasks", "Tokenization", "PluginHost", "Telemetry", "Transformer",
-        "Compute", "Foundations",
+        "Arguments", "Training", "Evaluation", "Rollouts", "Tasks", "Tokenization", "PluginHost", "Telemetry",
+        "Transformer", "Compute", "Foundations",
       ],
       path: "Sources/Host/CommandLineTool", resources: [], swiftSettings: host),
 
     tests("FoundationsTests", ["Foundations"]),
+    tests("ArgumentsTests", ["Arguments", "Foundations"]),
     tests("ComputeTests", ["Compute", "Foundations"]),
     tests("TransformerTests", ["Transformer", "Compute", "Foundations"]),
     tests("TokenizationTests", ["Tokenization", "Foundations"]),

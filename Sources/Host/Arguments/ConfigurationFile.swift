@@ -1,0 +1,38 @@
+import Foundations
+
+/// A `--config` file: one JSON object whose keys are option names, in kebab or snake case.
+struct ConfigurationFile {
+  let path: String
+  let spec: CommandSpec
+
+  /// The values of the options it names; null means "not set".
+  func values() throws(Failure) -> [String: [ArgumentValue]] {
+    let json = try JSON.read(path)
+    guard let object = json.object else { throw .badData("\(path): expected an object of options, found \(json.kind)") }
+    var values: [String: [ArgumentValue]] = [:]
+    for key in object.keys {
+      let name = String(key.map { $0 == "_" ? "-" : $0 })
+      guard let option = spec.option(name), !option.kind.isConfiguration else {
+        let known = spec.options.filter { !$0.kind.isConfiguration }.map(\.name)
+        let hint = NearestMatch.find(name, among: known).map { "; did you mean \"\($0)\"?" } ?? ""
+        throw .badData("\(path): \"\(key)\" is not an option of \(spec.name)\(hint)")
+      }
+      if values[name] != nil { throw .badData("\(path): \"\(name)\" stands twice, in kebab and in snake case") }
+      guard let json = object[key], !json.isNull else { continue }
+      guard let checked = option.kind.values(of: json, repeated: option.isRepeated) else {
+        throw .badData("\(path): \"\(key)\": expected \(option.configurationExpectation), found \(json.kind)")
+      }
+      values[name] = checked
+    }
+    return values
+  }
+}
+
+extension OptionSpec {
+  /// What a configuration file may hold for the option.
+  fileprivate var configurationExpectation: String {
+    if kind.isAssignment { return "an object of keys and values" }
+    if case .list = kind.form { return "an array of names" }
+    return isRepeated ? "an array, each \(kind.expectation)" : kind.expectation
+  }
+}
