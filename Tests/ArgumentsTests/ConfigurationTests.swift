@@ -7,8 +7,10 @@ struct ConfigurationTests {
   @Test("The command line wins over the file and the file over defaults")
   func precedence() throws {
     let file = try TrialFile(
-      #"{"model": "m", "data": "d", "out": "o", "group_size": 4, "lr": 1, "temperature": 0.5, "level": null, "resume": true}"#)
-    let arguments = try TrialProgram.parse("rl", "--config", file.path, "--lr", "2", "--out=elsewhere", "--resume=false")
+      #"{"model": "m", "data": "d", "out": "o", "group_size": 4, "lr": 1, "temperature": 0.5, "level": null, "resume": true}"#
+    )
+    let arguments = try TrialProgram.parse(
+      "rl", "--config", file.path, "--lr", "2", "--out=elsewhere", "--resume=false")
     #expect(try arguments.integer("group-size") == 4)
     #expect(try arguments.number("lr") == 2)
     #expect(try arguments.number("temperature") == 0.5)

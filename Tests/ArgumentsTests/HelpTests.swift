@@ -47,17 +47,21 @@ struct HelpTests {
 
   @Test("Usage shows alternatives and arguments by position")
   func usage() throws {
-    #expect(try TrialProgram.help("generate", "-h").contains("Usage: trial generate (--prompt TEXT | --prompts PATH) [options]\n"))
+    #expect(
+      try TrialProgram.help("generate", "-h").contains(
+        "Usage: trial generate (--prompt TEXT | --prompts PATH) [options]\n"))
     #expect(try TrialProgram.help("plugin", "check", "-h").contains("Usage: trial plugin check [options] NAME|PATH\n"))
     #expect(try TrialProgram.help("report", "-h").contains("Usage: trial report [options] SHIFT RUN...\n"))
   }
 
-  @Test("Help answers at every level, whatever else is wrong", arguments: [
-    (["--help"], "Usage: trial COMMAND [options]"), (["-h"], "Usage: trial COMMAND [options]"),
-    (["help"], "Usage: trial COMMAND [options]"), (["plugin", "--help"], "Usage: trial plugin COMMAND [options]"),
-    (["help", "plugin", "check"], "Usage: trial plugin check"), (["rl", "--zebra", "-h"], "Usage: trial rl "),
-    (["--version"], "trial 1.2.3"),
-  ])
+  @Test(
+    "Help answers at every level, whatever else is wrong",
+    arguments: [
+      (["--help"], "Usage: trial COMMAND [options]"), (["-h"], "Usage: trial COMMAND [options]"),
+      (["help"], "Usage: trial COMMAND [options]"), (["plugin", "--help"], "Usage: trial plugin COMMAND [options]"),
+      (["help", "plugin", "check"], "Usage: trial plugin check"), (["rl", "--zebra", "-h"], "Usage: trial rl "),
+      (["--version"], "trial 1.2.3"),
+    ])
   func levels(line: [String], text: String) throws {
     guard case .show(let help) = try TrialProgram.program.request(line) else { return #expect(Bool(false)) }
     #expect(help.contains(text))

@@ -23,14 +23,17 @@ struct ParserTests {
 
   @Test("Both forms of a value mean the same", arguments: [["--algos", "a,b"], ["--algos=a,b"]])
   func forms(words: [String]) throws {
-    guard case .run(let arguments, _) = try TrialProgram.program.request(["rl", "--model=m", "--data=d", "--out=o"] + words)
+    guard
+      case .run(let arguments, _) = try TrialProgram.program.request(
+        ["rl", "--model=m", "--data=d", "--out=o"] + words)
     else { return #expect(Bool(false)) }
     #expect(try arguments.list("algos") == ["a", "b"])
   }
 
   @Test("A value may hold an equals sign, be empty text, or be a negative number")
   func awkwardValues() throws {
-    let arguments = try TrialProgram.rl("--set", "rule=a=b", "--set=empty=", "--shift", "-2.5e-1", "--note=", "--note", "-x")
+    let arguments = try TrialProgram.rl(
+      "--set", "rule=a=b", "--set=empty=", "--shift", "-2.5e-1", "--note=", "--note", "-x")
     #expect(
       try arguments.assignments("set") == [Assignment(key: "rule", value: "a=b"), Assignment(key: "empty", value: "")])
     #expect(try arguments.number("shift") == -0.25)
@@ -70,7 +73,9 @@ struct ParserTests {
       (required + ["--lr", "0"], "rl: --lr: expected a finite number above 0, found \"0\""),
       (required + ["--lr", "nan"], "rl: --lr: expected a finite number above 0, found \"nan\""),
       (required + ["--lr", "1e999"], "rl: --lr: expected a finite number above 0, found \"1e999\""),
-      (required + ["--temperature", "inf"], "rl: --temperature: expected a finite number of at least 0, found \"inf\""),
+      (
+        required + ["--temperature", "inf"], "rl: --temperature: expected a finite number of at least 0, found \"inf\""
+      ),
       (required + ["--top-p=1.1"], "rl: --top-p: expected a finite number above 0 and at most 1, found \"1.1\""),
       (required + ["--precision", "fp16"], "rl: --precision: expected fp32 or bf16, found \"fp16\""),
       (required + ["--device", "tpu"], "rl: --device: expected auto|cpu|cuda[:N], found \"tpu\""),

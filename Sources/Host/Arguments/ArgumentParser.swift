@@ -55,7 +55,10 @@ struct ArgumentParser {
           text = words[index]
           index += 1
         }
-        guard let text else { throw .usage("--\(option.name): expected \(option.kind.expectation), found nothing\(hint(words, index, option))") }
+        guard let text else {
+          let hint = hint(words[index...].first, option)
+          throw .usage("--\(option.name): expected \(option.kind.expectation), found nothing\(hint)")
+        }
         try add(text, to: option, &values)
       } else {
         guard let option = places.first else {
@@ -122,9 +125,9 @@ struct ArgumentParser {
   /// Whether a value stands there that says more than a flag turned off.
   private func isSet(_ values: [ArgumentValue]?) -> Bool { values != nil && values != [.flag(false)] }
 
-  private func hint(_ words: [String], _ index: Int, _ option: OptionSpec) -> String {
-    guard index < words.count else { return "" }
-    return " before \(words[index]); a value that begins with -- is given as --\(option.name)=VALUE"
+  private func hint(_ next: String?, _ option: OptionSpec) -> String {
+    guard let next else { return "" }
+    return " before \(next); a value that begins with -- is given as --\(option.name)=VALUE"
   }
 
   /// `-x`, but neither `-` nor a negative number.

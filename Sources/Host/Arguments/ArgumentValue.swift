@@ -10,17 +10,6 @@ package enum ArgumentValue: Sendable, Equatable {
   case assignment(Assignment)
 }
 
-/// One `key=value` of a repeated option such as `--set`.
-package struct Assignment: Sendable, Equatable {
-  package let key: String
-  package let value: String
-
-  package init(key: String, value: String) {
-    self.key = key
-    self.value = value
-  }
-}
-
 /// A default as it stands in a declaration: `default: 0.8`, `default: "cosine"`.
 extension ArgumentValue: ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral, ExpressibleByStringLiteral,
   ExpressibleByArrayLiteral

@@ -26,18 +26,6 @@ package struct CommandSpec: Sendable {
   func option(_ name: String) -> OptionSpec? { options.first { $0.name == name } }
 }
 
-/// A condition on several options at once.
-package enum OptionRule: Sendable {
-  case exactlyOne([String])
-  case atMostOne([String])
-
-  var names: [String] {
-    switch self {
-    case .exactlyOne(let names), .atMostOne(let names): names
-    }
-  }
-}
-
 extension CommandSpec {
   /// What is wrong with the declaration itself; empty in a program whose tests pass.
   package var problems: [String] {
@@ -62,7 +50,9 @@ extension CommandSpec {
       }
     }
     for rule in rules {
-      for name in rule.names where option(name) == nil { problems.append("\(self.name): a rule names --\(name), unknown") }
+      for other in rule.names where option(other) == nil {
+        problems.append("\(name): a rule names --\(other), unknown")
+      }
     }
     return problems
   }

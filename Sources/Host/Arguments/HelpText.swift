@@ -61,7 +61,7 @@ enum HelpText {
     let note: String? =
       switch option.occurrence {
       case .required: option.isPositional ? nil : "required"
-      case .optional: option.kind.isFlag ? nil : option.defaultValue.map { $0.text.isEmpty ? "default: empty" : "default: \($0.text)" }
+      case .optional: option.kind.isFlag ? nil : option.defaultValue.map { "default: \($0.text)" }
       case .repeated: option.isPositional ? nil : "may be repeated"
       }
     return option.help + (note.map { " (\($0))" } ?? "")
@@ -104,7 +104,11 @@ enum HelpText {
     var lines = [head]
     for part in parts {
       let last = lines[lines.count - 1]
-      if last.count + 1 + part.count <= width { lines[lines.count - 1] = "\(last) \(part)" } else { lines.append(indent + part) }
+      if last.count + 1 + part.count <= width {
+        lines[lines.count - 1] = "\(last) \(part)"
+      } else {
+        lines.append(indent + part)
+      }
     }
     return lines
   }

@@ -169,7 +169,7 @@ extension ValueKind {
     case .text: .text("text")
     case .path, .configuration: .text("path")
     case .integer(let bounds): .integer(bounds.lower ?? bounds.upper ?? 1)
-    case .number(let bounds): .number(bounds.isOpenBelow ? bounds.upper ?? bounds.lower.map { $0 + 1 } ?? 1 : bounds.lower ?? 1)
+    case .number(let bounds): .number(bounds.upper ?? bounds.lower.map { $0 + 1 } ?? 1)
     case .choice(let names): .text(names.first ?? "")
     case .list: .list(["a", "b"])
     case .assignment: .assignment(Assignment(key: "key", value: "1"))
