@@ -8,6 +8,8 @@ let host: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
   .strictMemorySafety(),
   .unsafeFlags(["-O"], .when(configuration: .debug)),
+  // One build serves program and tests, in both configurations.
+  .unsafeFlags(["-enable-testing"]),
 ]
 
 let kernels: [CSetting] = [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra"])]

@@ -119,8 +119,10 @@ private func logSoftmax(_ logits: [Double], inverse: Double) -> (logProbs: [Doub
   }
 
   @Test func aRowThatIsNotANumberGivesNoToken() throws {
-    #expect(try draw([0, .nan, 1], SamplingSettings(temperature: 1), [0.5], columns: 3).tokens == [-1])
-    #expect(try draw([0, .nan, 1], SamplingSettings(temperature: 0), [0.5], columns: 3).tokens == [-1])
+    for temperature in [0, 1] as [Float] {
+      let drawn = try draw([0, .nan, 1], SamplingSettings(temperature: temperature), [0.5], columns: 3)
+      #expect(drawn.tokens == [-1])
+    }
   }
 }
 
@@ -150,7 +152,9 @@ private func logSoftmax(_ logits: [Double], inverse: Double) -> (logProbs: [Doub
     let backend = try makeBackend()
     let x = numbers(100_003, seed: 1)
     let expected = x.reduce(0.0) { $0 + Double($1) * Double($1) }
-    #expect(abs(try backend.sumOfSquares(try backend.vector(x)) - expected) < 1e-9 * expected)
-    #expect(try backend.sumOfSquares(try backend.vector([1, .infinity])).isFinite == false)
+    let found = try backend.sumOfSquares(try backend.vector(x))
+    #expect(abs(found - expected) < 1e-9 * expected)
+    let infinite = try backend.sumOfSquares(try backend.vector([1, .infinity]))
+    #expect(!infinite.isFinite)
   }
 }

@@ -62,7 +62,7 @@ import Testing
     let out = try backend.tensor(1, 7)
     backend.swiGLU(gate: gate, up: one, into: out)
     let values = try backend.download(out)
-    #expect(values.allSatisfy(\.isFinite))
+    #expect(values.allSatisfy { $0.isFinite })
     #expect(values[4] == 90 && values[6] == 1e30 && abs(values[0]) < 1e-30)
   }
 

@@ -23,8 +23,8 @@ struct Golden {
   func doubles(_ name: String) throws -> [Double] {
     let entry = try file.entry(name)
     guard entry.type == .float64 else { return try file.floats(name).map(Double.init) }
-    return file.withBytes(entry) { raw in
-      unsafe (0..<entry.elementCount).map { unsafe raw.loadUnaligned(fromByteOffset: 8 * $0, as: Double.self) }
+    return unsafe file.withBytes(entry) { raw in
+      (0..<entry.elementCount).map { unsafe raw.loadUnaligned(fromByteOffset: 8 * $0, as: Double.self) }
     }
   }
 
