@@ -31,7 +31,7 @@ static float *numbers(int64_t n) {
     int64_t batch = 1;                                                                           \
     for (double begin = now(); now() - begin < 0.35;) {                                          \
       double start = now();                                                                      \
-      for (int64_t i = 0; i < batch; i++) body;                                                  \
+      for (int64_t turn = 0; turn < batch; turn++) body;                                                 \
       double each = (now() - start) / (double)batch;                                             \
       if (each < seconds) seconds = each;                                                        \
       if (each * (double)batch < 1e-3) batch *= 2;                                               \
