@@ -36,7 +36,8 @@ int32_t     nrk_use_isa(const char *);                          /* for tests and
 typedef enum nrk_kind { NRK_F32 = 0, NRK_BF16 = 1 } nrk_kind;
 int64_t nrk_panel_elements(int64_t N, int64_t K);
 /* src [N, K] row-major of src_kind -> panels of dst_kind (f32 -> bf16 rounds to nearest even). */
-void nrk_pack(nrk_pool *, int64_t N, int64_t K, const void *src, nrk_kind src_kind, int64_t ld, void *panels, nrk_kind dst_kind);
+void nrk_pack(nrk_pool *, int64_t N, int64_t K, const void *src, nrk_kind src_kind, int64_t ld, void *panels,
+              nrk_kind dst_kind);
 /* rows of the packed matrix as float32: out[t, :] = W[ids[t], :]; ids must be within 0..<N (embedding). */
 void nrk_gather(nrk_pool *, int64_t T, int64_t N, int64_t K, const void *panels, nrk_kind, const int32_t *ids, float *out, int64_t ld);
 
