@@ -36,7 +36,8 @@ NRK_INLINE int64_t context_row(const nrk_segment *s, int64_t j) {
   return j < s->prefix_length ? s->prefix_start + j : s->start + j - s->prefix_length;
 }
 
-/* Rows first ..< end of a context as [C][16] panels of sixteen positions. */
+/* The first `length` rows of a context as [C][16] panels of sixteen positions, for products that run over channels; then as
+   [C/16][height][16] panels, for products that run over positions. */
 static void turn_context(float *panels, const nrk_segment *s, int64_t length, const float *x, int64_t ld, int64_t C) {
   for (int64_t j = 0; j < length; j += 16) {
     const float *rows[16];

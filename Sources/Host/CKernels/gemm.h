@@ -24,8 +24,13 @@ NRK_INLINE void tile(const int R, const int P, const int bf16, const float *a, c
   for (int64_t k = 0; k < depth; k++) {
     v16 column[NRK_PANELS];
 #pragma clang loop unroll(full)
-    for (int p = 0; p < P; p++)
+    for (int p = 0; p < P; p++) {
+      /* The next panels on their way while these are used: with 4 to 50 rows, weights from memory cost as much as the
+         arithmetic. With fewer rows the hardware's own prefetching is the best there is. */
+      if (R >= 4 && !(bf16 && (k & 1)))
+        __builtin_prefetch((const char *)b + ((p + P) * panel + k * 16) * (bf16 ? 2 : 4), 0, 2);
       column[p] = bf16 ? widen((const uint16_t *)b + p * panel + k * 16) : load((const float *)b + p * panel + k * 16);
+    }
 #pragma clang loop unroll(full)
     for (int m = 0; m < R; m++) {
       v16 row = splat(a[m * ROW + k]);
@@ -61,7 +66,13 @@ static const tile_function tiles[2][NRK_ROWS + 1][NRK_PANELS + 1] = {NRK_TILES(N
 NRK_INLINE void stage_rows(float *stage, const float *a, int64_t row, int64_t column, int64_t m0, int64_t count, int64_t rows,
                            int64_t depth) {
   if (column == 1) {
-    for (int64_t m = 0; m < count; m++) memcpy(stage + m * ROW, a + (m0 + m) * row, (size_t)depth * sizeof(float));
+    for (int64_t m = 0; m < count; m++) {
+      const float *from = a + (m0 + m) * row;
+      float *to = stage + m * ROW;
+      int64_t k = 0;
+      for (; k + 16 <= depth; k += 16) store(to + k, load(from + k));
+      for (; k < depth; k++) to[k] = from[k];
+    }
     return;
   }
   int64_t k = 0;

@@ -134,11 +134,10 @@ typedef struct pack_job {
   nrk_kind from, to;
 } pack_job;
 
-NRK_INLINE uint16_t narrow(float x) {
-  uint32_t bits;
-  memcpy(&bits, &x, 4);
-  if ((bits & 0x7FFFFFFF) > 0x7F800000) return (uint16_t)(bits >> 16 | 0x40); /* NaN stays NaN */
-  return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+/* Rounds to the nearest, ties to even; NaN stays NaN. */
+NRK_INLINE h16 narrow(v16 x) {
+  u16 bits = (u16)x, rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+  return __builtin_convertvector((bits & 0x7FFFFFFF) > 0x7F800000 ? (bits >> 16 | 0x40) : rounded, h16);
 }
 
 NRK_INLINE float widen_one(uint16_t half) {
@@ -170,8 +169,10 @@ static void pack_task(void *context, int64_t index, int32_t worker) {
     int64_t to = (index * K + k) * 16;
     for (int64_t c = 0; c < width; c++) {
       if (j->to == NRK_F32) store((float *)j->panels + to + c * 16, block[c]);
-      else
-        for (int i = 0; i < 16; i++) ((uint16_t *)j->panels)[to + c * 16 + i] = narrow(block[c][i]);
+      else {
+        h16 halves = narrow(block[c]);
+        memcpy((uint16_t *)j->panels + to + c * 16, &halves, sizeof halves);
+      }
     }
   }
 }

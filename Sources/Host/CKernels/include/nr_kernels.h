@@ -3,9 +3,11 @@
 
    Exactness is the contract. An output element is one fixed sequence of floating-point operations: reductions run in
    index order in one accumulator (matrix products: fused multiply-add for k = 0, 1, 2, ... starting from the initial
-   value), or over 16 lanes by position modulo 16 joined in one fixed tree (sums along a row). So a row's result does
-   not depend on how many rows are in the batch, how they are tiled, or how many threads run; and a product that
-   accumulates over tokens (nrk_linear_dw, nrk_linear_db) gives the same bits when the tokens come in several calls.
+   value), or over 16 lanes by position modulo 16 joined in one fixed tree (sums along a row; past 1024 logits the lanes
+   are added up in blocks). So a row's result does not depend on how many rows are in the batch, how they are tiled, or
+   how many threads run; and a product that accumulates over tokens (nrk_linear_dw, nrk_linear_db) gives the same bits
+   when the tokens come in several calls. AVX-512, AVX2 and NEON give the same bits as each other; SSE2, which cannot
+   fuse a multiply and an add, does not.
 
    Shapes: T tokens (rows), K inputs, N outputs, H query heads, G key-value heads, C channels of a head, V vocabulary.
    Every matrix argument is followed by its row stride in elements ("ld"). Sizes may be zero. Nothing here allocates per
@@ -19,12 +21,14 @@
 
 typedef struct nrk_pool nrk_pool;
 nrk_pool *nrk_pool_create(int32_t threads);                     /* NULL when a thread cannot be made; threads >= 1 */
-void      nrk_pool_destroy(nrk_pool *);
+void      nrk_pool_destroy(nrk_pool *);                          /* when no call is in progress                        */
 int32_t   nrk_pool_threads(const nrk_pool *);
 typedef void (*nrk_task)(void *context, int64_t index, int32_t worker);
 void      nrk_parallel(nrk_pool *, int64_t count, nrk_task, void *context);   /* indices handed out dynamically */
+/* One pool may be used from several threads: its operations then follow one another. A task that calls an operation of
+   its own pool runs that alone. */
 
-const char *nrk_isa(void);                                      /* "avx512", "avx2", "portable"                    */
+const char *nrk_isa(void);                                      /* "avx512", "avx2", "portable"; NR_ISA sets it too   */
 int32_t     nrk_use_isa(const char *);                          /* for tests and benchmarks; 0 when not available  */
 
 /* ---- weights: packed once into panels of 16 outputs: [ceil(N/16)][K][16], zero-padded -------------- */
@@ -32,7 +36,8 @@ int32_t     nrk_use_isa(const char *);                          /* for tests and
 typedef enum nrk_kind { NRK_F32 = 0, NRK_BF16 = 1 } nrk_kind;
 int64_t nrk_panel_elements(int64_t N, int64_t K);
 /* src [N, K] row-major of src_kind -> panels of dst_kind (f32 -> bf16 rounds to nearest even). */
-void nrk_pack(nrk_pool *, int64_t N, int64_t K, const void *src, nrk_kind src_kind, int64_t ld, void *panels, nrk_kind dst_kind);
+void nrk_pack(nrk_pool *, int64_t N, int64_t K, const void *src, nrk_kind src_kind, int64_t ld, void *panels,
+              nrk_kind dst_kind);
 /* rows of the packed matrix as float32: out[t, :] = W[ids[t], :]; ids must be within 0..<N (embedding). */
 void nrk_gather(nrk_pool *, int64_t T, int64_t N, int64_t K, const void *panels, nrk_kind, const int32_t *ids, float *out, int64_t ld);
 
@@ -79,7 +84,8 @@ void nrk_swiglu_backward(nrk_pool *, int64_t count, const float *gate, const flo
 
 /* A run of rows [start, start + length) that attends to itself causally and, before that, to all rows of its prefix
    [prefix_start, prefix_start + prefix_length) (a prompt shared by several completions; prefix_length may be 0).
-   Segments that share rows stand next to each other in the list, the prefix's own segment first. */
+   Segments that share rows stand next to each other in the list, the prefix's own segment first; every prefix row belongs
+   to some segment where a backward is wanted. */
 typedef struct nrk_segment { int64_t start, length, prefix_start, prefix_length; } nrk_segment;
 
 /* o[t, h, :] = softmax_j(scale q[t,h]·k[j,g]) v[j,g], g = h / (H / G). q, o [T, H*C]; k, v [T, G*C].
@@ -94,8 +100,9 @@ void nrk_attention_backward(nrk_pool *, const nrk_segment *, int64_t segments, i
                             const float *o, int64_t ldo, const float *lse, const float *d_o, int64_t lddo,
                             float *dq, int64_t lddq, float *dk, int64_t lddk, float *dv, int64_t lddv);
 
-/* The KV cache of one layer: per slot, keys [G][capacity/16][C][16] (panels, as above) then values [G][capacity][C].
-   capacity is a multiple of 16. A slot takes nrk_kv_slot_elements floats; slots follow one another. */
+/* The KV cache of one layer: per slot, keys [G][capacity/16][C][16] (panels, as above) then values
+   [G][ceil(C/16)][capacity][16] (panels along the channels, zero-padded): what each product reads as it stands. capacity is a
+   multiple of 16. A slot takes nrk_kv_slot_elements floats; slots follow one another. */
 int64_t nrk_kv_slot_elements(int64_t G, int64_t C, int64_t capacity);
 /* row t of k, v goes to position positions[t] of slot slots[t] */
 void nrk_kv_write(nrk_pool *, int64_t T, int64_t G, int64_t C, const float *k, int64_t ldk, const float *v, int64_t ldv,
@@ -121,9 +128,10 @@ void nrk_log_softmax_backward(nrk_pool *, int64_t n, int64_t V, float *logits, i
                               const float *d_entropy);
 /* One token per row. temperature 0: the largest logit (lowest index on ties), log_prob at temperature 1. Otherwise the
    inverse of the cumulative distribution at uniforms[i] in [0,1): over all tokens in index order, or where top_k > 0 or
-   top_p < 1 over the tokens kept, most likely first (ties by index), renormalised: top_k first, then the smallest set whose probability reaches
-   top_p. log_prob is under the distribution sampled from; with neither truncation it equals nrk_log_softmax bit for bit.
-   entropy (of that same distribution; may be NULL). Rows with a NaN give token -1. */
+   top_p < 1 over the tokens kept, most likely first (ties by index), renormalised: top_k first, then the smallest set whose
+   probability reaches top_p. log_prob is under the distribution sampled from; with neither truncation it equals
+   nrk_log_softmax at 1.0f / temperature bit for bit. entropy is that same distribution's and may be NULL. Rows with a NaN,
+   with +inf or with nothing but -inf give token -1 and a log_prob of NaN. */
 void nrk_sample(nrk_pool *, int64_t n, int64_t V, const float *logits, int64_t ld, float temperature, int32_t top_k, float top_p,
                 const double *uniforms, int32_t *tokens, float *log_prob, float *entropy);
 
