@@ -19,13 +19,17 @@ let embedded: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
   .strictMemorySafety(),
   .enableExperimentalFeature("Embedded"),
-  .unsafeFlags(["-wmo", "-O"]),
+  .unsafeFlags(["-wmo", "-O", "-Xfrontend", "-function-sections"]),
 ]
 
 let exportOneSymbol: [LinkerSetting] = [
   .linkedLibrary("m", .when(platforms: [.linux])),
   .unsafeFlags(
-    ["-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/PluginAPI/plugin.map"], .when(platforms: [.linux]))
+    [
+      "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/PluginAPI/plugin.map",
+      "-Xlinker", "--gc-sections",
+    ], .when(platforms: [.linux])),
+  .unsafeFlags(["-Xlinker", "-s"], .when(platforms: [.linux], configuration: .release)),
 ]
 
 func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {

@@ -11,7 +11,8 @@ struct Reinforce: LossPlugin {
 
   static let descriptor = Descriptor(
     id: "reinforce", version: "1.0.0", title: "REINFORCE with a leave-one-out baseline", reference: "arXiv:2402.14740",
-    card: "advantage: A = r - mean of the group's other rewards\naggregation: sum over tokens / sequences of the update",
+    card:
+      "advantage: A = r - mean of the group's other rewards\naggregation: sum over tokens / sequences of the update",
     parameters: [entropyWeight], metrics: [meanAdvantage])
 
   let entropyWeight: Double

@@ -9,11 +9,16 @@ struct GRPO: LossPlugin {
   // MARK: Parameters
 
   static let variant = Parameter.choice(
-    "variant", ["default", "paper"], "default: one mean over all tokens; paper: a mean per sequence, then over sequences")
-  static let clipLow = Parameter.real("clip_low", preset: 0.2, in: 0...1, "lower clip: the ratio counts down to 1 - clip_low")
-  static let clipHigh = Parameter.real("clip_high", preset: 0.2, in: 0...100, "upper clip: the ratio counts up to 1 + clip_high")
-  static let beta = Parameter.real("beta", presets: [0, 0.04], in: 0...1000, "weight β of the k3 KL to the reference model")
-  static let epsilon = Parameter.real("epsilon", preset: 1e-6, in: 0...1, "added to the standard deviation of a group's rewards")
+    "variant", ["default", "paper"],
+    "default: one mean over all tokens; paper: a mean per sequence, then over sequences")
+  static let clipLow = Parameter.real(
+    "clip_low", preset: 0.2, in: 0...1, "lower clip: the ratio counts down to 1 - clip_low")
+  static let clipHigh = Parameter.real(
+    "clip_high", preset: 0.2, in: 0...100, "upper clip: the ratio counts up to 1 + clip_high")
+  static let beta = Parameter.real(
+    "beta", presets: [0, 0.04], in: 0...1000, "weight β of the k3 KL to the reference model")
+  static let epsilon = Parameter.real(
+    "epsilon", preset: 1e-6, in: 0...1, "added to the standard deviation of a group's rewards")
 
   static let clipLowShare = Metric.mean("clip_low_share", "share of tokens whose ratio is below the clip and A < 0")
   static let clipHighShare = Metric.mean("clip_high_share", "share of tokens whose ratio is above the clip and A > 0")
@@ -128,7 +133,8 @@ struct GRPO: LossPlugin {
   }
 
   private struct Statistics {
-    var tokens = 0.0, low = 0.0, high = 0.0, ratio = 0.0, ratioMax = 0.0, k1 = 0.0, k3 = 0.0, klReference = 0.0, clamped = 0.0
+    var tokens = 0.0, low = 0.0, high = 0.0, ratio = 0.0, ratioMax = 0.0, k1 = 0.0, k3 = 0.0, klReference = 0.0,
+      clamped = 0.0
 
     mutating func add(_ ratio: Double, _ logRatio: Double, _ low: Bool, _ high: Bool, _ inside: Bool) {
       tokens += 1

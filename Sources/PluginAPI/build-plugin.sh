@@ -24,7 +24,7 @@ name=$(basename "$source" .swift | tr '[:upper:]' '[:lower:]')
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-embedded="-swift-version 6 -enable-experimental-feature Embedded -wmo -parse-as-library ${SWIFTFLAGS:--O}"
+embedded="-swift-version 6 -enable-experimental-feature Embedded -wmo -Xfrontend -function-sections -parse-as-library ${SWIFTFLAGS:--O}"
 case $(uname -s) in
   Darwin) link="-Xlinker -exported_symbol -Xlinker _nr_plugin_entry" ;;
   *) link="-Xlinker --version-script=$here/plugin.map -Xlinker --gc-sections -Xlinker -s -lm" ;;

@@ -50,7 +50,8 @@ struct InstanceTests {
     #expect(bound.values == [0, 0.5, 3, 1])
     #expect(bound.json["rounds"] == 3 && bound.json["strict"] == true)
     for setting in ["rounds=2.5", "rounds=11", "strict=yes"] {
-      #expect(message { () throws(Failure) in try PluginParameters([setting], for: descriptor) }?.contains(setting) == true)
+      #expect(
+        message { () throws(Failure) in try PluginParameters([setting], for: descriptor) }?.contains(setting) == true)
     }
   }
 
@@ -93,7 +94,8 @@ struct InstanceTests {
     #expect(message { () throws(Failure) in try instance.advantages(rollout) }?.contains("needs reference") == true)
     rollout = Example(seed: 3).rollout
     rollout.rewards[2] = .infinity
-    #expect(message { () throws(Failure) in try instance.advantages(rollout) }?.contains("rewards: element 2 is inf") == true)
+    #expect(
+      message { () throws(Failure) in try instance.advantages(rollout) }?.contains("rewards: element 2 is inf") == true)
     rollout = Example(seed: 3).rollout
     rollout.groupOffsets[1] = 9
     #expect(message { () throws(Failure) in try instance.select(rollout) }?.contains("must not fall") == true)
@@ -107,7 +109,8 @@ struct InstanceTests {
     #expect(state == [1, 0, 0, 0, 0, 0, 0, 0])
     try other.restore(state)
     #expect(try other.save() == state)
-    #expect(message { () throws(Failure) in try other.restore([1, 2]) } == "plugin test: restore: bad state: not eight bytes")
+    #expect(
+      message { () throws(Failure) in try other.restore([1, 2]) } == "plugin test: restore: bad state: not eight bytes")
     let stateless = try PluginInstance(Place.plugin("grpo"))
     #expect(try stateless.save() == [])
     #expect(message { () throws(Failure) in try stateless.restore([1]) }?.contains("has none") == true)
@@ -152,7 +155,9 @@ struct InstanceTests {
     let instance = try PluginInstance(Place.plugin("grpo"), settings: ["variant=paper"])
     let path = folder.path + "/in.safetensors"
     func write(_ change: (inout [String: [Int64]], inout [String: [Float]]) -> Void) throws(Failure) {
-      var integers: [String: [Int64]] = ["group_offsets": [0, 2], "token_offsets": [0, 1, 3], "sequence_flags": [0, 1]]
+      var integers: [String: [Int64]] = [
+        "group_offsets": [0, 2], "token_offsets": [0, 1, 3], "sequence_flags": [0, 1],
+      ]
       var floats: [String: [Float]] = ["rewards": [1, 0]]
       for name in ["current", "old", "reference"] { floats[name] = [-1, -2, -3] }
       change(&integers, &floats)

@@ -11,7 +11,9 @@ struct LibraryTests {
     #expect(library.sha256.count == 64)
     #expect(library.descriptor.parameters.map(\.name) == ["variant", "clip_low", "clip_high", "beta", "epsilon"])
     let text = PluginDescription(library).text
-    for word in ["grpo 1.0.0", library.sha256, "default | paper", "preset 0 (paper: 0.04)", "aggregation", "clamped_tokens"] {
+    for word in [
+      "grpo 1.0.0", library.sha256, "default | paper", "preset 0 (paper: 0.04)", "aggregation", "clamped_tokens",
+    ] {
       #expect(text.contains(word))
     }
     let json = PluginDescription(library).json
@@ -22,18 +24,27 @@ struct LibraryTests {
 
   @Test func refusesWhatIsNoLibrary() throws {
     let folder = try TemporaryFolder()
-    #expect(message { () throws(Failure) in try PluginLibrary(folder.path + "/none.so") }?.contains("no such plugin file") == true)
+    #expect(
+      message { () throws(Failure) in try PluginLibrary(folder.path + "/none.so") }?.contains("no such plugin file")
+        == true)
     #expect(message { () throws(Failure) in try PluginLibrary(folder.path) }?.contains("is a directory") == true)
     try AtomicFile.write("not a library", to: folder.path + "/text.so")
-    #expect(message { () throws(Failure) in try PluginLibrary(folder.path + "/text.so") }?.contains("cannot load the library") == true)
+    #expect(
+      message { () throws(Failure) in try PluginLibrary(folder.path + "/text.so") }?.contains("cannot load the library")
+        == true)
     try AtomicFile.write("", to: folder.path + "/empty.so")
-    #expect(message { () throws(Failure) in try PluginLibrary(folder.path + "/empty.so") }?.contains("cannot load the library") == true)
+    #expect(
+      message { () throws(Failure) in try PluginLibrary(folder.path + "/empty.so") }?.contains(
+        "cannot load the library") == true)
     let whole = try Files.read("\(Place.build)/libnr-grpo.so")
     try AtomicFile.write(Array(whole.prefix(40)), to: folder.path + "/cut.so")
-    #expect(message { () throws(Failure) in try PluginLibrary(folder.path + "/cut.so") }?.contains("cannot load the library") == true)
+    #expect(
+      message { () throws(Failure) in try PluginLibrary(folder.path + "/cut.so") }?.contains("cannot load the library")
+        == true)
   }
 
-  @Test("A library whose table is wrong is refused with what is wrong", .enabled(if: hasCompiler, "needs cc"),
+  @Test(
+    "A library whose table is wrong is refused with what is wrong", .enabled(if: hasCompiler, "needs cc"),
     arguments: [
       (["MAGIC": "1"], "begins with 0x1, expected 0x4e524c50"),
       (["MAJOR": "7"], "speaks plugin ABI 7, this host speaks 1"),

@@ -44,7 +44,8 @@ func compilePlugin(_ definitions: [String: String], to path: String) throws(Fail
   try AtomicFile.write(pluginInC, to: source)
   let options = definitions.map { "-D\($0.key)='\($0.value)'" }.sorted().joined(separator: " ")
   let result = shell(
-    "cc -std=c11 -shared -fPIC -O1 -w -I '\(Place.repository)/Sources/PluginAPI/C/include' \(options) -o '\(path)' '\(source)'")
+    "cc -std=c11 -shared -fPIC -O1 -w -I '\(Place.repository)/Sources/PluginAPI/C/include' \(options) -o '\(path)' '\(source)'"
+  )
   if result.status != 0 { throw .internalError("cc failed: \(result.output)") }
 }
 

@@ -85,7 +85,8 @@ package struct PluginParameters: Sendable, Equatable {
       }
       return value
     case .integer:
-      guard let value = Double(text), value == value.rounded(), value >= parameter.minimum, value <= parameter.maximum else {
+      guard let value = Double(text), value == value.rounded(), value >= parameter.minimum, value <= parameter.maximum
+      else {
         throw expected("a whole number \(range)")
       }
       return value

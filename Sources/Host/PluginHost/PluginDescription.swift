@@ -14,7 +14,8 @@ package struct PluginDescription {
     [
       "id": .string(descriptor.id), "version": .string(descriptor.version), "title": .string(descriptor.title),
       "reference": .string(descriptor.reference), "path": .string(library.path), "sha256": .string(library.sha256),
-      "abi": .string("\(descriptor.abiMajor).\(descriptor.abiMinor)"), "state_version": .integer(descriptor.stateVersion),
+      "abi": .string("\(descriptor.abiMajor).\(descriptor.abiMinor)"),
+      "state_version": .integer(descriptor.stateVersion),
       "needs": needs.map { .array($0.map { .string($0) }) } ?? .null,
       "card": .array(descriptor.card.split(separator: "\n").map { .string(String($0)) }),
       "parameters": .array(descriptor.parameters.map(json)),
@@ -38,7 +39,9 @@ package struct PluginDescription {
     }
     if let variant = descriptor.parameters.first, !parameter.variantPresets.isEmpty {
       var presets = JSON.Object()
-      for (choice, preset) in zip(variant.choices, parameter.variantPresets) { presets[choice] = parameter.json(preset) }
+      for (choice, preset) in zip(variant.choices, parameter.variantPresets) {
+        presets[choice] = parameter.json(preset)
+      }
       object["presets"] = .object(presets)
     }
     return .object(object)
@@ -49,7 +52,10 @@ package struct PluginDescription {
     lines += Self.table([
       ["reference", descriptor.reference], ["file", library.path], ["SHA-256", library.sha256],
       ["ABI", "\(descriptor.abiMajor).\(descriptor.abiMinor)"],
-      ["needs", needs.map { $0.isEmpty ? "nothing, with the presets" : $0.joined(separator: ", ") } ?? "refuses its presets"],
+      [
+        "needs",
+        needs.map { $0.isEmpty ? "nothing, with the presets" : $0.joined(separator: ", ") } ?? "refuses its presets",
+      ],
       ["state", descriptor.stateVersion == 0 ? "none" : "version \(descriptor.stateVersion)"],
     ])
     if !descriptor.card.isEmpty {

@@ -38,14 +38,16 @@ package struct PluginEvaluation: Sendable {
     let sampler = needs.contains(.sampler) ? try reader.floats("sampler") : nil
     let entropy = needs.contains(.entropy) ? try reader.floats("entropy") : nil
     let values = needs.contains(.critic) ? try reader.floats("values") : nil
-    try self.init(rollout, current: current, sampler: sampler, entropy: entropy, values: values, instance, name: file.path)
+    try self.init(
+      rollout, current: current, sampler: sampler, entropy: entropy, values: values, instance, name: file.path)
   }
 
   /// - Parameters:
   ///   - rollout: its `values` are the critic's when the rollout was made; `values` are those now.
   ///   - name: what errors call the arrays' place.
   package init(
-    _ rollout: PluginRollout, current: [Float], sampler: [Float]? = nil, entropy: [Float]? = nil, values: [Float]? = nil,
+    _ rollout: PluginRollout, current: [Float], sampler: [Float]? = nil, entropy: [Float]? = nil,
+    values: [Float]? = nil,
     _ instance: PluginInstance, name: String = "evaluation"
   ) throws(Failure) {
     try rollout.check(name)

@@ -51,7 +51,8 @@ package final class PluginInstance {
     let known = PluginNeeds.known.reduce(0) { $0 | $1.need.rawValue }
     if needs & ~known != 0 {
       throw .badData(
-        "plugin \(library.id): needs something this host does not have (bits 0x\(String(needs & ~known, radix: 16))); a newer host is needed")
+        "plugin \(library.id): needs something this host does not have (bits 0x\(String(needs & ~known, radix: 16))); a newer host is needed"
+      )
     }
     self.needs = PluginNeeds(rawValue: needs)
   }
@@ -76,7 +77,9 @@ package final class PluginInstance {
     var rollout = rollout
     (rollout.old, rollout.reference, rollout.values) = (nil, nil, nil)
     try rollout.check("plugin \(id): select")
-    guard let function = unsafe library.table.pointee.select else { return Array(repeating: true, count: rollout.groupCount) }
+    guard let function = unsafe library.table.pointee.select else {
+      return Array(repeating: true, count: rollout.groupCount)
+    }
     var memory = PluginMemory()
     var raw = unsafe Self.raw(rollout, &memory)
     let keep = unsafe memory.bytes(rollout.groupCount + 1, of: 0xA5)
@@ -86,7 +89,10 @@ package final class PluginInstance {
     var result: [Bool] = []
     for group in 0..<rollout.groupCount {
       let flag = unsafe keep[group]
-      if flag > 1 { throw refusal("select", flag == 0xA5 ? "left keep[\(group)] unwritten" : "keep[\(group)] is \(flag), expected 0 or 1") }
+      if flag > 1 {
+        throw refusal(
+          "select", flag == 0xA5 ? "left keep[\(group)] unwritten" : "keep[\(group)] is \(flag), expected 0 or 1")
+      }
       result.append(flag == 1)
     }
     if unsafe keep[rollout.groupCount] != 0xA5 { throw refusal("select", "wrote past the end of keep") }
@@ -188,7 +194,9 @@ package final class PluginInstance {
   private func take(
     _ output: PluginMemory.Output, _ memory: borrowing PluginMemory, _ stage: String, _ name: String
   ) throws(Failure) -> [Float] {
-    do throws(Failure) { return try memory.take(output, name) } catch { throw refusal(stage, error.message, error.code) }
+    do throws(Failure) { return try memory.take(output, name) } catch {
+      throw refusal(stage, error.message, error.code)
+    }
   }
 
   @safe private func read(_ raw: UnsafePointer<nr_value>, _ stage: String) throws(Failure) -> [PluginMetricValue] {
@@ -215,7 +223,8 @@ package final class PluginInstance {
     try Self.check(status, error, "plugin \(id): \(stage)")
   }
 
-  @safe fileprivate static func check(_ status: Int32, _ error: UnsafePointer<nr_error>, _ name: String) throws(Failure) {
+  @safe fileprivate static func check(_ status: Int32, _ error: UnsafePointer<nr_error>, _ name: String) throws(Failure)
+  {
     if status == Int32(NR_OK) { return }
     let start = unsafe UnsafeRawPointer(error) + 4
     var bytes: [UInt8] = []

@@ -64,7 +64,9 @@ import Synchronization
   /// Opens a copy under a name of its own, which is removed again: the code stays as long as the process.
   private static func openCopy(of path: String, _ sha256: String) throws(Failure) -> DynamicLibrary {
     var template = Array("\(environmentVariable("TMPDIR") ?? "/tmp")/nano-reasoner-XXXXXX".utf8CString)
-    if unsafe mkdtemp(&template) == nil { throw .inputOutput("\(path): cannot make a folder for a copy: \(lastSystemError())") }
+    if unsafe mkdtemp(&template) == nil {
+      throw .inputOutput("\(path): cannot make a folder for a copy: \(lastSystemError())")
+    }
     let folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     defer { try? Files.removeTree(folder) }
     let copy = "\(folder)/\(sha256).so"
@@ -89,7 +91,8 @@ import Synchronization
     let magic = unsafe table.pointee.magic
     guard magic == UInt32(NR_MAGIC) else {
       throw refuse(
-        "is not a plugin: its table begins with 0x\(String(magic, radix: 16)), expected 0x\(String(UInt32(NR_MAGIC), radix: 16))")
+        "is not a plugin: its table begins with 0x\(String(magic, radix: 16)), expected 0x\(String(UInt32(NR_MAGIC), radix: 16))"
+      )
     }
     let major = unsafe table.pointee.abi_major
     guard major == UInt32(NR_ABI_MAJOR) else {
@@ -132,7 +135,8 @@ import Synchronization
 
     var parameters: [PluginParameter] = []
     for index in 0..<parameterCount {
-      let parameter = unsafe try self.parameter(table.pointee.parameters[index], index: index, variant: parameters.first)
+      let parameter = unsafe try self.parameter(
+        table.pointee.parameters[index], index: index, variant: parameters.first)
       if parameters.contains(where: { $0.name == parameter.name }) {
         throw refuse("declares the parameter \(parameter.name) twice")
       }
@@ -141,12 +145,15 @@ import Synchronization
     var metrics: [PluginMetric] = []
     for index in 0..<metricCount {
       let metric = unsafe try self.metric(table.pointee.metrics[index], index: index)
-      if metrics.contains(where: { $0.name == metric.name }) { throw refuse("declares the metric \(metric.name) twice") }
+      if metrics.contains(where: { $0.name == metric.name }) {
+        throw refuse("declares the metric \(metric.name) twice")
+      }
       metrics.append(metric)
     }
     return unsafe PluginDescriptor(
       id: id, version: version, title: try text(table.pointee.title, "title"),
-      reference: try text(table.pointee.reference, "reference"), card: try text(table.pointee.card, "card", limit: 65536),
+      reference: try text(table.pointee.reference, "reference"),
+      card: try text(table.pointee.card, "card", limit: 65536),
       abiMajor: Int(table.pointee.abi_major), abiMinor: Int(table.pointee.abi_minor),
       stateVersion: Int(table.pointee.state_version), parameters: parameters, metrics: metrics)
   }
@@ -168,9 +175,13 @@ import Synchronization
       guard let list = unsafe raw.choices else { throw refuse("parameter \(name): its choices are NULL") }
       while let choice = unsafe list[choices.count] {
         let text = unsafe try text(choice, "parameter \(name): choice \(choices.count)")
-        if text.isEmpty || choices.contains(text) { throw refuse("parameter \(name): choice \"\(text)\" is empty or there twice") }
+        if text.isEmpty || choices.contains(text) {
+          throw refuse("parameter \(name): choice \"\(text)\" is empty or there twice")
+        }
         choices.append(text)
-        if choices.count > 256 { throw refuse("parameter \(name): has more than 256 choices, or no NULL after the last") }
+        if choices.count > 256 {
+          throw refuse("parameter \(name): has more than 256 choices, or no NULL after the last")
+        }
       }
       guard minimum == 0, maximum == Double(choices.count - 1) else {
         throw refuse("parameter \(name): a choice of \(choices.count) must range from 0 to \(choices.count - 1)")
@@ -181,7 +192,9 @@ import Synchronization
     guard minimum.isFinite, maximum.isFinite, minimum <= maximum else {
       throw refuse("parameter \(name): its range \(minimum) to \(maximum) is not a range of finite numbers")
     }
-    if kind == .boolean, minimum != 0 || maximum != 1 { throw refuse("parameter \(name): a boolean ranges from 0 to 1") }
+    if kind == .boolean, minimum != 0 || maximum != 1 {
+      throw refuse("parameter \(name): a boolean ranges from 0 to 1")
+    }
 
     var variantPresets: [Double] = []
     if let list = unsafe raw.variant_presets {
@@ -195,7 +208,8 @@ import Synchronization
     }
     for value in [preset] + variantPresets {
       guard value.isFinite, value >= minimum, value <= maximum else {
-        throw refuse("parameter \(name): its preset \(value) lies outside \(shortText(minimum)) to \(shortText(maximum))")
+        throw refuse(
+          "parameter \(name): its preset \(value) lies outside \(shortText(minimum)) to \(shortText(maximum))")
       }
     }
     if kind != .real {
@@ -212,7 +226,9 @@ import Synchronization
     let name = unsafe try text(raw.name, "metric \(index): name")
     guard Self.isName(name) else { throw refuse("metric \(index): the name \"\(name)\" is not snake_case") }
     let folds: [PluginMetric.Fold] = [.mean, .sum, .minimum, .maximum]
-    guard unsafe raw.fold >= 0 && raw.fold < 4 else { throw unsafe refuse("metric \(name): fold \(raw.fold) is unknown") }
+    guard unsafe raw.fold >= 0 && raw.fold < 4 else {
+      throw unsafe refuse("metric \(name): fold \(raw.fold) is unknown")
+    }
     return unsafe PluginMetric(name: name, help: try text(raw.help, "metric \(name): help"), fold: folds[Int(raw.fold)])
   }
 

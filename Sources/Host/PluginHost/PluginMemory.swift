@@ -25,7 +25,9 @@ import Foundations
   /// A copy of an array; never NULL, however short.
   mutating func copy<T: BitwiseCopyable>(_ values: [T]) -> UnsafePointer<T> {
     let block = unsafe allocate(values.count * MemoryLayout<T>.stride)
-    unsafe values.withUnsafeBytes { unsafe block.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(block), byteCount: $0.count) }
+    unsafe values.withUnsafeBytes {
+      unsafe block.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(block), byteCount: $0.count)
+    }
     return unsafe UnsafePointer(block.bindMemory(to: T.self, capacity: values.count))
   }
 
@@ -93,6 +95,6 @@ import Foundations
   }
 
   deinit {
-    for unsafe block in unsafe blocks { unsafe block.deallocate() }
+    for index in unsafe blocks.indices { unsafe blocks[index].deallocate() }
   }
 }

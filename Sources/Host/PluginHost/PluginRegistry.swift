@@ -72,7 +72,8 @@ package struct PluginRegistry: Sendable {
     let ids = Set(plugins.map(\.id)).sorted()
     let hint = nearestName(to: nameOrPath, among: ids).map { "; did you mean \($0)?" } ?? ""
     let known = ids.isEmpty ? "no plugin was found" : "found: \(ids.joined(separator: ", "))"
-    throw .missingInput("no plugin named \(nameOrPath)\(hint) (\(known); looked in \(searchPath.joined(separator: ", ")))")
+    throw .missingInput(
+      "no plugin named \(nameOrPath)\(hint) (\(known); looked in \(searchPath.joined(separator: ", ")))")
   }
 
   /// Finds one plugin, opening no more than is needed for a path.
@@ -90,7 +91,8 @@ package struct PluginRegistry: Sendable {
     let name = Array(PluginLibrary.entryName.utf8)
     return unsafe file.withBytes { bytes in
       var matched = 0
-      for unsafe byte in unsafe bytes {
+      for index in bytes.indices {
+        let byte = unsafe bytes[index]
         matched = byte == name[matched] ? matched + 1 : byte == name[0] ? 1 : 0
         if matched == name.count { return true }
       }

@@ -31,7 +31,8 @@ package struct PluginRollout: Sendable {
   package var tokenLimit: Int
 
   package init(
-    groupKeys: [UInt64], groupOffsets: [Int], tokenOffsets: [Int], rewards: [Float], sequenceFlags: [UInt8], tokenLimit: Int
+    groupKeys: [UInt64], groupOffsets: [Int], tokenOffsets: [Int], rewards: [Float], sequenceFlags: [UInt8],
+    tokenLimit: Int
   ) {
     self.groupKeys = groupKeys
     self.groupOffsets = groupOffsets
@@ -68,7 +69,8 @@ package struct PluginRollout: Sendable {
     let groups = (0..<groupCount).filter { keep[$0] }
     let sequences = groups.flatMap { self.sequences(of: $0) }
     var result = PluginRollout(
-      groupKeys: groups.map { groupKeys[$0] }, groupOffsets: [0], tokenOffsets: [0], rewards: sequences.map { rewards[$0] },
+      groupKeys: groups.map { groupKeys[$0] }, groupOffsets: [0], tokenOffsets: [0],
+      rewards: sequences.map { rewards[$0] },
       sequenceFlags: sequences.map { sequenceFlags[$0] }, tokenLimit: tokenLimit)
     for group in groups { result.groupOffsets.append(result.groupOffsets.last! + self.sequences(of: group).count) }
     for sequence in sequences { result.tokenOffsets.append(result.tokenOffsets.last! + tokens(of: sequence).count) }
@@ -114,7 +116,8 @@ package struct PluginBatch: Sendable {
   package var returns: [Float]?
 
   package init(
-    tokenOffsets: [Int], sequenceIDs: [Int], updateTokens: Int, updateSequences: Int, updateGroups: Int, tokenLimit: Int,
+    tokenOffsets: [Int], sequenceIDs: [Int], updateTokens: Int, updateSequences: Int, updateGroups: Int,
+    tokenLimit: Int,
     current: [Float], old: [Float], advantages: [Float]
   ) {
     self.tokenOffsets = tokenOffsets
@@ -160,7 +163,8 @@ struct PackedCheck {
     }
     if first != 0 { throw .badData("\(name): \(what): must begin with 0, begins with \(first)") }
     for index in 1..<max(offsets.count, 1) where offsets[index] < offsets[index - 1] {
-      throw .badData("\(name): \(what): must not fall, but \(offsets[index - 1]) is followed by \(offsets[index]) at \(index)")
+      throw .badData(
+        "\(name): \(what): must not fall, but \(offsets[index - 1]) is followed by \(offsets[index]) at \(index)")
     }
     if last != count { throw .badData("\(name): \(what): ends with \(last), but there are \(count) \(of)") }
   }

@@ -34,20 +34,29 @@ public struct Parameter: Sendable {
   let presets: [Double]
   let choices: [StaticString]
 
-  public static func real(_ name: StaticString, preset: Double, in range: ClosedRange<Double>, _ help: StaticString) -> Self {
+  public static func real(_ name: StaticString, preset: Double, in range: ClosedRange<Double>, _ help: StaticString)
+    -> Self
+  {
     .real(name, presets: [preset], in: range, help)
   }
 
-  public static func real(_ name: StaticString, presets: [Double], in range: ClosedRange<Double>, _ help: StaticString) -> Self {
+  public static func real(_ name: StaticString, presets: [Double], in range: ClosedRange<Double>, _ help: StaticString)
+    -> Self
+  {
     Parameter(
-      name: name, help: help, kind: 0, minimum: range.lowerBound, maximum: range.upperBound, presets: presets, choices: [])
+      name: name, help: help, kind: 0, minimum: range.lowerBound, maximum: range.upperBound, presets: presets,
+      choices: [])
   }
 
-  public static func integer(_ name: StaticString, preset: Int, in range: ClosedRange<Int>, _ help: StaticString) -> Self {
+  public static func integer(_ name: StaticString, preset: Int, in range: ClosedRange<Int>, _ help: StaticString)
+    -> Self
+  {
     .integer(name, presets: [preset], in: range, help)
   }
 
-  public static func integer(_ name: StaticString, presets: [Int], in range: ClosedRange<Int>, _ help: StaticString) -> Self {
+  public static func integer(_ name: StaticString, presets: [Int], in range: ClosedRange<Int>, _ help: StaticString)
+    -> Self
+  {
     Parameter(
       name: name, help: help, kind: 1, minimum: Double(range.lowerBound), maximum: Double(range.upperBound),
       presets: presets.map { Double($0) }, choices: [])
@@ -83,10 +92,18 @@ public struct Metric: Sendable {
   let fold: Int32
 
   /// The weighted mean.
-  public static func mean(_ name: StaticString, _ help: StaticString) -> Metric { Metric(name: name, help: help, fold: 0) }
-  public static func sum(_ name: StaticString, _ help: StaticString) -> Metric { Metric(name: name, help: help, fold: 1) }
-  public static func minimum(_ name: StaticString, _ help: StaticString) -> Metric { Metric(name: name, help: help, fold: 2) }
-  public static func maximum(_ name: StaticString, _ help: StaticString) -> Metric { Metric(name: name, help: help, fold: 3) }
+  public static func mean(_ name: StaticString, _ help: StaticString) -> Metric {
+    Metric(name: name, help: help, fold: 0)
+  }
+  public static func sum(_ name: StaticString, _ help: StaticString) -> Metric {
+    Metric(name: name, help: help, fold: 1)
+  }
+  public static func minimum(_ name: StaticString, _ help: StaticString) -> Metric {
+    Metric(name: name, help: help, fold: 2)
+  }
+  public static func maximum(_ name: StaticString, _ help: StaticString) -> Metric {
+    Metric(name: name, help: help, fold: 3)
+  }
 }
 
 /// The values of an instance's parameters, by their declarations.

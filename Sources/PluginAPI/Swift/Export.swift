@@ -84,7 +84,9 @@ private final class TypedInstance<Plugin: LossPlugin>: Instance {
   _ result: UnsafeMutablePointer<UnsafeMutableRawPointer?>?, _ error: UnsafeMutablePointer<nr_error>?
 ) -> Int32 {
   reporting(to: error) { () throws(PluginError) in
-    guard let result = unsafe result, let exported = unsafe exported else { throw .badArgument("create: nothing to write to") }
+    guard let result = unsafe result, let exported = unsafe exported else {
+      throw .badArgument("create: nothing to write to")
+    }
     unsafe result.pointee = nil
     let settings = unsafe Settings(declared: exported.descriptor.parameters, values: parameters)
     let instance = try exported.make(settings)
@@ -110,7 +112,8 @@ private final class TypedInstance<Plugin: LossPlugin>: Instance {
 }
 
 @safe private func advantages(
-  _ pointer: UnsafeMutableRawPointer?, _ rollout: UnsafePointer<nr_rollout>?, _ result: UnsafeMutablePointer<nr_advantages>?,
+  _ pointer: UnsafeMutableRawPointer?, _ rollout: UnsafePointer<nr_rollout>?,
+  _ result: UnsafeMutablePointer<nr_advantages>?,
   _ values: UnsafeMutablePointer<nr_value>?, _ error: UnsafeMutablePointer<nr_error>?
 ) -> Int32 {
   reporting(to: error) { () throws(PluginError) in
@@ -162,13 +165,16 @@ private final class TypedInstance<Plugin: LossPlugin>: Instance {
 }
 
 @safe private func save(
-  _ pointer: UnsafeMutableRawPointer?, _ bytes: UnsafeMutableRawPointer?, _ capacity: Int, _ size: UnsafeMutablePointer<Int>?,
+  _ pointer: UnsafeMutableRawPointer?, _ bytes: UnsafeMutableRawPointer?, _ capacity: Int,
+  _ size: UnsafeMutablePointer<Int>?,
   _ error: UnsafeMutablePointer<nr_error>?
 ) -> Int32 {
   reporting(to: error) { () throws(PluginError) in
     let state = unsafe try instance(pointer).save()
     unsafe size?.pointee = state.count
-    guard capacity >= state.count else { throw PluginError(status: Int32(NR_NO_SPACE), message: "the state does not fit") }
+    guard capacity >= state.count else {
+      throw PluginError(status: Int32(NR_NO_SPACE), message: "the state does not fit")
+    }
     guard let bytes = unsafe bytes else { return }
     for index in 0..<state.count { unsafe bytes.storeBytes(of: state[index], toByteOffset: index, as: UInt8.self) }
   }
@@ -196,14 +202,16 @@ private final class TypedInstance<Plugin: LossPlugin>: Instance {
   unsafe table.title = text(descriptor.title)
   unsafe table.reference = text(descriptor.reference)
   unsafe table.card = text(descriptor.card)
-  unsafe table.parameters = kept(descriptor.parameters.map { parameter in
-    unsafe nr_parameter(
-      name: text(parameter.name), help: text(parameter.help), kind: parameter.kind, minimum: parameter.minimum,
-      maximum: parameter.maximum, preset: parameter.presets[0],
-      choices: parameter.choices.isEmpty ? nil : kept(parameter.choices.map { unsafe Optional(text($0)) } + [nil]),
-      variant_presets: parameter.presets.count > 1 ? kept(parameter.presets) : nil)
-  })
-  unsafe table.metrics = kept(descriptor.metrics.map { unsafe nr_metric(name: text($0.name), help: text($0.help), fold: $0.fold) })
+  unsafe table.parameters = kept(
+    descriptor.parameters.map { parameter in
+      unsafe nr_parameter(
+        name: text(parameter.name), help: text(parameter.help), kind: parameter.kind, minimum: parameter.minimum,
+        maximum: parameter.maximum, preset: parameter.presets[0],
+        choices: parameter.choices.isEmpty ? nil : kept(parameter.choices.map { unsafe Optional(text($0)) } + [nil]),
+        variant_presets: parameter.presets.count > 1 ? kept(parameter.presets) : nil)
+    })
+  unsafe table.metrics = kept(
+    descriptor.metrics.map { unsafe nr_metric(name: text($0.name), help: text($0.help), fold: $0.fold) })
   unsafe table.create = { PluginAPI.create($0, $1, $2, $3) }
   unsafe table.destroy = { pointer in
     if let pointer = unsafe pointer { unsafe Unmanaged<Instance>.fromOpaque(pointer).release() }
@@ -253,7 +261,8 @@ private func undeclared(_ what: String, _ name: StaticString) -> PluginError {
 }
 
 /// Runs a stage and turns what it throws into a status and a message in the caller's buffer.
-@safe private func reporting(to error: UnsafeMutablePointer<nr_error>?, _ body: () throws(PluginError) -> Void) -> Int32 {
+@safe private func reporting(to error: UnsafeMutablePointer<nr_error>?, _ body: () throws(PluginError) -> Void) -> Int32
+{
   do throws(PluginError) {
     try body()
     return Int32(NR_OK)

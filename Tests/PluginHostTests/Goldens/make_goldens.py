@@ -101,10 +101,13 @@ def main():
     equal = [0.1] * 3 + [1.0, 0.0, 0.0] + [0.7] + [0.3] * 2
     write("grpo-zero-variance", grpo, rollout(3, [3, 3, 1, 2], draw(9, 1, 8), rewards=equal), SETTINGS)
     write("grpo-empty-completions", grpo, rollout(4, [4, 4], [0, 5, 0, 3, 2, 0, 0, 7]), SETTINGS)
-    extreme = rollout(5, [4, 4], draw(8, 2, 9))
+    # Every jump under a negative and a positive advantage: first in the ratio, then in the reference.
+    extreme = rollout(5, [4, 4], [8] * 8, rewards=[0, 1, 0, 1, 0.2, 0.9, 0.4, 0.4])
     for position, jump in enumerate([25.0, -25.0, 100.0, -100.0, 19.9, -19.9, 3.0, -3.0]):
-        extreme["current"][position] = extreme["old"][position] + jump
-        extreme["reference"][position + 8] = extreme["current"][position + 8] + jump
+        for sequence in (0, 1):
+            extreme["current"][8 * sequence + position] = extreme["old"][8 * sequence + position] + jump
+        for sequence in (2, 3):
+            extreme["reference"][8 * sequence + position] = extreme["current"][8 * sequence + position] + jump
     write("grpo-extreme-ratios", grpo, extreme, SETTINGS)
     write("grpo-on-policy", grpo, rollout(6, [8, 8], draw(16, 1, 20), on_policy=True), SETTINGS)
     write("grpo-no-tokens", grpo, rollout(7, [2, 2], [0, 0, 0, 0]), SETTINGS)
