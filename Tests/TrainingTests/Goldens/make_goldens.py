@@ -55,19 +55,19 @@ def make_model():
     return folder
 
 
-def run(base, rows, lr, adapter, dtype, clip=1.0):
+def run(base, rows, lr, adapter, dtype, clip=1.0, decay=0.01):
     """(losses, norms, {name: trained tensor in float32})"""
     model = oracle.load(base, dtype)
     if adapter is not None:
         model = oracle.load_adapter(model, adapter, trainable=True)
-    losses, norms = oracle.sft(model, oracle.batches(rows, BATCH, STEPS), lr, clip=clip)
+    losses, norms = oracle.sft(model, oracle.batches(rows, BATCH, STEPS), lr, weight_decay=decay, clip=clip)
     state = oracle.adapter_state(model) if adapter is not None else {n: p.detach().float() for n, p in model.named_parameters()}
     return losses, norms, state
 
 
-def expect(base, rows, out, lr, adapter=None, clip=1.0):
-    losses, norms, state = run(base, rows, lr, adapter, torch.float32, clip)
-    losses64, norms64, state64 = run(base, rows, lr, adapter, torch.float64, clip)
+def expect(base, rows, out, lr, adapter=None, clip=1.0, decay=0.01):
+    losses, norms, state = run(base, rows, lr, adapter, torch.float32, clip, decay)
+    losses64, norms64, state64 = run(base, rows, lr, adapter, torch.float64, clip, decay)
     before = run(base, rows[:0], lr, adapter, torch.float32)[2]
     worst, moved = oracle.difference(state, state64), oracle.difference(state, before)
     oracle.save({
@@ -95,6 +95,9 @@ def main():
         for lr in ("2e-5", "1e-3"):
             expect(base, rows, HERE / "lora_steps" / f"expected_{name.removesuffix('_adapter')}_lr{lr}.safetensors", float(lr), folder)
     expect(base, rows, HERE / "lora_steps/expected_initial_lr1e-3_clip100.safetensors", 1e-3, HERE / "lora_steps/initial_adapter", clip=100)
+    # Decay of 0.01 moves weights by less than 1e-5 in three steps: only a large one shows that it is applied at all, and to what.
+    expect(base, rows, HERE / "lora_steps/expected_initial_lr1e-3_decay1.safetensors", 1e-3, HERE / "lora_steps/initial_adapter", decay=1.0)
+    expect(base, rows, HERE / "full_steps/expected_lr1e-3_decay1.safetensors", 1e-3, decay=1.0)
     for lr in ("2e-5", "1e-3"):
         expect(base, rows, HERE / "full_steps" / f"expected_lr{lr}.safetensors", float(lr))
 
