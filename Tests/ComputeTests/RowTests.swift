@@ -30,7 +30,7 @@ import Testing
       accumulate: true, weightGradient: dw)
     let expectedDx = finiteDifferences(doubles(x)) { dot(rmsNorm($0, doubles(w), columns: columns), doubles(d)) }
     let expectedDw = finiteDifferences(doubles(w)) { dot(rmsNorm(doubles(x), $0, columns: columns), doubles(d)) }
-    #expect(relativeError(try backend.download(dx), expectedDx) < 1e-5)
+    #expect(relativeError(try backend.download(dx), expectedDx, floor: 1) < 1e-5)
     #expect(relativeError(try backend.download(dw), expectedDw) < 1e-5)
   }
 

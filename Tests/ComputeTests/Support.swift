@@ -13,10 +13,11 @@ func numbers(_ count: Int, seed: UInt64, scale: Double = 1) -> [Float] {
 
 func doubles(_ values: [Float]) -> [Double] { values.map(Double.init) }
 
-/// Largest difference relative to the largest magnitude expected.
-func relativeError(_ found: [Float], _ expected: [Double]) -> Double {
+/// Largest difference relative to the largest magnitude expected, or to `floor` where that is larger: the size of what was
+/// added and subtracted on the way.
+func relativeError(_ found: [Float], _ expected: [Double], floor: Double = 1e-6) -> Double {
   guard found.count == expected.count else { return .infinity }
-  let scale = expected.reduce(1e-6) { max($0, abs($1)) }
+  let scale = expected.reduce(floor) { max($0, abs($1)) }
   return zip(found, expected).reduce(0) { worst, pair in
     let difference = abs(Double(pair.0) - pair.1)
     return difference.isNaN ? .infinity : max(worst, difference / scale)

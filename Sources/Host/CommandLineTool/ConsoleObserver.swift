@@ -1,21 +1,41 @@
 import Foundations
 import Rollouts
+import Telemetry
 import Training
 
-/// Shows a run on standard error.
+/// Shows a run on standard error, and passes Ctrl-C on to it.
 final class ConsoleObserver: RunObserver {
-  private let quiet: Bool
+  let console: Console
   private(set) var last: RunStep?
-  private var clock = Stopwatch()
-  init(quiet: Bool) { self.quiet = quiet }
-  func begin(stage: String, total: Int, resumedAt step: Int) { clock = Stopwatch() }
+
+  init(quiet: Bool) {
+    console = Console(quiet: quiet)
+    Interruption.install()
+  }
+
+  var isStopRequested: Bool { Interruption.isRequested }
+
+  func begin(stage: String, total: Int, resumedAt step: Int) {
+    if step > 0 { console.info("\(stage): continuing after step \(step) of \(total)") }
+    console.show(Progress(stage: stage, step: step, total: total))
+  }
+
   func completed(_ step: RunStep) {
     last = step
-    if quiet || (step.step % 10 != 0 && step.step != step.total) { return }
-    let parts = ["loss", "reward", "accuracy", "entropy", "length_mean", "training_tokens_per_second", "rollout_tokens_per_second", "seconds/step"].compactMap { name in step[name].map { "\(name) \(Output.decimal($0, 3))" } }
-    try? AtomicFile.write(Array("\(step.stage) \(step.step)/\(step.total) \(Output.decimal(clock.seconds, 1))s \(parts.joined(separator: " "))\n".utf8), descriptor: 2, name: "stderr")
+    console.show(
+      Progress(
+        stage: step.stage, step: step.step, total: step.total, loss: step["loss"], reward: step["reward"],
+        accuracy: step["held_out_accuracy"] ?? step["accuracy"], kl: step["kl_reference_k3"] ?? step["kl_old_k3"],
+        length: step["length_mean"],
+        tokensPerSecond: step["rollout_tokens_per_second"] ?? step["training_tokens_per_second"]))
   }
-  func generated(_ stage: String, _ progress: GenerationProgress) -> Bool { true }
-  func end(stage: String) {}
-  var isStopRequested: Bool { false }
+
+  func end(stage: String) { console.finish() }
+
+  /// Progress of sampling apart from training; returns whether to go on.
+  func generated(_ stage: String, _ progress: GenerationProgress) -> Bool {
+    console.show(
+      Progress(stage: stage, step: progress.finished, total: progress.total, tokensPerSecond: progress.tokensPerSecond))
+    return !Interruption.isRequested
+  }
 }

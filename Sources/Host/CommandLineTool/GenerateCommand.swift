@@ -54,7 +54,7 @@ enum GenerateCommand {
     var lines: [JSON] = []
     for (prompt, completions) in zip(prompts, results) {
       guard let completion = completions.first else { continue }
-      let text = try tokenizer.decode(completion.tokens, skipSpecialTokens: true)
+      let text = try tokenizer.text(of: completion.tokens)
       lines.append([
         "prompt": .string(prompt), "completion": .string(text),
         "tokens": .array(completion.tokens.map { .integer(Int($0)) }),

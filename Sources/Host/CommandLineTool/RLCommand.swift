@@ -85,7 +85,7 @@ enum RLCommand {
     record.description["plugin"] = PluginDescription(library).json
     let run = RLRun(
       model: model, source: folder, policy: policy, settings: settings, plugin: plugin, task: task,
-      text: { try tokenizer.decode($0, skipSpecialTokens: true) }, question: { examples[$0].question },
+      text: { try tokenizer.text(of: $0) }, question: { examples[$0].question },
       reference: reference, folder: runFolder, record: record, keeping: try TrainingOptions.keeping(arguments),
       baseName: try arguments.text("model"))
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
@@ -93,7 +93,7 @@ enum RLCommand {
     let result = adapter == nil ? runFolder.model : runFolder.adapter
     if try arguments.flag("json") {
       var metrics = JSON.Object()
-      for (name, value) in observer.last?.metrics ?? [] { metrics[name] = .number(value) }
+      for name in observer.last?.metrics.names ?? [] { metrics[name] = .number(observer.last?[name] ?? .nan) }
       return try Output.json([
         "steps": .integer(settings.steps), "algo": .string(library.id), "out": .string(result), "last": .object(metrics),
       ])

@@ -78,7 +78,7 @@ package struct Evaluator {
     for (index, example) in examples.enumerated() {
       var right = 0
       for (sample, completion) in results[index].enumerated() {
-        let text = try tokenizer.decode(completion.tokens, skipSpecialTokens: true)
+        let text = try tokenizer.text(of: completion.tokens)
         let verdict = verifier.verdict(on: text, gold: example.answer ?? "")
         if verdict.isCorrect { right += 1 }
         judged.append(

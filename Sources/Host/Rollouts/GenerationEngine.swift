@@ -38,6 +38,7 @@ package struct GenerationEngine {
     var active: [ActiveSequence] = []
     var finished = 0
     var tokens = 0
+    let watch = Stopwatch()
 
     /// Puts a drawn token where it belongs; returns whether the sequence goes on.
     func take(_ token: Int32, _ logProb: Float, _ entropy: Float, request: Int, sample: Int) -> Bool {
@@ -99,7 +100,7 @@ package struct GenerationEngine {
         }
       }
       active = survivors
-      guard progress(GenerationProgress(finished: finished, total: total, tokens: tokens)) else {
+      guard progress(GenerationProgress(finished: finished, total: total, tokens: tokens, seconds: watch.seconds)) else {
         throw Failure(.interrupted, "interrupted while generating: \(finished) of \(total) completions were finished")
       }
     }

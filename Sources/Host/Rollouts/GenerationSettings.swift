@@ -25,4 +25,6 @@ package struct GenerationProgress: Sendable {
   package let finished: Int
   package let total: Int
   package let tokens: Int
+  package let seconds: Double
+  package var tokensPerSecond: Double { Double(tokens) / max(1e-9, seconds) }
 }

@@ -24,7 +24,7 @@ package struct RLRun {
   /// The policy the run begins with, for plugins that measure a divergence from it.
   package let reference: ReferencePolicy?
   /// Called after each step, with the model as it is now.
-  package var afterStep: (Int) throws(Failure) -> [(name: String, value: Double)] = { _ in [] }
+  package var afterStep: (Int) throws(Failure) -> Metrics = { _ in [:] }
 
   package init(
     model: Transformer, source: ModelFolder, policy: PolicySettings, settings: RLSettings, plugin: PluginInstance,
@@ -60,8 +60,9 @@ package struct RLRun {
       try restorePlugin(state, path: checkpoints.path(step: newest))
       trainer.resume(step: state.step, cursor: state.cursor)
     }
-    let log = try MetricLog(path: folder.metrics, resumingAfter: trainer.step, stage: record.stage)
-    let samples = try SampleLog(path: folder.samples, resumingAfter: trainer.step, stage: record.stage)
+    let clock = Stopwatch()
+    var log = try folder.metricLog(stage: record.stage, after: trainer.step, resuming: keeping.resumes)
+    var samples = try folder.sampleLog(stage: record.stage, after: trainer.step, resuming: keeping.resumes)
     observer.begin(stage: record.stage, total: settings.steps, resumedAt: trainer.step)
     var saved = trainer.step
     func checkpoint() throws(Failure) {
@@ -76,9 +77,11 @@ package struct RLRun {
     }
     while trainer.step < settings.steps {
       let result = try trainer.trainStep()
-      let metrics = result.metrics + (try afterStep(trainer.step))
-      try log.append(stage: record.stage, step: trainer.step, metrics)
-      try record(result, step: trainer.step, in: samples)
+      var metrics = result.metrics
+      metrics.merge(try afterStep(trainer.step))
+      try log.append(
+        MetricRecord(stage: record.stage, step: trainer.step, elapsed: clock.seconds, metrics: metrics))
+      try record(result, step: trainer.step, in: &samples)
       observer.completed(RunStep(stage: record.stage, step: trainer.step, total: settings.steps, metrics: metrics))
       let stops = observer.isStopRequested || trainer.step == keeping.stopAfter
       if stops, trainer.step < settings.steps {
@@ -120,15 +123,15 @@ package struct RLRun {
     if let bytes = state.pluginState { try plugin.restore(bytes) }
   }
 
-  /// One line per completion of the first group, and of every group once in a while would be too much: all of them, short.
-  private func record(_ result: RLStepResult, step: Int, in samples: SampleLog) throws(Failure) {
+  /// Every completion of the step as a line, those of dropped groups too.
+  private func record(_ result: RLStepResult, step: Int, in samples: inout SampleLog) throws(Failure) {
     for group in result.rollout.groups + result.dropped {
       for (index, completion) in group.completions.enumerated() {
         let verdict = group.verdicts[index]
         let text: String
         do { text = try self.text(completion.tokens) } catch { text = "" }
-        try samples.append([
-          "stage": .string(record.stage), "step": .integer(step), "example": .integer(group.example),
+        try samples.append(stage: record.stage, step: step, [
+          "example": .integer(group.example),
           "question": .string(question(group.example)), "sample": .integer(index), "completion": .string(text),
           "reward": .number(Double(group.rewards[index])), "correct": .bool(verdict.isCorrect),
           "extracted": verdict.extracted.map { .string($0) } ?? .null, "gold": .string(verdict.gold),

@@ -15,7 +15,7 @@ extension RLTask {
       prompts.append(Prompt(tokens: tokenizer.encode(template.prompt(question: example.question)), key: example.key))
     }
     self.init(prompts: prompts) { index, completion in
-      let text = try tokenizer.decode(completion.tokens, skipSpecialTokens: true)
+      let text = try tokenizer.text(of: completion.tokens)
       return verifier.verdict(on: text, gold: examples[index].answer ?? "")
     }
   }

@@ -3,6 +3,7 @@ import Foundations
 import PluginHost
 import Rollouts
 import Tasks
+import Telemetry
 import Transformer
 
 /// What an RL run learns from: prompts as tokens, and the judge of what follows them.
@@ -253,7 +254,7 @@ struct CollectedGroups {
 }
 
 package struct RLStepResult: Sendable {
-  package let metrics: [(name: String, value: Double)]
+  package let metrics: Metrics
   package let rollout: Rollout
   package let dropped: [RolloutGroup]
 }

@@ -1,4 +1,5 @@
 import Foundations
+import Telemetry
 
 /// The folder of a run: `run.json`, `metrics.jsonl`, `samples.jsonl`, `checkpoints/`, and the finished adapter or model.
 package struct RunFolder: Sendable {
@@ -10,6 +11,15 @@ package struct RunFolder: Sendable {
   package var samples: String { path + "/samples.jsonl" }
   package var adapter: String { path + "/adapter" }
   package var model: String { path + "/model" }
+  /// The log of metrics: a new one, or one that is cut after a step and goes on.
+  func metricLog(stage: String, after step: Int, resuming: Bool) throws(Failure) -> MetricLog {
+    resuming ? try MetricLog(resuming: metrics, stage: stage, step: step) : try MetricLog(creating: metrics)
+  }
+
+  func sampleLog(stage: String, after step: Int, resuming: Bool) throws(Failure) -> SampleLog {
+    resuming ? try SampleLog(resuming: samples, stage: stage, step: step) : try SampleLog(creating: samples)
+  }
+
   private var record: String { path + "/run.json" }
 
   package var holdsRun: Bool { Files.exists(record) }

@@ -1,4 +1,5 @@
 import Foundations
+import Telemetry
 
 /// What a run is, for `run.json` and for resuming.
 package struct RunRecord: Sendable {
@@ -43,9 +44,9 @@ package struct RunStep: Sendable {
   package let stage: String
   package let step: Int
   package let total: Int
-  package let metrics: [(name: String, value: Double)]
+  package let metrics: Metrics
 
-  package subscript(name: String) -> Double? { metrics.first { $0.name == name }?.value }
+  package subscript(name: String) -> Double? { metrics[name] }
 }
 
 /// Who watches a run.

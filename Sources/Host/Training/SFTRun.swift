@@ -52,7 +52,8 @@ package struct SFTRun {
       let state = try TrainingState(from: checkpoints.path(step: newest), into: policy)
       trainer.resume(at: state.step)
     }
-    let log = try MetricLog(path: folder.metrics, resumingAfter: trainer.step, stage: record.stage)
+    let clock = Stopwatch()
+    var log = try folder.metricLog(stage: record.stage, after: trainer.step, resuming: keeping.resumes)
     observer.begin(stage: record.stage, total: steps, resumedAt: trainer.step)
     var saved = trainer.step
     func checkpoint() throws(Failure) {
@@ -69,12 +70,13 @@ package struct SFTRun {
       let watch = Stopwatch()
       let result = try trainer.trainStep()
       let seconds = watch.seconds
-      let metrics: [(name: String, value: Double)] = [
-        ("loss", result.loss), ("gradient_norm", result.gradientNorm), ("learning_rate", result.learningRate),
-        ("tokens", Double(result.predictedTokens)), ("training_tokens_per_second", Double(result.rows) / max(1e-9, seconds)),
-        ("seconds/step", seconds), ("peak_mebibytes", Double(model.backend.peakBytes) / 1_048_576),
+      let metrics: Metrics = [
+        "loss": result.loss, "gradient_norm": result.gradientNorm, "learning_rate": result.learningRate,
+        "tokens": Double(result.predictedTokens), "training_tokens_per_second": Double(result.rows) / max(1e-9, seconds),
+        "seconds/step": seconds, "peak_mebibytes": Double(model.backend.peakBytes) / 1_048_576,
       ]
-      try log.append(stage: record.stage, step: trainer.step, metrics)
+      try log.append(
+        MetricRecord(stage: record.stage, step: trainer.step, elapsed: clock.seconds, metrics: metrics))
       observer.completed(RunStep(stage: record.stage, step: trainer.step, total: steps, metrics: metrics))
       let stops = observer.isStopRequested || trainer.step == keeping.stopAfter
       if stops, trainer.step < steps {

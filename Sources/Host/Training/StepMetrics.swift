@@ -1,9 +1,10 @@
 import Foundations
 import PluginHost
+import Telemetry
 
 /// The metrics of one step while it runs: means over tokens, seconds per stage, what the plugin says of itself.
 struct StepMetrics {
-  private(set) var values: [(name: String, value: Double)] = []
+  private(set) var values = Metrics()
   private var seconds: [(stage: String, seconds: Double)] = []
   private var stopwatch = Stopwatch()
   private var pluginMetrics: PluginMetricFold
@@ -23,7 +24,7 @@ struct StepMetrics {
 
   init(plugin metrics: PluginMetricFold) { pluginMetrics = metrics }
 
-  mutating func set(_ name: String, _ value: Double) { values.append((name, value)) }
+  mutating func set(_ name: String, _ value: Double) { values[name] = value }
 
   /// Runs a stage and adds its time.
   mutating func time<T>(_ stage: String, _ body: () throws(Failure) -> T) throws(Failure) -> T {
