@@ -6,6 +6,7 @@ let program = Program(
   name: "nano-reasoner", version: RunRecord.programVersion,
   summary: "Post-training for mathematical reasoning: SFT, then reinforcement learning with algorithms as plugins.",
   commands: [
+    Command(QuickstartCommand.spec, run: QuickstartCommand.run),
     Command(SFTCommand.spec, run: SFTCommand.run),
     Command(RLCommand.spec, run: RLCommand.run),
     Command(EvalCommand.spec, run: EvalCommand.run),
@@ -14,8 +15,17 @@ let program = Program(
     Command(TokenizeCommand.spec, run: TokenizeCommand.run),
     Command(ExportCommand.spec, run: ExportCommand.run),
     Command(PretrainCommand.spec, run: PretrainCommand.run),
+    .group(
+      "plugin", "algorithms as plugins",
+      [
+        Command(PluginCommands.list, run: PluginCommands.runList), Command(PluginCommands.show, run: PluginCommands.runShow),
+        Command(PluginCommands.eval, run: PluginCommands.runEval),
+      ]),
     .group("data", "data sets", [Command(DataCommand.spec, run: DataCommand.run)]),
     Command(DoctorCommand.spec, run: DoctorCommand.run),
   ])
 
+// A full disk is an error to report, not a signal to die of.
+signal(SIGXFSZ, SIG_IGN)
+signal(SIGPIPE, SIG_IGN)
 exit(program.main(Array(CommandLine.arguments.dropFirst())).rawValue)

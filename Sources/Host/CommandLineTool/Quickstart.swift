@@ -1,0 +1,143 @@
+import Compute
+import Evaluation
+import Foundations
+import PluginHost
+import Rollouts
+import Tasks
+import Telemetry
+import Tokenization
+import Training
+import Transformer
+
+/// The whole pipeline on generated problems, with the settings that suit the small base model.
+struct Quickstart {
+  var seed: UInt64 = 42
+  var heldOut = 1000
+  var sftSteps = 60
+  var rlSteps = 80
+  var sftBatch = 16
+  var sftLearningRate = 1e-3
+  var rlLearningRate = 1e-3
+  var groupSize = 8
+  var promptsPerStep = 8
+  var maxNewTokens = 96
+  /// Problems of the small evaluations that draw the curve, and steps between them.
+  var curveProblems = 200
+  var curveEvery = 10
+
+  func run(base: String, plugin: PluginInstance, out: String, on backend: any Backend, _ observer: ConsoleObserver)
+    throws(Failure) -> QuickstartReport
+  {
+    let watch = Stopwatch()
+    let folder = try ModelFolder(base)
+    let tokenizer = try ModelOptions.tokenizer(folder)
+    let model = try Transformer(folder, on: backend)
+    let problems = (0..<heldOut).map { WordProblems.make(seed: seed, split: .heldOut, index: $0) }
+    let probe = (0..<curveProblems).map { WordProblems.make(seed: seed &+ 1, split: .heldOut, index: $0) }
+    let evaluator = Evaluator(model, tokenizer: tokenizer)
+    let greedy = GenerationSettings(
+      sampling: SamplingSettings(temperature: 0), maxNewTokens: maxNewTokens, seed: seed,
+      stopTokens: Set(model.endOfText))
+    if Files.exists(out + "/sft/run.json") || Files.exists(out + "/rl/run.json") {
+      throw .usage("\(out): holds a quickstart already; choose another --out or remove it")
+    }
+    try Files.makeDirectory(out)
+    var report = QuickstartReport(
+      algorithm: plugin.library.descriptor.title, id: plugin.library.id, heldOut: heldOut, seed: seed, folder: out)
+
+    func measure(_ stage: String, _ seconds: Double) throws(Failure) {
+      let label = "eval \(stage)"
+      let result = try evaluator.evaluate(problems, greedy) { observer.generated(label, $0) }
+      observer.end(stage: label)
+      report.add(stage, result, trainingSeconds: seconds)
+    }
+
+    observer.console.info("base model \(base): \(model.configuration.parameterCount) parameters, \(backend.name)")
+    try measure("base", 0)
+    let adapter = AdapterSettings()
+    try model.addAdapter(adapter, seed: seed)
+    var stage = Stopwatch()
+    try trainSFT(model, folder, tokenizer, adapter, base: base, out: out, observer, &report)
+    try measure("SFT", stage.lap())
+    stage = Stopwatch()
+    try trainRL(
+      model, folder, tokenizer, adapter, plugin, base: base, out: out, observer, &report
+    ) { () throws(Failure) in
+      try evaluator.evaluate(probe, greedy).accuracy.estimate
+    }
+    try measure(plugin.library.descriptor.id, stage.lap())
+    report.seconds = watch.seconds
+    try report.write()
+    return report
+  }
+
+  private func trainSFT(
+    _ model: Transformer, _ folder: ModelFolder, _ tokenizer: Tokenizer, _ adapter: AdapterSettings, base: String,
+    out: String, _ observer: ConsoleObserver, _ report: inout QuickstartReport
+  ) throws(Failure) {
+    let examples = (0..<(sftSteps * sftBatch)).map { WordProblems.make(seed: seed, split: .train, index: $0) }
+    var policy = PolicySettings()
+    policy.adapter = adapter
+    policy.learningRate = sftLearningRate
+    policy.schedule = LearningRateSchedule(shape: .linear, warmupSteps: 5, totalSteps: sftSteps)
+    let run = SFTRun(
+      model: model, source: folder,
+      sequences: try TrainingDocuments().sequences(examples, tokenizer, name: "generated problems"), policy: policy,
+      batchSize: sftBatch, steps: sftSteps, shuffles: false, seed: seed, folder: RunFolder(out + "/sft"),
+      record: RunRecord(stage: "sft", identity: ["seed": .integer(Int(seed))], description: ["base": .string(base)]),
+      keeping: RunKeeping(), baseName: base)
+    try finish(try run.run(observer))
+    for record in try MetricLog.read(out + "/sft/metrics.jsonl") {
+      if let loss = record.metrics["loss"] { report.sftLoss.append((record.step, loss)) }
+    }
+  }
+
+  private func trainRL(
+    _ model: Transformer, _ folder: ModelFolder, _ tokenizer: Tokenizer, _ adapter: AdapterSettings,
+    _ plugin: PluginInstance, base: String, out: String, _ observer: ConsoleObserver,
+    _ report: inout QuickstartReport, probe: @escaping () throws(Failure) -> Double
+  ) throws(Failure) {
+    // Problems the SFT stage has not seen: a model that can recite learns nothing from trying.
+    let first = sftSteps * sftBatch
+    let examples = (0..<(rlSteps * promptsPerStep)).map {
+      WordProblems.make(seed: seed, split: .train, index: first + $0)
+    }
+    var policy = PolicySettings()
+    policy.adapter = adapter
+    policy.learningRate = rlLearningRate
+    policy.schedule = LearningRateSchedule(shape: .linear, warmupSteps: 5, totalSteps: 2 * rlSteps)
+    var settings = RLSettings()
+    settings.groupSize = groupSize
+    settings.promptsPerStep = promptsPerStep
+    settings.maxNewTokens = maxNewTokens
+    settings.steps = rlSteps
+    settings.seed = seed
+    settings.shuffles = false
+    let needsReference = plugin.needs.contains(.reference)
+    var run = RLRun(
+      model: model, source: folder, policy: policy, settings: settings, plugin: plugin,
+      task: try RLTask(examples, tokenizer: tokenizer, verifier: Verifier(), name: "generated problems"),
+      text: { try tokenizer.text(of: $0) }, question: { examples[$0].question },
+      reference: needsReference ? try ReferencePolicy(adapterOf: model) : nil, folder: RunFolder(out + "/rl"),
+      record: RunRecord(
+        stage: "rl", identity: ["seed": .integer(Int(seed)), "plugin_parameters": plugin.parameters.json],
+        description: ["base": .string(base), "plugin": PluginDescription(plugin.library).json]),
+      keeping: RunKeeping(), baseName: base)
+    run.afterStep = { step throws(Failure) in
+      step % curveEvery == 0 || step == rlSteps ? ["held_out_accuracy": try probe()] : [:]
+    }
+    report.curve.append((0, try probe()))
+    try finish(try run.run(observer))
+    for record in try MetricLog.read(out + "/rl/metrics.jsonl") {
+      if let reward = record.metrics["reward"] { report.reward.append((record.step, reward)) }
+      if let accuracy = record.metrics["held_out_accuracy"] { report.curve.append((record.step, accuracy)) }
+    }
+    report.curveProblems = curveProblems
+  }
+
+  private func finish(_ outcome: RunOutcome) throws(Failure) {
+    if case .interrupted(let step) = outcome {
+      throw Failure(.interrupted, "quickstart stopped after step \(step); begin again with another --out")
+    }
+  }
+}
