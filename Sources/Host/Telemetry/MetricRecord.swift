@@ -1,0 +1,62 @@
+import Foundations
+
+/// The metrics of one step of one stage: one line of `metrics.jsonl`.
+package struct MetricRecord: Sendable {
+  /// Keys of the line that are not metrics.
+  static let reserved: Set<String> = ["stage", "step", "time", "elapsed", "nonfinite"]
+
+  /// `sft`, `rl`, `eval`, …
+  package let stage: String
+  package let step: Int
+  package let time: Timestamp
+  /// Seconds since the run began, over all its parts.
+  package let elapsed: Double
+  package let metrics: Metrics
+
+  package init(stage: String, step: Int, time: Timestamp = .now, elapsed: Double, metrics: Metrics) {
+    self.stage = stage
+    self.step = step
+    self.time = time
+    self.elapsed = elapsed
+    self.metrics = metrics
+  }
+
+  /// A flat object. A number that is not finite stands as null, and its name in the list `nonfinite`.
+  package func json() throws(Failure) -> JSON {
+    var object: JSON.Object = [
+      "stage": .string(stage), "step": .integer(step), "time": .string(time.description), "elapsed": .number(elapsed),
+    ]
+    var nonfinite: [JSON] = []
+    for name in metrics.names {
+      if Self.reserved.contains(name) {
+        throw .internalError("a metric is called \"\(name)\", which is a field of every record of metrics.jsonl")
+      }
+      guard let value = metrics[name], value.isFinite else {
+        object[name] = .null
+        nonfinite.append(.string(name))
+        continue
+      }
+      object[name] = .number(value)
+    }
+    if !nonfinite.isEmpty { object["nonfinite"] = .array(nonfinite) }
+    return .object(object)
+  }
+
+  /// Reads a record back; a null metric becomes not-a-number.
+  package init(_ json: JSON, name: String) throws(Failure) {
+    guard let object = json.object, let stage = json["stage"]?.string, let step = json["step"]?.int else {
+      throw .badData("\(name): expected an object with \"stage\" and \"step\", found \(json.kind)")
+    }
+    var metrics = Metrics()
+    for key in object.keys where !Self.reserved.contains(key) {
+      guard let value = object[key] else { continue }
+      guard let number = value.isNull ? .nan : value.double else {
+        throw .badData("\(name): \"\(key)\": expected a number or null, found \(value.kind)")
+      }
+      metrics[key] = number
+    }
+    self.init(
+      stage: stage, step: step, time: Timestamp(description: json["time"]?.string ?? ""),
+      elapsed: json["elapsed"]?.double ?? .nan, metrics: metrics)
+  }
+}

@@ -1,0 +1,29 @@
+import Foundations
+
+/// `samples.jsonl`: what the model wrote, one JSON object a line, headed by stage and step.
+package struct SampleLog: ~Copyable {
+  private var log: LineLog
+
+  /// Begins a new file, in place of one that is there.
+  package init(creating path: String) throws(Failure) { log = try LineLog(creating: path) }
+
+  /// Goes on with a file, cut as ``MetricLog`` cuts.
+  package init(resuming path: String, stage: String, step: Int) throws(Failure) {
+    log = try LineLog(resuming: path, stage: stage, step: step)
+  }
+
+  /// Writes `sample` with `stage` and `step` before its own fields.
+  package mutating func append(stage: String, step: Int, _ sample: JSON.Object) throws(Failure) {
+    var record: JSON.Object = ["stage": .string(stage), "step": .integer(step)]
+    for key in sample.keys {
+      if record[key] != nil { throw .internalError("a sample has a field \"\(key)\", which every record has already") }
+      record[key] = sample[key]
+    }
+    try log.append(.object(record))
+  }
+
+  /// Makes sure that all records survive a power failure.
+  package func sync() throws(Failure) { try log.sync() }
+
+  package static func read(_ path: String) throws(Failure) -> [JSON] { try LineLog.read(path) }
+}

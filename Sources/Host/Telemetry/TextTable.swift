@@ -1,0 +1,65 @@
+/// A table for a terminal or, in another form, for a Markdown file.
+package struct TextTable: Sendable {
+  package enum Alignment: Sendable { case left, right }
+
+  package struct Column: Sendable {
+    package let title: String
+    package let alignment: Alignment
+
+    package init(_ title: String, _ alignment: Alignment = .left) {
+      self.title = title
+      self.alignment = alignment
+    }
+  }
+
+  package let columns: [Column]
+  private var rows: [[String]] = []
+
+  package init(_ columns: [Column]) { self.columns = columns }
+
+  /// Adds a row; cells that are missing stay empty, cells without a column are left out.
+  package mutating func append(_ cells: [String]) {
+    let flat = cells.prefix(columns.count).map { String($0.map { $0.isNewline ? " " : $0 }) }
+    rows.append(flat + Array(repeating: "", count: columns.count - flat.count))
+  }
+
+  /// Columns two spaces apart under a rule; each line ends in a line feed.
+  package func text() -> String {
+    let widths = widths(of: [columns.map(\.title)] + rows)
+    func line(_ cells: [String]) -> String {
+      var line = columns.indices.map { pad(cells[$0], widths[$0], columns[$0].alignment) }.joined(separator: "  ")
+      while line.hasSuffix(" ") { line.removeLast() }
+      return line
+    }
+    let rule = widths.map { String(repeating: "─", count: $0) }.joined(separator: "  ")
+    return ([line(columns.map(\.title)), rule] + rows.map(line)).map { $0 + "\n" }.joined()
+  }
+
+  /// A Markdown table whose source is aligned too.
+  package func markdown() -> String {
+    let titles = columns.map { Self.escaped($0.title) }
+    let rows = self.rows.map { $0.map(Self.escaped) }
+    let widths = widths(of: [titles] + rows).map { max(3, $0) }
+    func line(_ cells: [String]) -> String {
+      "| " + columns.indices.map { pad(cells[$0], widths[$0], columns[$0].alignment) }.joined(separator: " | ") + " |"
+    }
+    let rule = columns.indices.map { index in
+      let dashes = String(repeating: "-", count: widths[index] + 1)
+      return columns[index].alignment == .right ? dashes + ":" : dashes + "-"
+    }
+    return ([line(titles), "|" + rule.joined(separator: "|") + "|"] + rows.map(line)).map { $0 + "\n" }.joined()
+  }
+
+  private func widths(of rows: [[String]]) -> [Int] {
+    columns.indices.map { index in rows.map { $0[index].count }.max() ?? 0 }
+  }
+
+  private func pad(_ cell: String, _ width: Int, _ alignment: Alignment) -> String {
+    let space = String(repeating: " ", count: width - cell.count)
+    return alignment == .left ? cell + space : space + cell
+  }
+
+  private static func escaped(_ cell: String) -> String {
+    String(cell.flatMap { $0 == "|" ? ["\\", "|"] : [$0] })
+  }
+}
