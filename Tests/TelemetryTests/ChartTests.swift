@@ -49,7 +49,8 @@ struct ChartTests {
   @Test(
     "Odd data still draw",
     arguments: [
-      [], [.nan], [5], [0], [3, 3, 3], [1, .nan, 2, .infinity, 3], [.nan, .nan], [-1e300, 1e300], [0, .leastNonzeroMagnitude],
+      [], [.nan], [5], [0], [3, 3, 3], [1, .nan, 2, .infinity, 3], [.nan, .nan],
+      [-1e300, 1e300], [0, .leastNonzeroMagnitude],
       [1e308, -1e308], [1, 1 + 1e-15], [-5, -3], [0, 1e9], [2e-5, 3e-5],
     ] as [[Double]])
   func oddData(values: [Double]) {

@@ -51,7 +51,7 @@ struct ConsoleTests {
     }
     #expect(
       try trial.output() == """
-        rl  1/13  reward 0.500  accuracy 25.0 %  KL 0.0012  length 143  1.9k tok/s  0.00s
+        rl  1/13  reward 0.500  accuracy 25.0 %  KL 0.0012  length 143  1.9k tok/s
         rl  6/13  reward 0.500  accuracy 25.0 %  KL 0.0012  length 143  1.9k tok/s  7.0s left
         rl 11/13  reward 0.500  accuracy 25.0 %  KL 0.0012  length 143  1.9k tok/s  2.0s left
         rl 13/13  reward 0.500  accuracy 25.0 %  KL 0.0012  length 143  1.9k tok/s  in 12s
@@ -68,10 +68,10 @@ struct ConsoleTests {
     trial.console.finish()
     #expect(
       try trial.output() == """
-        sft 1/9  loss 0.5  0.00s
+        sft 1/9  loss 0.5
         sft 3/9  loss 0.5  0.00s left
-        loading 1  0.00s
-        loading 2  0.00s
+        loading 1
+        loading 2
 
         """)
   }
@@ -87,7 +87,7 @@ struct ConsoleTests {
     let clear = "\u{1B}[K"
     #expect(
       try trial.output()
-        == "\rrl 1/3  reward 0.500  0.00s\(clear)"
+        == "\rrl 1/3  reward 0.500\(clear)"
         + "\r\(clear)warning: careful\n\rrl 2/3  reward 0.500  0.04s left\(clear)"
         + "\rrl 3/3  reward 0.500  in 0.08s\(clear)\n")
   }
@@ -101,7 +101,7 @@ struct ConsoleTests {
         tokensPerSecond: 1934))
     let output = try trial.output()
     #expect(output.filter { $0 != "\r" }.count - 3 <= max(1, columns - 1))
-    if columns == 40 { #expect(output == "\rrl   3/900  reward 0.500  0.00s\u{1B}[K") }
+    if columns == 40 { #expect(output == "\rrl   3/900  reward 0.500\u{1B}[K") }
     if columns == 200 { #expect(output.contains("╌╌╌")) }
   }
 
