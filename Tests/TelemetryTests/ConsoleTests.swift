@@ -87,7 +87,7 @@ struct ConsoleTests {
     let clear = "\u{1B}[K"
     #expect(
       try trial.output()
-        == "\rrl 1/3  reward 0.500\(clear)"
+        == "\rrl 1/3  ━━━━━╌╌╌╌╌╌╌╌╌╌╌  reward 0.500\(clear)"
         + "\r\(clear)warning: careful\n\rrl 2/3  reward 0.500  0.04s left\(clear)"
         + "\rrl 3/3  reward 0.500  in 0.08s\(clear)\n")
   }
