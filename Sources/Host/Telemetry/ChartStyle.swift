@@ -30,7 +30,8 @@ enum ChartStyle {
       .curve{fill:none;stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}
       .raw{fill:none;stroke-width:1;stroke-opacity:.32;stroke-linejoin:round}
       .band{fill-opacity:.14}.whisker{fill:none;stroke-width:1.4;stroke-opacity:.75}
-      .grid{stroke-width:1}.axis{stroke-width:1;fill:none}.divider{stroke-dasharray:3 4}.halo{stroke-width:1.5;paint-order:stroke;stroke-linejoin:round}
+      .grid{stroke-width:1}.axis{stroke-width:1;fill:none}.divider{stroke-dasharray:3 4}
+      .halo{stroke-width:1.5;paint-order:stroke;stroke-linejoin:round}
       .end{font-weight:600;stroke-width:4}
       \(light)
       @media (prefers-color-scheme:dark){\(dark)}

@@ -282,9 +282,11 @@ extension LineChartDrawing {
       for j in above(i) { ends[j].labelY = min(ends[j].labelY, ends[i].labelY - 15) }
     }
     return ends.flatMap { end in
-      [
+      // Curves that end almost together have their labels in one column.
+      let labelX = (end.x > right - 14 ? right : end.x) + 10
+      return [
         ChartStyle.marker(end.index, x: end.x, y: end.y),
-        SVG.text(value(end.value), x: end.x + 10, y: end.labelY + 4, "end f\(ChartStyle.index(end.index)) halo"),
+        SVG.text(value(end.value), x: labelX, y: end.labelY + 4, "end f\(ChartStyle.index(end.index)) halo"),
       ]
     }
   }

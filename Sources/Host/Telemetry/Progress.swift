@@ -35,7 +35,7 @@ package struct Progress: Sendable, Equatable {
 extension Progress {
   /// One line of text; what matters least goes first where it is wider than `width`.
   func line(remaining: Double?, elapsed: Double, width: Int? = nil, bar: Bool = false) -> String {
-    let time = remaining.map { "\(Format.duration($0)) left" } ?? Format.duration(elapsed)
+    let time = remaining.map { "\(Format.duration($0)) left" } ?? (elapsed < 1 ? nil : Format.duration(elapsed))
     let done = total.map { "\(padded(step, like: $0))/\($0)" } ?? "\(step)"
     // A field's rank says how long it stays: 0 is never left out.
     let fields: [(text: String?, rank: Int)] = [

@@ -67,6 +67,8 @@ package struct RLRun {
     var saved = trainer.step
     func checkpoint() throws(Failure) {
       guard saved != trainer.step else { return }
+      try log.sync()
+      try samples.sync()
       try checkpoints.write(step: trainer.step) { temporary throws(Failure) in
         try state(of: trainer).write(to: temporary, policy: policy)
         if let adapter = policySettings.adapter {

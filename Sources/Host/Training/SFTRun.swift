@@ -58,6 +58,7 @@ package struct SFTRun {
     var saved = trainer.step
     func checkpoint() throws(Failure) {
       guard saved != trainer.step else { return }
+      try log.sync()
       try checkpoints.write(step: trainer.step) { temporary throws(Failure) in
         try TrainingState(step: trainer.step).write(to: temporary, policy: policy)
         if let adapter = policySettings.adapter {

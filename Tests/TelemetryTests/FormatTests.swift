@@ -1,0 +1,54 @@
+import Telemetry
+import Testing
+
+@Suite("Numbers as people read them")
+struct FormatTests {
+  @Test(
+    "Decimals are exact in number and rounded",
+    arguments: [
+      (0.71, 3, "0.710"), (0.0005, 3, "0.001"), (-0.0004, 3, "0.000"), (-1.5, 0, "-2"), (12.345, 1, "12.3"),
+      (0.999, 2, "1.00"), (1e20, 2, "1e+20"), (.nan, 2, "nan"), (-.infinity, 2, "-inf"),
+    ] as [(Double, Int, String)])
+  func fixed(value: Double, digits: Int, text: String) { #expect(Format.fixed(value, digits) == text) }
+
+  @Test(
+    "Significant digits go over to powers of ten",
+    arguments: [
+      (0.01234, "0.0123"), (123.4, "123"), (2e-5, "2e-5"), (-3.14159e-7, "-3.14e-7"), (0, "0"), (1, "1"),
+      (1_234_567, "1.23e6"),
+    ] as [(Double, String)])
+  func significant(value: Double, text: String) { #expect(Format.significant(value) == text) }
+
+  @Test(
+    "Counts carry a unit prefix",
+    arguments: [
+      (0, "0"), (3.44, "3.4"), (87.2, "87"), (999.6, "1.0k"), (12_345, "12.3k"), (123_456, "123k"), (1_500_000, "1.5M"),
+      (7e12, "7000G"),
+    ] as [(Double, String)])
+  func counts(value: Double, text: String) { #expect(Format.count(value) == text) }
+
+  @Test(
+    "Durations",
+    arguments: [
+      (0, "0.00s"), (0.42, "0.42s"), (0.999, "1.0s"), (8.14, "8.1s"), (9.97, "10s"), (59.6, "1m 00s"), (83, "1m 23s"),
+      (7500, "2h 05m"), (273_600, "3d 04h"), (-1, "?"), (.infinity, "?"),
+    ] as [(Double, String)])
+  func durations(seconds: Double, text: String) { #expect(Format.duration(seconds) == text) }
+
+  @Test("Shares as per cent") func percent() { #expect(Format.percent(0.6815) == "68.2 %") }
+
+  @Test(
+    "Times are ISO 8601 in UTC",
+    arguments: [
+      (0, 0, "1970-01-01T00:00:00.000Z"), (951_782_400, 7, "2000-02-29T00:00:00.007Z"),
+      (1_772_368_496, 789, "2026-03-01T12:34:56.789Z"), (-1, 0, "1969-12-31T23:59:59.000Z"),
+      (4_107_542_399, 999, "2100-02-28T23:59:59.999Z"),
+    ])
+  func time(seconds: Int, milliseconds: Int, text: String) {
+    #expect(Timestamp(secondsSince1970: seconds, milliseconds: milliseconds).description == text)
+  }
+
+  @Test("The time now has the same form") func now() {
+    #expect(Timestamp.now.description.count == 24)
+  }
+}
