@@ -16,6 +16,7 @@ struct Story {
   private var operations = 0
   private var used: Set<String> = []
   private let largest: Int
+  private static let largestAddend = 25
 
   private var owner: Vocabulary.Person
   private var friend: Vocabulary.Person
@@ -43,7 +44,8 @@ struct Story {
 
   private init(level: Int, stream: RandomStream) {
     var stream = stream
-    largest = [100, 120, 160, 200][level - 1]
+    // Numbers a small model can learn to calculate with: what is hard shall be the reasoning.
+    largest = [40, 50, 60, 80][level - 1]
     var place = stream.next(below: StoryOpenings.all.reduce(0) { $0 + $1.weight })
     var opening = StoryOpenings.all[0]
     for candidate in StoryOpenings.all {
@@ -52,8 +54,10 @@ struct Story {
       if place < 0 { break }
     }
     // Small numbers are as frequent as large ones, so that there is room to multiply.
-    let middle = min(opening.range.upperBound, max(12, opening.range.lowerBound))
-    let range = stream.next(below: 2) == 0 ? opening.range.lowerBound...middle : opening.range
+    let lower = opening.range.lowerBound
+    let upper = max(lower, min(opening.range.upperBound, largest / 2))
+    let middle = min(upper, max(12, lower))
+    let range = stream.next(below: 2) == 0 ? lower...middle : lower...upper
     value = stream.next(in: range)
     expression = .number(value)
     signature = "\(opening.id):\(value)"
@@ -118,7 +122,7 @@ struct Story {
   private mutating func numbers(_ form: StepTemplate.Form, most: Int) -> (k: Int, m: Int)? {
     let v = value
     switch form {
-    case .number(.add): return draw(2, min(most, 50, largest - v)).map { ($0, 0) }
+    case .number(.add): return draw(2, min(most, Self.largestAddend, largest - v)).map { ($0, 0) }
     case .number(.subtract): return draw(2, min(most, v - 1)).map { ($0, 0) }
     case .number(.multiply): return v < 2 ? nil : draw(2, min(most, 12, largest / v)).map { ($0, 0) }
     case .number(.divide):
@@ -129,15 +133,15 @@ struct Story {
       return (0, 0)
     case .from(let step):
       let first = (v + 1) / step + 1
-      return draw(first, min(largest, v + 60) / step).map { ($0 * step, 0) }
+      return draw(first, min(largest, v + Self.largestAddend) / step).map { ($0 * step, 0) }
     case .product(.add):
       guard let k = draw(2, min(9, (largest - v) / 2)) else { return nil }
       return draw(2, min(12, (largest - v) / k)).map { (k, $0) }
     case .product:
       guard let k = draw(2, min(9, (v - 1) / 2)) else { return nil }
       return draw(2, min(12, (v - 1) / k)).map { (k, $0) }
-    case .total(.add): return draw(2, min(50, largest - 2 * v)).map { ($0, 0) }
-    case .total(.subtract): return draw(max(2, 2 * v - largest), min(50, v - 1)).map { ($0, 0) }
+    case .total(.add): return draw(2, min(Self.largestAddend, largest - 2 * v)).map { ($0, 0) }
+    case .total(.subtract): return draw(max(2, 2 * v - largest), min(Self.largestAddend, v - 1)).map { ($0, 0) }
     case .total(.multiply): return v < 2 ? nil : draw(2, min(9, largest / v - 1)).map { ($0, 0) }
     case .total(.divide): return nil
     case .fixedTotal(let operation, let n):
