@@ -16,6 +16,9 @@ enum PretrainCommand {
       .required("out", .path, "the run folder", group: .output, placeholder: "DIR"),
       .value("documents", .integer(1...), default: .integer(defaults.documents), "training texts", group: .data),
       .value("chat-share", .number(0...1), default: .number(defaults.chatShare), "share of texts in chat form", group: .data),
+      .value(
+        "decomposed-share", .number(0...1), default: .number(defaults.decomposedShare),
+        "share of texts that calculate in tens and ones", group: .data),
       .value("vocabulary", .integer(300...100_000), default: .integer(defaults.vocabularySize), "tokens", group: .model),
       .value("hidden", .integer(16...8192), default: .integer(defaults.hiddenSize), "width of the model", group: .model),
       .value("layers", .integer(1...200), default: .integer(defaults.layerCount), "blocks", group: .model),
@@ -43,6 +46,7 @@ enum PretrainCommand {
     var settings = PretrainingSettings()
     settings.documents = try arguments.integer("documents")
     settings.chatShare = try arguments.number("chat-share")
+    settings.decomposedShare = try arguments.number("decomposed-share")
     settings.vocabularySize = try arguments.integer("vocabulary")
     settings.hiddenSize = try arguments.integer("hidden")
     settings.layerCount = try arguments.integer("layers")
@@ -67,7 +71,7 @@ enum PretrainCommand {
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
     let outcome = try settings.run(
       folder: folder, record: record, keeping: keeping, kind: precision.kind, on: backend, observer)
-    if case .interrupted(let step) = outcome { throw try TrainingOptions.interrupted(arguments, at: step) }
+    if case .interrupted(let step) = outcome { throw TrainingOptions.interrupted(at: step) }
     try Output.line("\(folder.model): \(settings.documents) texts, last loss \(observer.last?["loss"].map { Output.decimal($0, 4) } ?? "–")")
   }
 }

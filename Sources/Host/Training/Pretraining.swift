@@ -7,7 +7,7 @@ import Transformer
 /// Training a small base model from nothing: a tokeniser learned from the text, random weights, every parameter trained.
 ///
 /// The text is generated word problems: most as plain `Question: … Answer: …`, a small share in chat form, as the instruct
-/// models that people start from have seen some of it too.
+/// models that people start from have seen some of it too; half of them calculate in one go, half in tens and ones.
 package struct PretrainingSettings: Sendable {
   package var hiddenSize = 192
   package var layerCount = 6
@@ -17,6 +17,8 @@ package struct PretrainingSettings: Sendable {
   package var vocabularySize = 512
   package var documents = 40_000
   package var chatShare = 0.05
+  /// The share of texts whose calculations are written in tens and ones.
+  package var decomposedShare = 0.5
   package var batchSize = 64
   package var learningRate = 3e-3
   package var warmupSteps = 50
@@ -41,8 +43,11 @@ package struct PretrainingSettings: Sendable {
   /// The text at an index, a pure function of the seed.
   package func text(_ index: Int) -> String {
     let stream = RandomStream(seed: seed, path: [0x50_52_45, UInt64(index)])
-    guard stream.uniform(at: 0) < chatShare else { return WordProblems.pretrainingText(seed: seed, index: index) }
-    let example = WordProblems.make(seed: seed, split: .train, index: index)
+    let working: Working = stream.uniform(at: 1) < decomposedShare ? .decomposed : .direct
+    guard stream.uniform(at: 0) < chatShare else {
+      return WordProblems.pretrainingText(seed: seed, index: index, working: working)
+    }
+    let example = WordProblems.make(seed: seed, split: .train, index: index, working: working)
     let completion = TrainingDocuments.completion(solution: example.solution, answer: example.answer ?? "")
     return ChatTemplate().document(question: example.question, completion: completion)
   }
@@ -54,7 +59,7 @@ package struct PretrainingSettings: Sendable {
   ) throws(Failure) -> RunOutcome {
     var trainer = BytePairTrainer()
     for index in 0..<min(documents, Self.tokenizerTexts) {
-      trainer.add(WordProblems.pretrainingText(seed: seed, index: index))
+      trainer.add(text(index))
     }
     trainer.add(ChatTemplate().system)
     let learned = try trainer.learn(vocabularySize: vocabularySize)

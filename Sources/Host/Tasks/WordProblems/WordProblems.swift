@@ -17,18 +17,21 @@ package enum WordProblems {
   package static let levels = 1...4
 
   /// The problem at an index; `level` nil mixes all levels evenly. `distractors` lets one in eight problems of three and
-  /// four steps have a number that does not matter.
+  /// four steps have a number that does not matter; `working` changes the solution and nothing else.
   ///
   /// - Precondition: `level` is one of ``levels``.
   package static func make(
-    seed: UInt64, split: Split, level: Int? = nil, index: Int, distractors: Bool = true
+    seed: UInt64, split: Split, level: Int? = nil, index: Int, distractors: Bool = true, working: Working = .direct
   ) -> Example {
-    problem(seed: seed, split: split, level: level, index: index, distractors: distractors).example
+    problem(seed: seed, split: split, level: level, index: index, distractors: distractors, working: working).example
   }
 
   /// A text to train a base model on from scratch: question, steps and answer of a problem of the training split.
-  package static func pretrainingText(seed: UInt64, index: Int, level: Int? = nil, distractors: Bool = true) -> String {
-    let example = make(seed: seed, split: .train, level: level, index: index, distractors: distractors)
+  package static func pretrainingText(
+    seed: UInt64, index: Int, level: Int? = nil, distractors: Bool = true, working: Working = .direct
+  ) -> String {
+    let example = make(
+      seed: seed, split: .train, level: level, index: index, distractors: distractors, working: working)
     return "Question: \(example.question)\nAnswer: \(example.solution ?? "")\nThe answer is \(example.answer ?? "")."
   }
 
@@ -39,7 +42,7 @@ package enum WordProblems {
   }
 
   static func problem(
-    seed: UInt64, split: Split, level: Int?, index: Int, distractors: Bool = true
+    seed: UInt64, split: Split, level: Int?, index: Int, distractors: Bool = true, working: Working = .direct
   ) -> Problem {
     precondition(level.map(levels.contains) ?? true, "a level is one of 1 to 4")
     let isHeldOut: UInt64 = split == .heldOut ? 1 : 0
@@ -47,7 +50,7 @@ package enum WordProblems {
       seed: seed, path: [0x574F_5244, isHeldOut, UInt64(level ?? 0), UInt64(bitPattern: Int64(index))])
     let level = level ?? stream.next(in: levels)
     while true {
-      guard let story = Story.write(level: level, distractors: distractors, stream: &stream),
+      guard let story = Story.write(level: level, distractors: distractors, working: working, stream: &stream),
         self.split(of: story.signature) == split
       else { continue }
       let example = Example(
