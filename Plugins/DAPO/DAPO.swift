@@ -8,15 +8,16 @@ struct DAPO: LossPlugin {
   // MARK: Parameters
 
   static let variant = Parameter.choice(
-    "variant", ["default", "paper"], "default: rewards as they are; paper: with overlong filtering and soft overlong punishment")
+    "variant", ["default", "paper"],
+    "default: rewards as they are; paper: with overlong filtering and soft overlong punishment")
   static let clipLow = Parameter.real(
     "clip_low", preset: 0.2, in: 0...1, "lower clip: the ratio counts down to 1 - clip_low")
   static let clipHigh = Parameter.real(
     "clip_high", preset: 0.28, in: 0...100, "upper clip, of positive advantages: the ratio counts up to 1 + clip_high")
   static let refill = Parameter.boolean(
-    "refill", preset: true, "replace groups of equal rewards by fresh ones, as often as the host allows; false: only drop them")
+    "refill", preset: true, "replace groups of equal rewards by fresh ones, as far as the host allows")
   static let overlongFilter = Parameter.boolean(
-    "overlong_filter", presets: [false, true], "A = 0 for truncated completions; their rewards still count in the group")
+    "overlong_filter", presets: [false, true], "A = 0 for truncated completions")
   static let overlongShare = Parameter.real(
     "overlong_share", presets: [0, 0.2], in: 0...1,
     "last share of the token limit in which length is punished (L_cache / L_max, 4096 of 20480 in the paper); 0: never")
@@ -25,9 +26,9 @@ struct DAPO: LossPlugin {
   static let epsilon = Parameter.real(
     "epsilon", preset: 1e-6, in: 0...1, "added to the standard deviation of a group's rewards")
 
-  static let filtered = Metric.mean("overlong_filtered_share", "share of completions with A = 0 because they were truncated")
-  static let punishment = Metric.mean("overlong_penalty_mean", "mean over completions of what length took from the reward")
-  static let zeroVariance = Metric.mean("zero_variance_share", "share of kept groups whose punished rewards are all equal")
+  static let filtered = Metric.mean("overlong_filtered_share", "share of completions with A = 0 as truncated")
+  static let punishment = Metric.mean("overlong_penalty_mean", "mean of what length took from a reward")
+  static let zeroVariance = Metric.mean("zero_variance_share", "share of kept groups of equal rewards: A = 0")
   static let deviation = Metric.mean("reward_deviation", "mean over groups of the standard deviation of rewards")
 
   static let descriptor = Descriptor(

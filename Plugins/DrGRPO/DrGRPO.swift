@@ -25,7 +25,7 @@ struct DrGRPO: LossPlugin {
   static let deviation = Metric.mean("reward_deviation", "mean over groups of the standard deviation of rewards")
 
   static let descriptor = Descriptor(
-    id: "dr-grpo", version: "1.0.0", title: "Dr. GRPO: group relative policy optimisation without length and difficulty bias",
+    id: "dr-grpo", version: "1.0.0", title: "Dr. GRPO: group relative policy optimisation done right",
     reference: "arXiv:2503.20783",
     card: """
       advantage: default: A = (r - mean) / (std + epsilon) within a group, std with one degree of freedom removed; paper: A = r - mean; one sequence or equal rewards: A = 0

@@ -10,7 +10,7 @@ struct GRPOLead: LossPlugin {
 
   static let variant = Parameter.choice(
     "variant", ["default", "paper"],
-    "default: both directions of length punished, weight linear in the pass rate; paper: signed z, wrong = -1, logistic weight")
+    "default: |z|, weight linear in the pass rate; paper: signed z, logistic weight")
   static let clipLow = Parameter.real(
     "clip_low", preset: 0.2, in: 0...1, "lower clip: the ratio counts down to 1 - clip_low")
   static let clipHigh = Parameter.real(
@@ -26,17 +26,17 @@ struct GRPOLead: LossPlugin {
   static let low = Parameter.real("weight_low", preset: 0.4, in: 0...100, "paper: A, the weight of the easiest")
   static let high = Parameter.real("weight_high", preset: 1.5, in: 0...100, "paper: B, the weight of the hardest")
   static let middle = Parameter.real("weight_middle", preset: 0.75, in: 0...1, "paper: ρ0, the pass rate half-way")
-  static let slope = Parameter.real("weight_slope", preset: 10, in: 0...1000, "paper: k, how fast the weight changes there")
+  static let slope = Parameter.real("weight_slope", preset: 10, in: 0...1000, "paper: k, its steepness there")
   static let epsilon = Parameter.real(
     "epsilon", preset: 1e-6, in: 0...1, "added to the standard deviations of rewards and of lengths")
 
   static let passRate = Metric.mean("pass_rate", "mean over groups of the share of correct answers")
-  static let lengthReward = Metric.mean("length_reward_mean", "mean over correct answers of what length multiplies r by")
+  static let lengthReward = Metric.mean("length_reward_mean", "mean of the factor of length on correct rewards")
   static let weightMean = Metric.mean("difficulty_weight_mean", "mean over completions of the difficulty weight")
   static let weightMin = Metric.minimum("difficulty_weight_min", "smallest difficulty weight")
   static let weightMax = Metric.maximum("difficulty_weight_max", "largest difficulty weight")
-  static let zeroVariance = Metric.mean("zero_variance_share", "share of groups whose shaped rewards are all equal: A = 0")
-  static let deviation = Metric.mean("reward_deviation", "mean over groups of the standard deviation of shaped rewards")
+  static let zeroVariance = Metric.mean("zero_variance_share", "share of groups of equal shaped rewards: A = 0")
+  static let deviation = Metric.mean("reward_deviation", "mean over groups of the std of shaped rewards")
 
   static let descriptor = Descriptor(
     id: "grpo-lead", version: "1.0.0", title: "GRPO-LEAD: length-dependent rewards and difficulty-aware advantages",

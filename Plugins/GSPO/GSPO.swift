@@ -8,7 +8,8 @@ struct GSPO: LossPlugin {
   // MARK: Parameters
 
   static let variant = Parameter.choice(
-    "variant", ["default", "paper"], "default: the usual clip range of token ratios; paper: the paper's, three orders smaller")
+    "variant", ["default", "paper"],
+    "default: the usual clip range of token ratios; paper: three orders of magnitude smaller")
   static let clipLow = Parameter.real(
     "clip_low", presets: [0.2, 3e-4], in: 0...1, "lower clip: the sequence's ratio counts down to 1 - clip_low")
   static let clipHigh = Parameter.real(

@@ -10,7 +10,7 @@ struct PPO: LossPlugin {
 
   static let variant = Parameter.choice(
     "variant", ["default", "paper"],
-    "default: reward on the last token, γ .99, λ .95; paper: KL in the reward, value clip, γ = λ = 1, as usual for LLMs")
+    "default: γ .99, λ .95; paper: KL in the reward, value clip, γ = λ = 1, as usual for LLMs")
   static let clipLow = Parameter.real(
     "clip_low", preset: 0.2, in: 0...1, "lower clip: the ratio counts down to 1 - clip_low")
   static let clipHigh = Parameter.real(
@@ -18,17 +18,17 @@ struct PPO: LossPlugin {
   static let gamma = Parameter.real("gamma", presets: [0.99, 1], in: 0...1, "discount γ")
   static let lambda = Parameter.real("lambda", presets: [0.95, 1], in: 0...1, "λ of the advantage estimator")
   static let beta = Parameter.real(
-    "beta", presets: [0, 0.05], in: 0...1000, "weight β of the KL to the reference model, taken from each token's reward")
+    "beta", presets: [0, 0.05], in: 0...1000, "weight β of the KL to the reference, taken from the rewards")
   static let kl = Parameter.choice("kl", ["k1", "k3"], "estimator of that KL")
   static let valueWeight = Parameter.real("value_weight", preset: 0.5, in: 0...1000, "weight of the value loss")
   static let valueClip = Parameter.real(
-    "value_clip", presets: [0, 0.2], in: 0...1000, "how far the value may move from the rollout's for its loss to fall; 0: freely")
+    "value_clip", presets: [0, 0.2], in: 0...1000, "how far from the rollout's value V may gain; 0: freely")
   static let valueWarmup = Parameter.integer(
     "value_warmup_steps", preset: 0, in: 0...1_000_000, "first steps of a run that train the critic alone")
-  static let whiten = Parameter.boolean("whiten", preset: true, "A to mean 0 and deviation 1 over all tokens of the rollout")
+  static let whiten = Parameter.boolean("whiten", preset: true, "A to mean 0, std 1 over the rollout's tokens")
   static let epsilon = Parameter.real("epsilon", preset: 1e-6, in: 0...1, "added to the standard deviation of A")
 
-  static let valueLoss = Metric.mean("value_loss", "value_weight * mean of (V - R)², clipped where value_clip > 0")
+  static let valueLoss = Metric.mean("value_loss", "value_weight * mean of (V - R)², clipped")
   static let valueMean = Metric.mean("value_mean", "mean of the critic's value V")
   static let valueClipShare = Metric.mean("value_clip_share", "share of tokens whose value loss is clipped")
   static let returnMean = Metric.mean("return_mean", "mean of the return R")

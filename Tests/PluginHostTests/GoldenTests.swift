@@ -95,8 +95,10 @@ struct AlgorithmTests {
   @Test(
     "An algorithm's needs are those of its parameters",
     arguments: [
-      ("dr-grpo", [], []), ("gspo", [], []), ("grpo-lead", [], []), ("dapo", [], .refill), ("dapo", ["refill=false"], []),
-      ("ppo", [], .critic), ("ppo", ["variant=paper"], [.critic, .reference]), ("ppo", ["variant=paper", "beta=0"], .critic),
+      ("dr-grpo", [], []), ("gspo", [], []), ("grpo-lead", [], []),
+      ("dapo", [], .refill), ("dapo", ["refill=false"], []),
+      ("ppo", [], .critic), ("ppo", ["variant=paper", "beta=0"], .critic),
+      ("ppo", ["variant=paper"], [.critic, .reference]),
     ] as [(String, [String], PluginNeeds)])
   func needs(id: String, settings: [String], expected: PluginNeeds) throws {
     #expect(try PluginInstance(Place.plugin(id), settings: settings).needs == expected)
@@ -122,7 +124,8 @@ struct AlgorithmTests {
     rollout.rewards = [1, 1, 1, 0, 1, 0, 0, 0, 0, 0.5, 0.5, 1]
     rollout.sequenceFlags = [2, 3, 2, 0, 2, 1, 0, 1, 0, 0, 1, 2]
     for settings in [[], ["variant=paper"], ["refill=false"]] {
-      #expect(try PluginInstance(Place.plugin("dapo"), settings: settings).select(rollout) == [false, true, false, true])
+      let instance = try PluginInstance(Place.plugin("dapo"), settings: settings)
+      #expect(try instance.select(rollout) == [false, true, false, true])
     }
   }
 

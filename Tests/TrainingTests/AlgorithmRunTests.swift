@@ -101,7 +101,8 @@ struct AlgorithmRunTests {
     let folder = Folder()
     // The prompt decides, so that there is something to know.
     let trial = Trial(
-      algorithm: "ppo", parameters: ["gamma=1", "lambda=1"], steps: 40, learningRate: 1e-4, judge: { index, _ in index % 2 == 0 })
+      algorithm: "ppo", parameters: ["gamma=1", "lambda=1"], steps: 40, learningRate: 1e-4,
+      judge: { index, _ in index % 2 == 0 })
     let steps = try trial.run(folder.path)
     func mean(_ name: String, _ steps: some Collection<RunStep>) -> Double {
       steps.reduce(0) { $0 + ($1[name] ?? .nan) } / Double(steps.count)
@@ -119,7 +120,8 @@ struct AlgorithmRunTests {
     #expect(policyPart[0] < 1e-12 && policyPart[1] > 1e-9, "\(policyPart)")
   }
 
-  @Test("A resumed run is the uninterrupted one, critic, length factors and refill included",
+  @Test(
+    "A resumed run is the uninterrupted one, critic, length factors and refill included",
     arguments: ["ppo", "dapo", "dr-grpo"])
   func resumes(algorithm: String) throws {
     let folder = Folder()
@@ -131,7 +133,8 @@ struct AlgorithmRunTests {
     (trial.stopAfter, trial.resumes) = (nil, true)
     #expect(try trial.run(parts).count == 2)
     let state = "checkpoints/step-4/state.safetensors"
-    #expect(try SafetensorsFile("\(whole)/\(state)").entries.keys.contains("v.value_head.weight") == (algorithm == "ppo"))
+    let names = try SafetensorsFile("\(whole)/\(state)").entries.keys
+    #expect(names.contains("v.value_head.weight") == (algorithm == "ppo"))
     for name in [state, "checkpoints/step-4/state.json", "adapter/adapter_model.safetensors", "samples.jsonl"] {
       #expect(try Files.read("\(whole)/\(name)") == Files.read("\(parts)/\(name)"), "\(name) differs")
     }
@@ -175,7 +178,7 @@ struct AlgorithmRunTests {
     for name in adapter.entries.keys where name.contains("lora_B") {
       #expect(try adapter.floats(name).allSatisfy { $0 == 0 })
     }
-    #expect(try Trial(algorithm: "dapo", parameters: ["refill=false"], steps: 1, judge: { _, _ in true })
-      .run(folder.path + "/without")[0]["refilled_groups"] == 0)
+    let without = Trial(algorithm: "dapo", parameters: ["refill=false"], steps: 1, judge: { _, _ in true })
+    #expect(try without.run(folder.path + "/without")[0]["refilled_groups"] == 0)
   }
 }

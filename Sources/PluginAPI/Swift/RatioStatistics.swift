@@ -17,7 +17,9 @@ public struct RatioStatistics {
 
   public init() {}
 
-  public mutating func add(_ ratio: Double, _ logRatio: Double, _ clippedLow: Bool, _ clippedHigh: Bool, _ inside: Bool) {
+  public mutating func add(
+    _ ratio: Double, _ logRatio: Double, _ clippedLow: Bool, _ clippedHigh: Bool, _ inside: Bool
+  ) {
     count += 1
     if clippedLow { low += 1 }
     if clippedHigh { high += 1 }
