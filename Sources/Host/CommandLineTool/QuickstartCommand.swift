@@ -18,7 +18,7 @@ enum QuickstartCommand {
       "Takes the 2.5 million parameter base model that ships with the program, teaches it the <think>…</think> and \\boxed{} form with LoRA, then lets it improve by reinforcement learning with the chosen algorithm. Every stage is measured on the same held-out word problems, which no training split contains. Writes the table and a picture to --out.",
     options: [
       .value("algo", .text, default: "grpo", "the algorithm's plugin, by name or path", group: .training, placeholder: "NAME|PATH"),
-      .repeated("set", .assignment, "a parameter of the plugin", group: .training),
+      .repeated("set", .assignment, "a parameter of the plugin", group: .training), TrainingOptions.trustPlugin,
       .value("out", .path, default: "quickstart", "the folder to write", group: .output, placeholder: "DIR"),
       .value("base", .path, "a base model folder; default: the one that ships with the program", group: .model),
       .value("held-out", .integer(1...), default: 1000, "problems of the final evaluations", group: .data),
@@ -36,8 +36,9 @@ enum QuickstartCommand {
     quickstart.rlSteps = try arguments.integer("rl-steps")
     let out = try arguments.text("out")
     let library = try PluginRegistry.find(try arguments.text("algo"))
-    let plugin = try PluginInstance(
-      library, settings: try arguments.assignments("set").map { "\($0.key)=\($0.value)" })
+    let assignments = try arguments.assignments("set").map { "\($0.key)=\($0.value)" }
+    let plugin = try PluginInstance(library, settings: assignments)
+    try TrainingOptions.check(library, parameters: assignments, arguments)
     let named = try arguments.optionalText("base")
     let base: String = if let named { named } else { try ShippedModel.folder() }
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
