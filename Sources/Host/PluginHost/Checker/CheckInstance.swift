@@ -11,25 +11,39 @@ import Foundations
   private let instance: UnsafeMutableRawPointer?
   private let host: UnsafeMutablePointer<nr_host>
 
+  /// The guarded arrays of `create`, for any number of instances.
+  @safe final class Creation {
+    fileprivate let memory: CallMemory
+    fileprivate let values: UnsafePointer<Double>
+    fileprivate let error: UnsafeMutablePointer<nr_error>
+
+    init(_ parameters: [Double]) throws(Failure) {
+      var memory = CallMemory(.usual)
+      unsafe error = try memory.structure("nr_error", nr_error(), isInput: false)
+      unsafe values = try memory.input("parameters", parameters)
+      memory.seal()
+      self.memory = memory
+    }
+  }
+
   /// Throws with the plugin's words where it refuses.
-  init(_ library: PluginLibrary, _ parameters: [Double]) throws(Failure) {
+  convenience init(_ library: PluginLibrary, _ parameters: [Double]) throws(Failure) {
+    try self.init(library, Creation(parameters))
+  }
+
+  init(_ library: PluginLibrary, _ creation: Creation) throws(Failure) {
     unsafe table = unsafe library.table
     metricCount = library.descriptor.metrics.count
     let host = UnsafeMutablePointer<nr_host>.allocate(capacity: 1)
     unsafe host.initialize(to: Self.hostTable)
-    var memory = CallMemory(.usual)
-    let error = unsafe try memory.structure("nr_error", nr_error(), isInput: false)
-    unsafe error.pointee.message.0 = 0
-    let values = unsafe try memory.input("parameters", parameters)
-    memory.seal()
-    defer { withExtendedLifetime(memory) {} }
+    unsafe creation.error.pointee.message.0 = 0
     var made: UnsafeMutableRawPointer?
     nr_check_stage(Int32(NR_CALL_CREATE))
-    let status = unsafe table.pointee.create(host, values, &made, error)
+    let status = unsafe table.pointee.create(host, creation.values, &made, creation.error)
     nr_check_stage(Int32(NR_CALL_NONE))
     if status != Int32(NR_OK) {
       unsafe host.deallocate()
-      throw PluginInstance.failure(status, error, "create")
+      throw unsafe PluginInstance.failure(status, creation.error, "create")
     }
     unsafe instance = unsafe made
     unsafe self.host = unsafe host

@@ -75,6 +75,7 @@ private struct Differences {
   let stage: PluginAdvantages
   let result: PluginGradients
   private let instance: CheckInstance
+  private let creation: CheckInstance.Creation
   private let rollout: RolloutCall
   private let call: BatchCall
   var tokenCount: Int { call.batch.tokenCount }
@@ -82,7 +83,8 @@ private struct Differences {
   init(_ run: CheckRun, _ configuration: CheckRun.Configuration, _ given: CheckCase) throws(Failure) {
     self.run = run
     self.configuration = configuration
-    instance = try CheckInstance(run.library, configuration.values)
+    creation = try CheckInstance.Creation(configuration.values)
+    instance = try CheckInstance(run.library, creation)
     (self.given, stage) = try run.advantages(given, instance)
     rollout = try RolloutCall(self.given.rollout, instance)
     call = try BatchCall(self.given.wholeBatch(stage), instance)
@@ -150,7 +152,7 @@ private struct Differences {
     defer { call.set(input, token, value) }
     if !instance.hasState { return try instance.lossAlone(call) }
     // What has state may remember the last call: every evaluation begins anew.
-    let fresh = try CheckInstance(run.library, configuration.values)
+    let fresh = try CheckInstance(run.library, creation)
     _ = try fresh.advantages(rollout)
     return try fresh.lossAlone(call)
   }

@@ -1,4 +1,5 @@
 import Foundations
+import Synchronization
 
 extension CheckRun {
   func sameBits() throws(Failure) -> CheckVerdict {
@@ -60,11 +61,11 @@ extension CheckRun {
       }
       try compare(found, alone, "an instance whose calls alternate with those of another")
     }
-    let rounds = count(100, quick: 10)
+    let rounds = count(200, quick: 40)
     var threads: [@Sendable () -> [Double]] = []
     for _ in 0..<2 {
-      let series = Box(try (0..<rounds).map { (_) throws(Failure) in try Series(self, base, numbers(0), updates: 3) })
-      threads.append { series.value.flatMap { $0.losses() } }
+      let series = Box(try Series(self, base, numbers(0), updates: 3, instances: rounds))
+      threads.append { series.value.losses() }
     }
     for found in try Threads.run(threads) {
       for round in 0..<rounds {
@@ -84,49 +85,57 @@ extension CheckRun {
   }
 }
 
-/// A few updates of one instance in memory made beforehand; what it computes is bits, errors among them.
+/// A few updates of one instance, or the same of several, in memory made beforehand.
 private final class Series {
-  private let instance: CheckInstance
+  private let instances: [CheckInstance]
   private let selections: [RolloutCall]
   private let rollouts: [RolloutCall]
   private let batches: [BatchCall]
 
   init(
-    _ run: CheckRun, _ configuration: CheckRun.Configuration, _ random: RandomStream, updates: Int
+    _ run: CheckRun, _ configuration: CheckRun.Configuration, _ random: RandomStream, updates: Int,
+    instances count: Int = 1
   ) throws(Failure) {
     var random = random
     // Stage 1 of a twin gives the advantages that the batches hold; the bits of both twins are compared with others'.
     let twin = try CheckInstance(run.library, configuration.values)
     var (selections, rollouts, batches): ([RolloutCall], [RolloutCall], [BatchCall]) = ([], [], [])
-    instance = try CheckInstance(run.library, configuration.values)
+    let creation = try CheckInstance.Creation(configuration.values)
+    instances = try (0..<count).map { (_) throws(Failure) in try CheckInstance(run.library, creation) }
     for update in 0..<updates {
       let given = CheckCase(.init(lengths: 0...12, step: update), &random)
-      selections.append(try RolloutCall(given.rollout, instance, isSelection: true, .sealed))
+      selections.append(try RolloutCall(given.rollout, twin, isSelection: true, .sealed))
       let kept = given.keeping(try twin.select(selections[update]))
-      rollouts.append(try RolloutCall(kept.rollout, instance, .sealed))
-      batches.append(try BatchCall(kept.wholeBatch(try twin.advantages(rollouts[update])), instance, .sealed))
+      rollouts.append(try RolloutCall(kept.rollout, twin, .sealed))
+      batches.append(try BatchCall(kept.wholeBatch(try twin.advantages(rollouts[update])), twin, .sealed))
     }
     (self.selections, self.rollouts, self.batches) = (selections, rollouts, batches)
   }
 
-  func advantages(_ update: Int) { _ = instance.callAdvantages(rollouts[update]) }
+  func advantages(_ update: Int, _ instance: Int = 0) { _ = instances[instance].callAdvantages(rollouts[update]) }
 
-  @discardableResult func loss(_ update: Int) -> Double {
-    _ = instance.callLoss(batches[update])
+  @discardableResult func loss(_ update: Int, _ instance: Int = 0) -> Double {
+    _ = instances[instance].callLoss(batches[update])
     return batches[update].loss
   }
 
+  /// One instance's after another's.
   func losses() -> [Double] {
-    rollouts.indices.map { update in
-      advantages(update)
-      return loss(update)
+    var losses: [Double] = []
+    for instance in instances.indices {
+      for update in rollouts.indices {
+        advantages(update, instance)
+        losses.append(loss(update, instance))
+      }
     }
+    return losses
   }
 
+  /// All that the first instance gives, bit for bit.
   func run() -> [UInt8] {
     var bytes: [UInt8] = []
     for update in rollouts.indices {
-      _ = instance.callSelect(selections[update])
+      _ = instances[0].callSelect(selections[update])
       advantages(update)
       loss(update)
       let (first, second) = (rollouts[update], batches[update])
@@ -147,11 +156,12 @@ private final class Box<Value>: @unchecked Sendable {
   init(_ value: Value) { self.value = value }
 }
 
-/// Threads of the operating system, which begin at once.
+/// Threads of the operating system, which begin together: none before all of them are there.
 private enum Threads {
   /// The results, in order.
   static func run<Result: Sendable>(_ bodies: [@Sendable () -> Result]) throws(Failure) -> [Result] {
-    let work = bodies.map { Work($0) }
+    let gate = Gate(bodies.count)
+    let work = bodies.map { Work($0, gate) }
     #if canImport(Darwin)
     var threads: [pthread_t?] = []
     #else
@@ -193,9 +203,28 @@ private enum Threads {
 
   private final class Work<Result>: AnyWork {
     private let body: () -> Result
+    private let gate: Gate
     private(set) var result: Result?
 
-    init(_ body: @escaping () -> Result) { self.body = body }
-    override func perform() { result = body() }
+    init(_ body: @escaping () -> Result, _ gate: Gate) {
+      self.body = body
+      self.gate = gate
+    }
+
+    override func perform() {
+      gate.pass()
+      result = body()
+    }
+  }
+
+  private final class Gate: Sendable {
+    private let missing: Atomic<Int>
+
+    init(_ count: Int) { missing = Atomic(count) }
+
+    func pass() {
+      missing.subtract(1, ordering: .acquiringAndReleasing)
+      while missing.load(ordering: .acquiring) > 0 { sched_yield() }
+    }
   }
 }
