@@ -11,7 +11,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 SWIFT ?= swift
 # The Swift runtime is linked into the program, so that it runs where there is no Swift.
-SWIFTFLAGS ?= -c release -Xswiftc -static-stdlib
+SWIFTFLAGS ?= -c release --static-swift-stdlib
 INSTALL ?= install
 
 build = .build/install
