@@ -16,14 +16,19 @@ INSTALL ?= install
 
 build = .build/install
 version = $(shell sed -n 's/.*programVersion = "\(.*\)".*/\1/p' Sources/Host/Training/RunRecord.swift)
+id = sed -n 's/.*id: "\([a-z0-9_-]*\)", version.*/\1/p' $$source*.swift
 root = $(DESTDIR)$(PREFIX)
 api = $(root)/share/nano-reasoner/plugin-api
 plugins = $(root)/lib/nano-reasoner/plugins
 
 .PHONY: all test install uninstall
 
+# Embedded Swift has no static library to link: the plugins are built as anybody builds one.
 all:
-	$(SWIFT) build $(SWIFTFLAGS) --scratch-path $(build)
+	$(SWIFT) build $(SWIFTFLAGS) --scratch-path $(build) --product nano-reasoner
+	mkdir -p $(build)/plugins
+	set -e; for source in Plugins/*/; do \
+	  Sources/PluginAPI/build-plugin.sh $$source$$(basename $$source).swift -o $(build)/plugins/libnr-$$($(id)).so; done
 
 test:
 	./nr test
@@ -32,8 +37,8 @@ install: all
 	$(INSTALL) -d $(root)/bin $(root)/include $(root)/lib/pkgconfig $(plugins) $(api)/C/include $(api)/Swift \
 	  $(api)/Templates/c $(api)/Templates/swift
 	bin=$$($(SWIFT) build $(SWIFTFLAGS) --scratch-path $(build) --show-bin-path) && \
-	  $(INSTALL) -s -m 755 $$bin/nano-reasoner $(root)/bin/nano-reasoner && \
-	  $(INSTALL) -m 755 $$bin/libnr-*.so $(plugins)
+	  $(INSTALL) -s -m 755 $$bin/nano-reasoner $(root)/bin/nano-reasoner
+	$(INSTALL) -m 755 $(build)/plugins/libnr-*.so $(plugins)
 	$(INSTALL) -m 644 Sources/PluginAPI/C/include/nr_plugin.h $(root)/include/nr_plugin.h
 	$(INSTALL) -m 644 Sources/PluginAPI/C/include/* $(api)/C/include
 	$(INSTALL) -m 644 Sources/PluginAPI/Swift/*.swift $(api)/Swift
@@ -54,6 +59,6 @@ install: all
 uninstall:
 	rm -f $(root)/bin/nano-reasoner $(root)/include/nr_plugin.h $(root)/lib/pkgconfig/nano-reasoner-plugin.pc
 	for source in Plugins/*/; do \
-	  rm -f $(plugins)/libnr-$$(sed -n 's/.*id: "\([a-z0-9_-]*\)", version.*/\1/p' $$source*.swift).so; done
+	  rm -f $(plugins)/libnr-$$($(id)).so; done
 	rm -rf $(root)/share/nano-reasoner
 	-rmdir $(plugins) $(root)/lib/nano-reasoner 2>/dev/null
