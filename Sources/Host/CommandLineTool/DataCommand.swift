@@ -14,6 +14,9 @@ enum DataCommand {
       ModelOptions.seed,
       .value("level", .integer(1...4), "steps of every problem; default: one to four, mixed", group: .data),
       .value("split", .choice(WordProblems.Split.self), default: "train", "which of the two disjoint sets", group: .data),
+      .value(
+        "working", .choice(Working.self), default: "full",
+        "what solutions write down: every step, the last alone, or either (long ones are often abridged)", group: .data),
     ])
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
@@ -22,10 +25,12 @@ enum DataCommand {
     let seed = UInt64(try arguments.integer("seed"))
     let level = try arguments.optionalInteger("level")
     let split: WordProblems.Split = try arguments.choice("split")
+    let working: Working = try arguments.choice("working")
     let file = try AtomicFile(out)
     var lines: [UInt8] = []
     for index in 0..<count {
-      lines += Array(WordProblems.make(seed: seed, split: split, level: level, index: index).jsonLine.utf8) + [0x0A]
+      let example = WordProblems.make(seed: seed, split: split, level: level, index: index, working: working)
+      lines += Array(example.jsonLine.utf8) + [0x0A]
       if lines.count > 1 << 20 {
         try file.write(lines)
         lines.removeAll(keepingCapacity: true)

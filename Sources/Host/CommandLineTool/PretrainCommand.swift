@@ -67,7 +67,7 @@ enum PretrainCommand {
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
     let outcome = try settings.run(
       folder: folder, record: record, keeping: keeping, kind: precision.kind, on: backend, observer)
-    if case .interrupted(let step) = outcome { throw try TrainingOptions.interrupted(arguments, at: step) }
+    if case .interrupted(let step) = outcome { throw TrainingOptions.interrupted(at: step) }
     try Output.line("\(folder.model): \(settings.documents) texts, last loss \(observer.last?["loss"].map { Output.decimal($0, 4) } ?? "–")")
   }
 }

@@ -12,15 +12,17 @@ import Transformer
 /// The whole pipeline on generated problems, with the settings that suit the small base model.
 struct Quickstart {
   var seed: UInt64 = 42
+  var resumes = false
   var heldOut = 1000
   var sftSteps = 60
-  var rlSteps = 80
+  var rlSteps = 60
   var sftBatch = 16
-  var sftLearningRate = 1e-3
-  var rlLearningRate = 1e-3
+  var sftLearningRate = 5e-4
+  var rlLearningRate = 4e-4
   var groupSize = 8
-  var promptsPerStep = 8
+  var promptsPerStep = 16
   var maxNewTokens = 96
+  var temperature = 0.8
   /// Problems of the small evaluations that draw the curve, and steps between them.
   var curveProblems = 200
   var curveEvery = 10
@@ -38,18 +40,24 @@ struct Quickstart {
     let greedy = GenerationSettings(
       sampling: SamplingSettings(temperature: 0), maxNewTokens: maxNewTokens, seed: seed,
       stopTokens: Set(model.endOfText))
-    if Files.exists(out + "/sft/run.json") || Files.exists(out + "/rl/run.json") {
-      throw .usage("\(out): holds a quickstart already; choose another --out or remove it")
+    if !resumes, RunFolder(out + "/sft").holdsRun {
+      throw .usage("\(out): holds a quickstart already; continue it with --resume or choose another --out")
     }
     try Files.makeDirectory(out)
     var report = QuickstartReport(
-      algorithm: plugin.library.descriptor.title, id: plugin.library.id, heldOut: heldOut, seed: seed, folder: out)
+      algorithm: plugin.library.descriptor.title, id: plugin.library.id, questions: problems.map(\.question), seed: seed, folder: out)
 
+    var sampled = greedy
+    sampled.sampling = SamplingSettings(temperature: Float(temperature))
     func measure(_ stage: String, _ seconds: Double) throws(Failure) {
-      let label = "eval \(stage)"
-      let result = try evaluator.evaluate(problems, greedy) { observer.generated(label, $0) }
-      observer.end(stage: label)
-      report.add(stage, result, trainingSeconds: seconds)
+      func result(_ label: String, _ settings: GenerationSettings) throws(Failure) -> EvaluationResult {
+        let result = try evaluator.evaluate(problems, settings) { observer.generated(label, $0) }
+        observer.end(stage: label)
+        return result
+      }
+      report.add(
+        stage, greedy: try result("eval \(stage)", greedy), sampled: try result("eval \(stage), sampled", sampled),
+        trainingSeconds: seconds)
     }
 
     observer.console.info("base model \(base): \(model.configuration.parameterCount) parameters, \(backend.name)")
@@ -75,7 +83,9 @@ struct Quickstart {
     _ model: Transformer, _ folder: ModelFolder, _ tokenizer: Tokenizer, _ adapter: AdapterSettings, base: String,
     out: String, _ observer: ConsoleObserver, _ report: inout QuickstartReport
   ) throws(Failure) {
-    let examples = (0..<(sftSteps * sftBatch)).map { WordProblems.make(seed: seed, split: .train, index: $0) }
+    let examples = (0..<(sftSteps * sftBatch)).map {
+      WordProblems.make(seed: seed, split: .train, index: $0, working: .mixed)
+    }
     var policy = PolicySettings()
     policy.adapter = adapter
     policy.learningRate = sftLearningRate
@@ -84,8 +94,10 @@ struct Quickstart {
       model: model, source: folder,
       sequences: try TrainingDocuments().sequences(examples, tokenizer, name: "generated problems"), policy: policy,
       batchSize: sftBatch, steps: sftSteps, shuffles: false, seed: seed, folder: RunFolder(out + "/sft"),
-      record: RunRecord(stage: "sft", identity: ["seed": .integer(Int(seed))], description: ["base": .string(base)]),
-      keeping: RunKeeping(), baseName: base)
+      record: RunRecord(
+        stage: "sft", identity: ["seed": .integer(Int(seed)), "steps": .integer(sftSteps)],
+        description: ["base": .string(base)]),
+      keeping: keeping(out + "/sft"), baseName: base)
     try finish(try run.run(observer))
     for record in try MetricLog.read(out + "/sft/metrics.jsonl") {
       if let loss = record.metrics["loss"] { report.sftLoss.append((record.step, loss)) }
@@ -105,11 +117,12 @@ struct Quickstart {
     var policy = PolicySettings()
     policy.adapter = adapter
     policy.learningRate = rlLearningRate
-    policy.schedule = LearningRateSchedule(shape: .linear, warmupSteps: 5, totalSteps: 2 * rlSteps)
+    policy.schedule = LearningRateSchedule(shape: .linear, warmupSteps: 5, totalSteps: 2 * 2 * rlSteps)
     var settings = RLSettings()
     settings.groupSize = groupSize
     settings.promptsPerStep = promptsPerStep
     settings.maxNewTokens = maxNewTokens
+    settings.temperature = temperature
     settings.steps = rlSteps
     settings.seed = seed
     settings.shuffles = false
@@ -120,9 +133,13 @@ struct Quickstart {
       text: { try tokenizer.text(of: $0) }, question: { examples[$0].question },
       reference: needsReference ? try ReferencePolicy(adapterOf: model) : nil, folder: RunFolder(out + "/rl"),
       record: RunRecord(
-        stage: "rl", identity: ["seed": .integer(Int(seed)), "plugin_parameters": plugin.parameters.json],
+        stage: "rl",
+        identity: [
+          "seed": .integer(Int(seed)), "steps": .integer(rlSteps), "plugin": .string(plugin.library.id),
+          "plugin_parameters": plugin.parameters.json,
+        ],
         description: ["base": .string(base), "plugin": PluginDescription(plugin.library).json]),
-      keeping: RunKeeping(), baseName: base)
+      keeping: keeping(out + "/rl"), baseName: base)
     run.afterStep = { step throws(Failure) in
       step % curveEvery == 0 || step == rlSteps ? ["held_out_accuracy": try probe()] : [:]
     }
@@ -135,9 +152,13 @@ struct Quickstart {
     report.curveProblems = curveProblems
   }
 
+  private func keeping(_ folder: String) -> RunKeeping {
+    var keeping = RunKeeping()
+    keeping.resumes = resumes && RunFolder(folder).holdsRun
+    return keeping
+  }
+
   private func finish(_ outcome: RunOutcome) throws(Failure) {
-    if case .interrupted(let step) = outcome {
-      throw Failure(.interrupted, "quickstart stopped after step \(step); begin again with another --out")
-    }
+    if case .interrupted(let step) = outcome { throw TrainingOptions.interrupted(at: step) }
   }
 }

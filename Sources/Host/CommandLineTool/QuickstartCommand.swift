@@ -19,7 +19,10 @@ enum QuickstartCommand {
     options: [
       .value("algo", .text, default: "grpo", "the algorithm's plugin, by name or path", group: .training, placeholder: "NAME|PATH"),
       .repeated("set", .assignment, "a parameter of the plugin", group: .training), TrainingOptions.trustPlugin,
-      .value("out", .path, default: "quickstart", "the folder to write", group: .output, placeholder: "DIR"),
+      .value(
+        "out", .path, "the folder to write; default: quickstart, or quickstart-2, -3 … where that is there already",
+        group: .output, placeholder: "DIR"),
+      .flag("resume", "continue the quickstart in --out", group: .output),
       .value("base", .path, "a base model folder; default: the one that ships with the program", group: .model),
       .value("held-out", .integer(1...), default: 1000, "problems of the final evaluations", group: .data),
       .value("sft-steps", .integer(1...), default: .integer(Quickstart().sftSteps), "updates of the SFT stage", group: .training),
@@ -34,7 +37,8 @@ enum QuickstartCommand {
     quickstart.heldOut = try arguments.integer("held-out")
     quickstart.sftSteps = try arguments.integer("sft-steps")
     quickstart.rlSteps = try arguments.integer("rl-steps")
-    let out = try arguments.text("out")
+    quickstart.resumes = try arguments.flag("resume")
+    let out = try arguments.optionalText("out") ?? freeFolder(resuming: quickstart.resumes)
     let library = try PluginRegistry.find(try arguments.text("algo"))
     let assignments = try arguments.assignments("set").map { "\($0.key)=\($0.value)" }
     let plugin = try PluginInstance(library, settings: assignments)
@@ -46,6 +50,19 @@ enum QuickstartCommand {
     let report = try quickstart.run(base: base, plugin: plugin, out: out, on: backend, observer)
     if try arguments.flag("json") { return try Output.json(report.json) }
     try Output.write(report.text)
+  }
+
+  /// `quickstart`, or the first of `quickstart-2`, `quickstart-3`, … that is not there; on resuming the last that is.
+  private static func freeFolder(resuming: Bool) -> String {
+    var newest = "quickstart"
+    var number = 2
+    while Files.exists(newest) {
+      let next = "quickstart-\(number)"
+      if resuming, !Files.exists(next) { return newest }
+      newest = next
+      number += 1
+    }
+    return newest
   }
 }
 

@@ -6,7 +6,8 @@ import Telemetry
 struct QuickstartReport {
   private struct Row {
     let stage: String
-    let result: EvaluationResult
+    let greedy: EvaluationResult
+    let sampled: EvaluationResult
     let trainingSeconds: Double
   }
 
@@ -15,6 +16,7 @@ struct QuickstartReport {
   let heldOut: Int
   let seed: UInt64
   let folder: String
+  let questions: [String]
   var seconds = 0.0
   var sftLoss: [(step: Int, loss: Double)] = []
   var reward: [(step: Int, value: Double)] = []
@@ -23,58 +25,130 @@ struct QuickstartReport {
   var curveProblems = 0
   private var rows: [Row] = []
 
-  init(algorithm: String, id: String, heldOut: Int, seed: UInt64, folder: String) {
+  init(algorithm: String, id: String, questions: [String], seed: UInt64, folder: String) {
     self.algorithm = algorithm
     self.id = id
-    self.heldOut = heldOut
+    heldOut = questions.count
+    self.questions = questions
     self.seed = seed
     self.folder = folder
   }
 
-  mutating func add(_ stage: String, _ result: EvaluationResult, trainingSeconds: Double) {
-    rows.append(Row(stage: stage, result: result, trainingSeconds: trainingSeconds))
+  mutating func add(
+    _ stage: String, greedy: EvaluationResult, sampled: EvaluationResult, trainingSeconds: Double
+  ) {
+    rows.append(Row(stage: stage, greedy: greedy, sampled: sampled, trainingSeconds: trainingSeconds))
   }
 
   private var table: TextTable {
     var table = TextTable([
-      .init("stage"), .init("Pass@1 (greedy)", .right), .init("95 % interval", .right), .init("correct format", .right),
+      .init("stage"), .init("Pass@1 greedy", .right), .init("Pass@1 sampled", .right), .init("correct format", .right),
       .init("mean length", .right), .init("training", .right), .init("evaluation", .right),
     ])
     for row in rows {
-      let accuracy = row.result.accuracy
       table.append([
-        row.stage, Format.percent(accuracy.estimate),
-        "\(Format.fixed(100 * accuracy.lower, 1)) – \(Format.fixed(100 * accuracy.upper, 1))",
-        Format.percent(row.result.format), "\(Format.fixed(row.result.meanLength, 1)) tokens",
-        row.trainingSeconds > 0 ? Format.duration(row.trainingSeconds) : "–", Format.duration(row.result.seconds),
+        row.stage, Self.share(row.greedy.accuracy), Self.share(row.sampled.accuracy),
+        Format.percent(row.greedy.format), "\(Format.fixed(row.greedy.meanLength, 1)) tokens",
+        row.trainingSeconds > 0 ? Format.duration(row.trainingSeconds) : "–",
+        Format.duration(row.greedy.seconds + row.sampled.seconds),
       ])
     }
     return table
   }
 
-  private var conclusion: String {
-    guard rows.count == 3 else { return "" }
-    let (before, after) = (rows[1].result.accuracy, rows[2].result.accuracy)
-    let gain = Format.fixed(100 * (after.estimate - before.estimate), 1)
-    if after.lower > before.upper { return "RL gained \(gain) points over SFT; the intervals do not overlap." }
-    return "RL changed accuracy by \(gain) points; the intervals overlap, so this run alone does not show a difference."
+  private static func share(_ accuracy: Statistics.Interval) -> String {
+    "\(Format.percent(accuracy.estimate)) [\(Format.fixed(100 * accuracy.lower, 1)), \(Format.fixed(100 * accuracy.upper, 1))]"
+  }
+
+  /// What one stage changed, judged on the same problems by McNemar's exact test.
+  private struct Change {
+    let points: Double
+    let gained: Int
+    let lost: Int
+    let pValue: Double
+    let intervalsOverlap: Bool
+
+    init(from before: EvaluationResult, to after: EvaluationResult) {
+      let pairs = zip(before.completions, after.completions).map { ($0.verdict.isCorrect, $1.verdict.isCorrect) }
+      gained = pairs.count { !$0.0 && $0.1 }
+      lost = pairs.count { $0.0 && !$0.1 }
+      points = 100 * (after.accuracy.estimate - before.accuracy.estimate)
+      pValue = Statistics.mcNemarExact(onlyFirst: lost, onlySecond: gained)
+      intervalsOverlap =
+        before.accuracy.lower <= after.accuracy.upper && after.accuracy.lower <= before.accuracy.upper
+    }
+
+    func sentence(_ stage: String, _ before: String) -> String {
+      let size = "\(stage) changed greedy accuracy by \(points < 0 ? "−" : "+")\(Format.fixed(abs(points), 1)) points over \(before)"
+      let test =
+        "(\(gained) problems gained, \(lost) lost; McNemar p \(pValue < 0.001 ? "< 0.001" : "= " + Format.fixed(pValue, 3)))"
+      let verdict =
+        pValue >= 0.05
+        ? "this run alone does not show a difference"
+        : intervalsOverlap ? "a difference, though the intervals overlap" : "the intervals do not overlap"
+      return "\(size) \(test): \(verdict)."
+    }
+  }
+
+  private var change: Change? { rows.count == 3 ? Change(from: rows[1].greedy, to: rows[2].greedy) : nil }
+
+  private var conclusion: String { change.map { $0.sentence(id, rows[1].stage) } ?? "" }
+
+  /// One problem that the last stage solves and the one before did not, with both completions.
+  private var example: (question: String, before: String, after: String)? {
+    guard rows.count == 3 else { return nil }
+    let pairs = zip(rows[1].greedy.completions, rows[2].greedy.completions)
+    guard let pair = pairs.first(where: { !$0.verdict.isCorrect && $1.verdict.isCorrect }) else { return nil }
+    return (questions[pair.0.example], pair.0.text, pair.1.text)
+  }
+
+  private var exampleText: String {
+    guard let example else { return "" }
+    func indented(_ text: String) -> String {
+      text.split(separator: "\n").map { "    \($0)" }.joined(separator: "\n")
+    }
+    return """
+
+      A held-out problem that \(rows[1].stage) got wrong and \(id) gets right:
+        \(example.question)
+        \(rows[1].stage):
+      \(indented(example.before))
+        \(id):
+      \(indented(example.after))
+
+      """
   }
 
   var text: String {
-    "\n\(table.text())\n\(heldOut) held-out problems, seed \(seed), \(Format.duration(seconds)) in all. \(conclusion)\nPicture: \(folder)/report.svg   Table: \(folder)/report.md   Adapter: \(folder)/rl/adapter\n"
+    """
+
+    \(table.text())
+    \(heldOut) held-out problems (95 % intervals), seed \(seed), \(Format.duration(seconds)) in all.
+    \(conclusion)
+    \(exampleText)
+    Picture: \(folder)/report.svg   Table: \(folder)/report.md   Adapter: \(folder)/rl/adapter
+
+    """
   }
 
   var json: JSON {
-    [
+    var object: JSON.Object = [
       "algorithm": .string(id), "seed": .integer(Int(seed)), "held_out": .integer(heldOut), "seconds": .number(seconds),
       "stages": .array(
         rows.map { row in
-          var object = row.result.json.object ?? [:]
-          object["stage"] = .string(row.stage)
-          object["training_seconds"] = .number(row.trainingSeconds)
-          return .object(object)
+          [
+            "stage": .string(row.stage), "greedy": row.greedy.json, "sampled": row.sampled.json,
+            "training_seconds": .number(row.trainingSeconds),
+          ]
         }),
     ]
+    if let change {
+      object["change"] = [
+        "points": .number(change.points), "gained": .integer(change.gained), "lost": .integer(change.lost),
+        "mcnemar_p": .number(change.pValue), "intervals_overlap": .bool(change.intervalsOverlap),
+      ]
+    }
+    return .object(object)
   }
 
   private var chart: LineChart {
@@ -95,7 +169,7 @@ struct QuickstartReport {
           "accuracy of the stages (\(heldOut) problems)",
           ends.map { x, row in
             LineChart.Point(
-              x, row.result.accuracy.estimate, low: row.result.accuracy.lower, high: row.result.accuracy.upper)
+              x, row.greedy.accuracy.estimate, low: row.greedy.accuracy.lower, high: row.greedy.accuracy.upper)
           }))
     }
     return LineChart(

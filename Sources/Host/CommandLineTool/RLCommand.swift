@@ -90,7 +90,7 @@ enum RLCommand {
       reference: reference, folder: runFolder, record: record, keeping: try TrainingOptions.keeping(arguments),
       baseName: try arguments.text("model"))
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
-    if case .interrupted(let step) = try run.run(observer) { throw try TrainingOptions.interrupted(arguments, at: step) }
+    if case .interrupted(let step) = try run.run(observer) { throw TrainingOptions.interrupted(at: step) }
     let result = adapter == nil ? runFolder.model : runFolder.adapter
     if try arguments.flag("json") {
       var metrics = JSON.Object()

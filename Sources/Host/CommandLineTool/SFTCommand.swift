@@ -48,7 +48,7 @@ enum SFTCommand {
         arguments, stage: "sft", folder: folder, data: data, backend: model.backend),
       keeping: try TrainingOptions.keeping(arguments), baseName: try arguments.text("model"))
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
-    if case .interrupted(let step) = try run.run(observer) { throw try TrainingOptions.interrupted(arguments, at: step) }
+    if case .interrupted(let step) = try run.run(observer) { throw TrainingOptions.interrupted(at: step) }
     let result = adapter == nil ? runFolder.model : runFolder.adapter
     let loss = observer.last?["loss"]
     if try arguments.flag("json") {

@@ -109,7 +109,7 @@ enum TrainingOptions {
   }
 
   /// What an interrupted run tells its user.
-  static func interrupted(_ arguments: ParsedArguments, at step: Int) throws(Failure) -> Failure {
+  static func interrupted(at step: Int) -> Failure {
     let words = CommandLine.arguments.dropFirst().filter { $0 != "--resume" } + ["--resume"]
     let command = words.map { $0.contains(where: { " \t\n'\"\\$*?".contains($0) }) ? "'\($0)'" : $0 }.joined(separator: " ")
     return Failure(

@@ -7,18 +7,18 @@ import Transformer
 /// Training a small base model from nothing: a tokeniser learned from the text, random weights, every parameter trained.
 ///
 /// The text is generated word problems: most as plain `Question: … Answer: …`, a small share in chat form, as the instruct
-/// models that people start from have seen some of it too.
+/// models that people start from have seen some of it too. Long solutions are often abridged, as ``Working/mixed`` says.
 package struct PretrainingSettings: Sendable {
   package var hiddenSize = 192
   package var layerCount = 6
   package var queryHeads = 6
   package var keyValueHeads = 2
   package var intermediateSize = 512
-  package var vocabularySize = 512
-  package var documents = 40_000
+  package var vocabularySize = 960
+  package var documents = 56_000
   package var chatShare = 0.05
-  package var batchSize = 64
-  package var learningRate = 3e-3
+  package var batchSize = 32
+  package var learningRate = 2e-3
   package var warmupSteps = 50
   package var weightDecay = 0.1
   package var seed: UInt64 = 1
@@ -42,7 +42,7 @@ package struct PretrainingSettings: Sendable {
   package func text(_ index: Int) -> String {
     let stream = RandomStream(seed: seed, path: [0x50_52_45, UInt64(index)])
     guard stream.uniform(at: 0) < chatShare else { return WordProblems.pretrainingText(seed: seed, index: index) }
-    let example = WordProblems.make(seed: seed, split: .train, index: index)
+    let example = WordProblems.make(seed: seed, split: .train, index: index, working: .mixed)
     let completion = TrainingDocuments.completion(solution: example.solution, answer: example.answer ?? "")
     return ChatTemplate().document(question: example.question, completion: completion)
   }
@@ -54,7 +54,7 @@ package struct PretrainingSettings: Sendable {
   ) throws(Failure) -> RunOutcome {
     var trainer = BytePairTrainer()
     for index in 0..<min(documents, Self.tokenizerTexts) {
-      trainer.add(WordProblems.pretrainingText(seed: seed, index: index))
+      trainer.add(text(index))
     }
     trainer.add(ChatTemplate().system)
     let learned = try trainer.learn(vocabularySize: vocabularySize)
