@@ -13,7 +13,7 @@ enum Place {
 }
 
 /// A folder that is gone after the test.
-final class TemporaryFolder {
+final class TemporaryFolder: Sendable {
   let path: String
 
   init() throws(Failure) {

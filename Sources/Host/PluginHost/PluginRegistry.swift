@@ -87,6 +87,14 @@ package struct PluginRegistry: Sendable {
   }
 
   private static func folded(_ id: String) -> String { id.lowercased().filter { $0 != "-" && $0 != "_" } }
+
+  /// The library's path, without opening it where the text is one: a check opens it in another process.
+  package static func path(of nameOrPath: String) throws(Failure) -> String {
+    if !isPath(nameOrPath) { return try PluginRegistry().find(nameOrPath).path }
+    guard let path = Files.resolved(nameOrPath) else { throw .missingInput("\(nameOrPath): no such plugin file") }
+    return path
+  }
+
   private static func isPath(_ text: String) -> Bool { text.contains("/") || isLibrary(text) }
   private static func isLibrary(_ name: String) -> Bool { name.hasSuffix(".so") || name.hasSuffix(".dylib") }
   private static func libraryNames(_ id: String) -> [String] { ["libnr-\(id).so", "libnr-\(id).dylib"] }
