@@ -94,7 +94,7 @@ import Testing
 
   @Test func whatIsWrittenIsReadBackEqual() throws {
     let value: JSON = [
-      "numbers": [0, -1, 0.1, 1e-320, 1.7976931348623157e308, .number(-0.0), .integer(.min), 4.0, .number(1e15)],
+      "numbers": [0, -1, 0.1, .number(0x1p-1060), 1.7976931348623157e308, .number(-0.0), .integer(.min), 4.0, .number(1e15)],
       "text": .string((0..<0x300).compactMap { Unicode.Scalar($0) }.map { String(Character($0)) }.joined() + "𝄞\u{10FFFF}"),
       "nested": [[], [:], [[[:]]], .null, true, false],
     ]

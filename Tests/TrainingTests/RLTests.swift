@@ -15,8 +15,7 @@ import Transformer
       RLTask.Prompt(tokens: (0..<(3 + 5 * index)).map { _ in Int32(random.next(below: 300)) }, key: UInt64(index))
     }
     return RLTask(prompts: prompts) { index, completion in
-      let isCorrect = judge(index, completion)
-      return Verdict(extracted: "\(completion.tokens.count)", gold: "", isCorrect: isCorrect, reason: "")
+      Verifier().verdict(on: judge(index, completion) ? "\\boxed{1}" : "\\boxed{0}", gold: "1")
     }
   }
 
@@ -181,7 +180,7 @@ import Transformer
     setup.settings.shuffles = false
     let result = try setup.train(steps: 1).results[0]
     #expect(result.rollout.groups.count == 3)
-    #expect(result.rollout.groups.allSatisfy(\.hasVariance))
+    #expect(result.rollout.groups.allSatisfy { $0.hasVariance })
     #expect(result.dropped.map(\.example).starts(with: [0, 1, 2, 3]))
     #expect(result.metrics["dropped_groups"] == Double(result.dropped.count))
   }
