@@ -75,8 +75,18 @@ final class RunningTool {
     var arguments = unsafe ([program] + words).map { unsafe strdup($0) } + [nil]
     var values = unsafe variables.map { unsafe strdup($0) } + [nil]
     defer { for unsafe pointer in unsafe arguments + values { unsafe free(pointer) } }
+    // The threads of a test program may block signals, and a process inherits that.
+    var attributes = posix_spawnattr_t()
+    unsafe posix_spawnattr_init(&attributes)
+    defer { unsafe posix_spawnattr_destroy(&attributes) }
+    var (none, all) = (sigset_t(), sigset_t())
+    unsafe sigemptyset(&none)
+    unsafe sigfillset(&all)
+    unsafe posix_spawnattr_setsigmask(&attributes, &none)
+    unsafe posix_spawnattr_setsigdefault(&attributes, &all)
+    unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
     var process: pid_t = 0
-    let status = unsafe posix_spawn(&process, program, &actions, nil, &arguments, &values)
+    let status = unsafe posix_spawn(&process, program, &actions, &attributes, &arguments, &values)
     try #require(status == 0, "cannot start \(program)")
     self.process = process
   }

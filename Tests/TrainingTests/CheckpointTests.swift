@@ -48,6 +48,8 @@ import Training
     #expect(failure { () throws(Failure) in try run.open([:], identity: [:], resuming: false) }?.code == .usage)
     try run.open([:], identity: ["lr": 0.1, "stage": "sft"], resuming: true)
     let other = failure { () throws(Failure) in try run.open([:], identity: ["lr": 0.2, "stage": "sft"], resuming: true) }
+    let fewer = failure { () throws(Failure) in try run.open([:], identity: ["stage": "sft"], resuming: true) }
+    #expect(fewer?.message.contains("\"lr\" was 0.1, now it is nothing") == true)
     #expect(other?.code == .badData)
     #expect(other?.message.contains("\"lr\" was 0.1, now it is 0.2") == true)
   }

@@ -117,7 +117,7 @@ import Transformer
 
   @Test func rewardsRaiseWhatIsRewarded() throws {
     var setup = try setup()
-    setup.task = Self.makeTask(prompts: 2) { _, completion in completion.tokens.first.map { $0 < 100 } ?? false }
+    setup.task = Self.makeTask(prompts: 2) { _, completion in completion.tokens.first.map { $0 % 4 == 1 } ?? false }
     setup.settings.groupSize = 16
     setup.settings.promptsPerStep = 2
     setup.settings.maxNewTokens = 2
