@@ -53,12 +53,17 @@ let package = Package(
   products: [
     .executable(name: "nano-reasoner", targets: ["CommandLineTool"]),
     .library(name: "nr-grpo", type: .dynamic, targets: ["GRPOPlugin"]),
+    .library(name: "nr-dr-grpo", type: .dynamic, targets: ["DrGRPOPlugin"]),
+    .library(name: "nr-ppo", type: .dynamic, targets: ["PPOPlugin"]),
+    .library(name: "nr-gspo", type: .dynamic, targets: ["GSPOPlugin"]),
+    .library(name: "nr-dapo", type: .dynamic, targets: ["DAPOPlugin"]),
+    .library(name: "nr-grpo-lead", type: .dynamic, targets: ["GRPOLeadPlugin"]),
   ],
   dependencies: [],
   targets: [
     .target(name: "CPluginAPI", path: "Sources/PluginAPI/C"),
     .target(name: "PluginAPI", dependencies: ["CPluginAPI"], path: "Sources/PluginAPI/Swift", swiftSettings: embedded),
-    plugin("GRPO"),
+    plugin("GRPO"), plugin("DrGRPO"), plugin("PPO"), plugin("GSPO"), plugin("DAPO"), plugin("GRPOLead"),
 
     .target(name: "CKernels", path: "Sources/Host/CKernels", cSettings: kernels),
     room("Foundations"),

@@ -56,10 +56,15 @@ package struct PluginRegistry: Sendable {
     return folders
   }
 
-  /// Finds by id, or opens a file where the text is a path.
+  /// Finds by id, or opens a file where the text is a path. Where no id is exactly that, case and separators do not
+  /// count: `DrGRPO` and `dr_grpo` are `dr-grpo`.
   package func find(_ nameOrPath: String) throws(Failure) -> PluginLibrary {
     if Self.isPath(nameOrPath) { return try PluginLibrary(nameOrPath) }
-    let found = plugins.filter { $0.id == nameOrPath }
+    var found = plugins.filter { $0.id == nameOrPath }
+    if found.isEmpty {
+      let alike = plugins.filter { Self.folded($0.id) == Self.folded(nameOrPath) }
+      if Set(alike.map(\.id)).count == 1 { found = alike }
+    }
     if let first = found.first {
       guard found.count > 1 else { return first }
       throw .usage(
@@ -81,6 +86,7 @@ package struct PluginRegistry: Sendable {
     isPath(nameOrPath) ? try PluginLibrary(nameOrPath) : try PluginRegistry().find(nameOrPath)
   }
 
+  private static func folded(_ id: String) -> String { id.lowercased().filter { $0 != "-" && $0 != "_" } }
   private static func isPath(_ text: String) -> Bool { text.contains("/") || isLibrary(text) }
   private static func isLibrary(_ name: String) -> Bool { name.hasSuffix(".so") || name.hasSuffix(".dylib") }
   private static func libraryNames(_ id: String) -> [String] { ["libnr-\(id).so", "libnr-\(id).dylib"] }
