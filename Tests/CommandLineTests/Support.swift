@@ -93,7 +93,7 @@ final class RunningTool {
 
   func signal(_ number: Int32) { kill(process, number) }
 
-  /// Whether it has ended; a process that runs longer than a minute is killed.
+  /// Whether it has ended; a process that runs longer than ten minutes is killed.
   private func poll() -> ToolResult? {
     if let result { return result }
     var status: Int32 = 0
@@ -109,7 +109,7 @@ final class RunningTool {
     let watch = Stopwatch()
     while true {
       if let result = poll() { return result }
-      if watch.seconds > 60 { signal(SIGKILL) }
+      if watch.seconds > 600 { signal(SIGKILL) }
       usleep(2000)
     }
   }
