@@ -14,11 +14,11 @@ struct Quickstart {
   var seed: UInt64 = 42
   var resumes = false
   var heldOut = 1000
-  var sftSteps = 60
+  var sftSteps = 120
   var rlSteps = 60
   var sftBatch = 16
-  var sftLearningRate = 5e-4
-  var rlLearningRate = 4e-4
+  var sftLearningRate = 1e-3
+  var rlLearningRate = 5e-4
   var groupSize = 8
   var promptsPerStep = 16
   var maxNewTokens = 96

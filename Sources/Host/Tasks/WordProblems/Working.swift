@@ -11,7 +11,7 @@ package enum Working: String, Sendable, CaseIterable {
   case mixed
 
   /// The share of abridged solutions in mixed texts, by the number of steps.
-  static let abridgedShare = [1: 0, 2: 1.0 / 3, 3: 2.0 / 3, 4: 2.0 / 3]
+  static let abridgedShare = [1: 0, 2: 0.2, 3: 0.3, 4: 0.4]
 
   /// The lines to write of a solution; `place` makes the choice of a mixed text a pure function of where it stands.
   func lines(_ steps: [String], level: Int, place: [UInt64], seed: UInt64) -> [String] {
