@@ -1,4 +1,4 @@
-"""Reads the offline runs in RUN/wandb back with W&B's own record reader and compares them with the run's files: every number,
+"""Reads the offline runs in RUN/wandb back, through W&B's own message classes, and compares them with the run's files: every number,
 the configuration, project, name, group, tags, the id of all parts, and the samples' tables.
 
     python check_wandb.py RUN [--project P] [--name N] [--group G] [--tags a,b]
@@ -7,26 +7,31 @@ the configuration, project, name, group, tags, the id of all parts, and the samp
 import argparse
 import glob
 import json
-import math
+import struct
 import sys
 
 from wandb.proto import wandb_internal_pb2
-from wandb.sdk.internal.datastore import DataStore
 
 
 def records(path):
-    store = DataStore()
-    store.open_for_scan(path)
-    while True:
-        try:
-            data = store.scan_data()
-        except AssertionError:
-            return  # the end of a file that was never closed
-        if data is None:
+    """The records of a .wandb file: a header of seven bytes, then LevelDB's log format (blocks of 32 KiB)."""
+    data = open(path, "rb").read()
+    assert data[:4] == b":W&B", f"{path}: not a W&B file"
+    position, parts = 7, b""
+    while position + 7 <= len(data):
+        if 32768 - position % 32768 < 7:
+            position += 32768 - position % 32768
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, position)
+        if kind == 0:
             return
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        yield record
+        parts += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(parts)
+            parts = b""
+            yield record
 
 
 def main():
@@ -70,8 +75,8 @@ def main():
                 step = int(row["_step"])
                 # What W&B has already it keeps: a resumed run sends its last steps again.
                 history.setdefault(step, row)
-                if "samples" in row:
-                    tables.setdefault(step, (path, json.loads(row["samples"])))
+                if "samples.path" in row:
+                    tables.setdefault(step, (path, json.loads(row["samples.path"])))
         logged = json.load(open(options.run + "/run.json"))
         for key, value in logged.items():
             expect(f"configuration {key}", config.get(key), value)
@@ -88,7 +93,7 @@ def main():
                 continue
             found = json.loads(row[key]) if key in row else None
             compared += 1
-            same = found == value or (value is None and found in ("NaN", math.nan)) or (isinstance(found, float) and math.isnan(found) and value is None)
+            same = found == value or (value is None and (found == "NaN" or found != found))
             # Times of a step that a resumed run made again are those of the first time.
             if not same and not (len(files) > 1 and (key == "elapsed" or "seconds" in key or "per_second" in key or "mebibytes" in key)):
                 print(f"{key} step {line['step']}: {found} read, {value} logged")
@@ -100,7 +105,7 @@ def main():
         sample = json.loads(line)
         samples.setdefault(sample["step"], []).append(sample)
     for step, (path, entry) in tables.items():
-        table = json.load(open(path.rsplit("/", 1)[0] + "/files/" + entry["path"]))
+        table = json.load(open(path.rsplit("/", 1)[0] + "/files/" + entry))
         for row, sample in zip(table["data"], samples[step]):
             row = dict(zip(table["columns"], row))
             for key in ("step", "question", "completion", "reward", "length", "extracted", "gold", "reason"):

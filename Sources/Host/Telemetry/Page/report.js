@@ -314,6 +314,7 @@ class LineChart extends Chart {
     const rows = [];
     for (const { run, points, smooth } of this.series) {
       const xs = points.map((point) => point[0]);
+      if (x < xs[0] || x > xs.at(-1)) continue;
       const at = xs.indexOf(nearest(xs, x));
       rows.push({ x: xs[at], y: smooth[at][1], colour: run.colour, label: runs.length > 1 ? run.name : "", text: number(points[at][1], 4) });
     }
@@ -455,9 +456,12 @@ function drawGroup(group) {
 
 function card(sample) {
   const kind = outcome(sample);
-  const facts = [element("span", { class: "mark " + kind }, kind + (kind === "right" && sample.truncated ? ", truncated" : "")), "#" + sample.sample, "reward " + number(sample.reward)];
-  if (sample.advantage !== undefined) facts.push("advantage " + number(sample.advantage));
-  facts.push(sample.length + " tokens");
+  const facts = [element("span", { class: "mark " + kind }, kind + (kind === "right" && sample.truncated ? ", truncated" : ""))];
+  const fact = (text) => facts.push(element("span", {}, text));
+  fact("#" + sample.sample);
+  fact("reward " + number(sample.reward));
+  if (sample.advantage !== undefined) fact("advantage " + number(sample.advantage));
+  fact(sample.length + " tokens");
   const verdict = element("dl", { class: "verdict" });
   for (const [name, value] of [["extracted", sample.extracted === null ? "nothing" : sample.extracted], ["gold", sample.gold], ["why", sample.reason]])
     verdict.append(element("dt", {}, name), element("dd", {}, value ?? ""));
@@ -580,7 +584,7 @@ addEventListener("keydown", (event) => {
 });
 
 const steps = Math.max(0, ...runs.flatMap((run) => run.metrics.length ? [run.metrics.at(-1).step] : []));
-$("status").textContent = (data.live ? "live, " : "") + `step ${steps} · ${data.written}`;
+$("status").textContent = (data.live ? "live, " : "") + `step ${steps} · ${new Date(data.written).toLocaleString("sv")}`;
 $("status").className = data.live ? "live" : "";
 if (data.live) {
   // Not while somebody types or reads a token's numbers.
