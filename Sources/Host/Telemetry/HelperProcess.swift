@@ -1,4 +1,5 @@
 import Foundations
+import Synchronization
 
 /// A child process that is fed through its standard input; its output goes to a file.
 ///
@@ -6,7 +7,8 @@ import Foundations
 /// whoever writes is asked now and then whether to go on.
 final class HelperProcess: Sendable {
   private let process: pid_t
-  private let input: Int32
+  /// The writing end of its standard input; -1 once it is closed.
+  private let input: Atomic<Int32>
 
   /// - Parameters:
   ///   - words: the program, looked up on PATH, and its arguments.
@@ -40,13 +42,20 @@ final class HelperProcess: Sendable {
       throw .missingInput("cannot start \(words[0]): \(unsafe String(cString: strerror(status)))")
     }
     self.process = process
-    input = writeEnd
+    input = Atomic(writeEnd)
   }
 
-  deinit { close(input) }
+  deinit { closeInput() }
+
+  /// Tells the process that nothing more comes. Not while another thread writes.
+  func closeInput() {
+    let end = input.exchange(-1, ordering: .relaxed)
+    if end >= 0 { close(end) }
+  }
 
   /// Writes all of it, as fast as the process reads; false where the process is gone or `goesOn` says no.
   func write(_ bytes: [UInt8], while goesOn: () -> Bool) -> Bool {
+    let input = input.load(ordering: .relaxed)
     var offset = 0
     while offset < bytes.count {
       let count = unsafe bytes.withUnsafeBytes { buffer in

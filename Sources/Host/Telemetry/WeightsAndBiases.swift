@@ -96,6 +96,7 @@ final class WeightsAndBiasesSink: Sink {
     worker.submit(Array("{\"type\":\"end\", \"finished\":\(finished)}\n".utf8))
     let isDrained = worker.finish(within: finished ? 30 : 5)
     flags.isGivenUp.store(true, ordering: .relaxed)
+    if isDrained { helper.closeInput() }
     let isGone = flags.isGone.load(ordering: .relaxed)
     let hasEnded = isDrained && helper.ends(within: finished ? 60 : 10)
     if worker.dropped > 0 { warn("W&B: \(worker.dropped) steps were left out; metrics.jsonl has them all") }
