@@ -98,7 +98,7 @@ final class WeightsAndBiasesSink: Sink {
     flags.isGivenUp.store(true, ordering: .relaxed)
     if isDrained { helper.closeInput() }
     let isGone = flags.isGone.load(ordering: .relaxed)
-    let hasEnded = isDrained && helper.ends(within: finished ? 60 : 10)
+    let hasEnded = isDrained && helper.ends(within: finished ? 15 : 5)
     if worker.dropped > 0 { warn("W&B: \(worker.dropped) steps were left out; metrics.jsonl has them all") }
     if let lastWords { warn("W&B: \(lastWords)") }
     if isGone, lastWords == nil { warn("W&B: the helper ended early; see \(log)") }

@@ -68,6 +68,8 @@ package struct RLRun {
       folder.path, stage: record.stage, after: trainer.step, resuming: keeping.resumes, warn: observer.warn)
     defer { sinks.close(finished: trainer.step >= settings.steps) }
     observer.begin(stage: record.stage, total: settings.steps, resumedAt: trainer.step)
+    /// What the records and sinks of the step before took.
+    var loggingSeconds = 0.0
     var saved = trainer.step
     func checkpoint() throws(Failure) {
       guard saved != trainer.step else { return }
@@ -85,6 +87,8 @@ package struct RLRun {
       let result = try trainer.trainStep()
       var metrics = result.metrics
       metrics.merge(try afterStep(trainer.step))
+      metrics["seconds/logging"] = loggingSeconds
+      let watch = Stopwatch()
       let step = try StepRecord(
         MetricRecord(
           stage: record.stage, step: trainer.step, elapsed: secondsBefore + clock.seconds, metrics: metrics),
@@ -93,6 +97,7 @@ package struct RLRun {
       try log.append(step)
       try samples.append(step)
       sinks.write(step)
+      loggingSeconds = watch.seconds
       observer.completed(RunStep(stage: record.stage, step: trainer.step, total: settings.steps, metrics: metrics))
       let stops = observer.isStopRequested || trainer.step == keeping.stopAfter
       if stops, trainer.step < settings.steps {

@@ -164,7 +164,7 @@ function drawTiles(shown) {
     if (!run) continue;
     const values = run.metrics.map((record) => record[name]).filter(Number.isFinite);
     const change = element("i", {}, "from " + number(values[0]));
-    $("tiles").append(element("div", { class: "tile", title: run.name }, element("span", {}, titles[name] || name), element("b", {}, number(values.at(-1)), change)));
+    $("tiles").append(element("div", { class: "tile", title: run.name }, element("span", {}, titles[name] || name), element("b", {}, number(values.at(-1))), change));
   }
 }
 
