@@ -39,7 +39,7 @@ import Testing
   @Test(arguments: WordProblems.levels, WordProblems.Split.allCases)
   func `every step is true and every operand stands in the question`(level: Int, split: WordProblems.Split) throws {
     let spelled: Set = [2, 3, 7, 12]
-    let largest = [100, 120, 160, 200][level - 1]
+    let largest = [40, 50, 60, 80][level - 1]
     for index in 0..<1500 {
       let example = WordProblems.make(seed: 11, split: split, level: level, index: index)
       let solution = try #require(example.solution)
@@ -74,13 +74,29 @@ import Testing
   @Test func `this is the first problem, so that no change goes unseen`() {
     let example = WordProblems.make(seed: 42, split: .train, level: 2, index: 0)
     let question =
-      "Rosa buys 12 oranges at the store. She sells all the oranges for 5 dollars each. "
-      + "She shares the money equally among 12 children. How many dollars does each child get?"
+      "Rosa buys 12 oranges at the store. She sells all the oranges for 3 dollars each. "
+      + "She wants a bike that costs 47 dollars. How many more dollars does Rosa need?"
     #expect(example.question == question)
-    #expect(example.solution == "12 * 5 = 60.\n60 / 12 = 5.")
+    #expect(example.solution == "12 * 3 = 36.\n47 - 36 = 11.")
     #expect(
-      WordProblems.pretrainingText(seed: 42, index: 0, level: 2)
-        == "Question: \(question)\nAnswer: 12 * 5 = 60.\n60 / 12 = 5.\nThe answer is 5.")
+      WordProblems.pretrainingText(seed: 42, index: 0, level: 2, working: .full)
+        == "Question: \(question)\nAnswer: 12 * 3 = 36.\n47 - 36 = 11.\nThe answer is 11.")
+  }
+
+  @Test(arguments: WordProblems.levels)
+  func `abridged solutions keep the last step and nothing else changes`(level: Int) throws {
+    var abridged = 0
+    for index in 0..<1500 {
+      let full = WordProblems.make(seed: 7, split: .train, level: level, index: index)
+      let short = WordProblems.make(seed: 7, split: .train, level: level, index: index, working: .abridged)
+      let mixed = WordProblems.make(seed: 7, split: .train, level: level, index: index, working: .mixed)
+      let steps = try #require(full.solution).split(separator: "\n")
+      #expect(short.solution == String(steps[steps.count - 1]))
+      #expect(mixed.solution == full.solution || mixed.solution == short.solution)
+      for other in [short, mixed] { #expect(other.question == full.question && other.answer == full.answer) }
+      if mixed.solution != full.solution { abridged += 1 }
+    }
+    #expect(abs(Double(abridged) / 1500 - [0, 1.0 / 3, 2.0 / 3, 2.0 / 3][level - 1]) < 0.04, "\(abridged)")
   }
 
   /// The question with names, pronouns and things made alike: what a problem is, apart from its wording's nouns.

@@ -15,8 +15,8 @@ enum DataCommand {
       .value("level", .integer(1...4), "steps of every problem; default: one to four, mixed", group: .data),
       .value("split", .choice(WordProblems.Split.self), default: "train", "which of the two disjoint sets", group: .data),
       .value(
-        "working", .choice(Working.self), default: "direct",
-        "how solutions calculate: in one go, or in tens and ones", group: .data),
+        "working", .choice(Working.self), default: "full",
+        "what solutions write down: every step, the last alone, or either (long ones are often abridged)", group: .data),
     ])
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {

@@ -21,10 +21,8 @@ struct Quickstart {
   var rlLearningRate = 4e-4
   var groupSize = 8
   var promptsPerStep = 16
-  var maxNewTokens = 192
+  var maxNewTokens = 96
   var temperature = 0.8
-  /// One in so many solutions of the SFT stage calculates in tens and ones; the others in one go.
-  var decomposedEvery = 4
   /// Problems of the small evaluations that draw the curve, and steps between them.
   var curveProblems = 200
   var curveEvery = 10
@@ -86,8 +84,7 @@ struct Quickstart {
     out: String, _ observer: ConsoleObserver, _ report: inout QuickstartReport
   ) throws(Failure) {
     let examples = (0..<(sftSteps * sftBatch)).map {
-      WordProblems.make(
-        seed: seed, split: .train, index: $0, working: $0 % decomposedEvery == 0 ? .decomposed : .direct)
+      WordProblems.make(seed: seed, split: .train, index: $0, working: .mixed)
     }
     var policy = PolicySettings()
     policy.adapter = adapter

@@ -7,20 +7,20 @@ import Transformer
 /// Training a small base model from nothing: a tokeniser learned from the text, random weights, every parameter trained.
 ///
 /// The text is generated word problems: most as plain `Question: … Answer: …`, a small share in chat form, as the instruct
-/// models that people start from have seen some of it too; half of them calculate in one go, half in tens and ones.
+/// models that people start from have seen some of it too. Long solutions are often abridged, as ``Working/mixed`` says. A third are pages of plain calculations.
 package struct PretrainingSettings: Sendable {
   package var hiddenSize = 192
   package var layerCount = 6
   package var queryHeads = 6
   package var keyValueHeads = 2
   package var intermediateSize = 512
-  package var vocabularySize = 512
-  package var documents = 40_000
+  package var vocabularySize = 960
+  package var documents = 80_000
   package var chatShare = 0.05
-  /// The share of texts whose calculations are written in tens and ones.
-  package var decomposedShare = 0.5
-  package var batchSize = 64
-  package var learningRate = 3e-3
+  /// The share of texts that are pages of calculations.
+  package var practiceShare = 0.32
+  package var batchSize = 32
+  package var learningRate = 2e-3
   package var warmupSteps = 50
   package var weightDecay = 0.1
   package var seed: UInt64 = 1
@@ -43,11 +43,10 @@ package struct PretrainingSettings: Sendable {
   /// The text at an index, a pure function of the seed.
   package func text(_ index: Int) -> String {
     let stream = RandomStream(seed: seed, path: [0x50_52_45, UInt64(index)])
-    let working: Working = stream.uniform(at: 1) < decomposedShare ? .decomposed : .direct
-    guard stream.uniform(at: 0) < chatShare else {
-      return WordProblems.pretrainingText(seed: seed, index: index, working: working)
-    }
-    let example = WordProblems.make(seed: seed, split: .train, index: index, working: working)
+    let place = stream.uniform(at: 0)
+    if place >= 1 - practiceShare { return WordProblems.practiceText(seed: seed, index: index) }
+    guard place < chatShare else { return WordProblems.pretrainingText(seed: seed, index: index) }
+    let example = WordProblems.make(seed: seed, split: .train, index: index, working: .mixed)
     let completion = TrainingDocuments.completion(solution: example.solution, answer: example.answer ?? "")
     return ChatTemplate().document(question: example.question, completion: completion)
   }

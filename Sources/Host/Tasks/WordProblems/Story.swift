@@ -2,7 +2,7 @@ import Foundations
 
 /// A problem in the making: who owns what, the running number, and the sentences so far.
 struct Story {
-  /// The written lines, such as `3 * 4 = 12.`
+  /// A written step, such as `3 * 4 = 12.`
   private(set) var solution: [String] = []
   private(set) var value: Int
   private(set) var expression: Expression
@@ -16,7 +16,6 @@ struct Story {
   private var operations = 0
   private var used: Set<String> = []
   private let largest: Int
-  private let working: Working
   private static let largestAddend = 25
 
   private var owner: Vocabulary.Person
@@ -27,9 +26,9 @@ struct Story {
   private let other: Vocabulary.Noun
   private let box: Vocabulary.Noun
 
-  /// Writes a story of `level` operations, or gives nil where the draw leads nowhere. The way of working draws nothing.
-  static func write(level: Int, distractors: Bool, working: Working, stream: inout RandomStream) -> Story? {
-    var story = Story(level: level, working: working, stream: stream)
+  /// Writes a story of `level` operations, or gives nil where the draw leads nowhere.
+  static func write(level: Int, distractors: Bool, stream: inout RandomStream) -> Story? {
+    var story = Story(level: level, stream: stream)
     defer { stream = story.stream }
     if distractors, level >= 3, story.stream.next(below: 8) == 0 { story.distract() }
     while story.operations < level {
@@ -43,9 +42,8 @@ struct Story {
 
   var text: String { (sentences + [question]).joined(separator: " ") }
 
-  private init(level: Int, working: Working, stream: RandomStream) {
+  private init(level: Int, stream: RandomStream) {
     var stream = stream
-    self.working = working
     // Numbers a small model can learn to calculate with: what is hard shall be the reasoning.
     largest = [40, 50, 60, 80][level - 1]
     var place = stream.next(below: StoryOpenings.all.reduce(0) { $0 + $1.weight })
@@ -183,7 +181,7 @@ extension Story {
     // A result that is not a whole number above zero cannot be drawn; 0 would fail the check at the end.
     value = operation.apply(a, b) ?? 0
     expression = tree
-    if value > 0 { solution += working.lines(operation, a, b) }
+    solution.append("\(a) \(operation.rawValue) \(b) = \(value).")
     operations += 1
   }
 

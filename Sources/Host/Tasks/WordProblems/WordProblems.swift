@@ -21,14 +21,14 @@ package enum WordProblems {
   ///
   /// - Precondition: `level` is one of ``levels``.
   package static func make(
-    seed: UInt64, split: Split, level: Int? = nil, index: Int, distractors: Bool = true, working: Working = .direct
+    seed: UInt64, split: Split, level: Int? = nil, index: Int, distractors: Bool = true, working: Working = .full
   ) -> Example {
     problem(seed: seed, split: split, level: level, index: index, distractors: distractors, working: working).example
   }
 
   /// A text to train a base model on from scratch: question, steps and answer of a problem of the training split.
   package static func pretrainingText(
-    seed: UInt64, index: Int, level: Int? = nil, distractors: Bool = true, working: Working = .direct
+    seed: UInt64, index: Int, level: Int? = nil, distractors: Bool = true, working: Working = .mixed
   ) -> String {
     let example = make(
       seed: seed, split: .train, level: level, index: index, distractors: distractors, working: working)
@@ -42,19 +42,20 @@ package enum WordProblems {
   }
 
   static func problem(
-    seed: UInt64, split: Split, level: Int?, index: Int, distractors: Bool = true, working: Working = .direct
+    seed: UInt64, split: Split, level: Int?, index: Int, distractors: Bool = true, working: Working = .full
   ) -> Problem {
     precondition(level.map(levels.contains) ?? true, "a level is one of 1 to 4")
     let isHeldOut: UInt64 = split == .heldOut ? 1 : 0
-    var stream = RandomStream(
-      seed: seed, path: [0x574F_5244, isHeldOut, UInt64(level ?? 0), UInt64(bitPattern: Int64(index))])
+    let place = [isHeldOut, UInt64(level ?? 0), UInt64(bitPattern: Int64(index))]
+    var stream = RandomStream(seed: seed, path: [0x574F_5244] + place)
     let level = level ?? stream.next(in: levels)
     while true {
-      guard let story = Story.write(level: level, distractors: distractors, working: working, stream: &stream),
+      guard let story = Story.write(level: level, distractors: distractors, stream: &stream),
         self.split(of: story.signature) == split
       else { continue }
+      let lines = working.lines(story.solution, level: level, place: place, seed: seed)
       let example = Example(
-        question: story.text, solution: story.solution.joined(separator: "\n"), answer: String(story.value),
+        question: story.text, solution: lines.joined(separator: "\n"), answer: String(story.value),
         level: level)
       return Problem(example: example, signature: story.signature)
     }

@@ -1,48 +1,26 @@
-/// How a solution writes a calculation down.
-///
-/// A small model that writes `27 + 18 = 45.` has to know the sum; one that writes `27 + 10 = 37.` and `37 + 8 = 45.` has to
-/// know two easy ones. Both are right, and texts hold both: which of them pays is for reinforcement learning to find out.
+import Foundations
+
+/// How much of its reasoning a solution writes down.
 package enum Working: String, Sendable, CaseIterable {
-  /// One line per operation.
-  case direct
-  /// Tens and ones apart, a line each.
-  case decomposed
+  /// Every step, a line each.
+  case full
+  /// The last step alone; those before it happened in the writer's head.
+  case abridged
+  /// As texts are found: the longer a solution, the more often it is abridged (``abridgedShare``). A model that learns from
+  /// them abridges too, and is often wrong then; that writing every step pays is for reinforcement learning to find out.
+  case mixed
 
-  /// The lines that compute `a operation b`; each is a true equation of its own, and the last gives the result.
-  ///
-  /// - Precondition: the operation gives a whole number above zero.
-  func lines(_ operation: Arithmetic, _ a: Int, _ b: Int) -> [String] {
-    guard self == .decomposed else { return [Self.line(operation, a, b)] }
-    switch operation {
-    case .add, .subtract: return Self.sum(operation, a, b)
-    case .multiply: return Self.product(a, b)
-    case .divide: return Self.quotient(a, b)
+  /// The share of abridged solutions in mixed texts, by the number of steps.
+  static let abridgedShare = [1: 0, 2: 1.0 / 3, 3: 2.0 / 3, 4: 2.0 / 3]
+
+  /// The lines to write of a solution; `place` makes the choice of a mixed text a pure function of where it stands.
+  func lines(_ steps: [String], level: Int, place: [UInt64], seed: UInt64) -> [String] {
+    switch self {
+    case .full: return steps
+    case .abridged: return steps.suffix(1)
+    case .mixed:
+      let chance = RandomStream(seed: seed, path: [0x574F_524B] + place).uniform(at: 0)
+      return chance < Self.abridgedShare[level] ?? 0 ? steps.suffix(1) : steps
     }
-  }
-
-  private static func line(_ operation: Arithmetic, _ a: Int, _ b: Int) -> String {
-    "\(a) \(operation.rawValue) \(b) = \(operation.apply(a, b) ?? 0)."
-  }
-
-  /// The tens of the second number, then its ones.
-  private static func sum(_ operation: Arithmetic, _ a: Int, _ b: Int) -> [String] {
-    let (tens, ones) = (b / 10 * 10, b % 10)
-    guard tens > 0, ones > 0, a > 10, let between = operation.apply(a, tens) else { return [line(operation, a, b)] }
-    return [line(operation, a, tens), line(operation, between, ones)]
-  }
-
-  /// The tens of the larger number times the smaller, its ones times the smaller, and their sum.
-  private static func product(_ a: Int, _ b: Int) -> [String] {
-    let (large, small) = (max(a, b), min(a, b))
-    let (tens, ones) = (large / 10 * 10, large % 10)
-    guard tens > 0, ones > 0, small > 1 else { return [line(.multiply, a, b)] }
-    return [line(.multiply, tens, small), line(.multiply, ones, small)] + sum(.add, tens * small, ones * small)
-  }
-
-  /// Ten times the divisor is taken away before the rest is divided.
-  private static func quotient(_ a: Int, _ b: Int) -> [String] {
-    let rest = a - 10 * b
-    guard b > 1, rest > 0 else { return [line(.divide, a, b)] }
-    return [line(.multiply, 10, b)] + sum(.subtract, a, 10 * b) + quotient(rest, b) + [line(.add, 10, rest / b)]
   }
 }
