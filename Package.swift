@@ -75,7 +75,13 @@ let package = Package(
     room("Rollouts", ["Transformer", "Compute", "Foundations"]),
     .target(name: "CPluginCheck", path: "Sources/Host/CPluginCheck"),
     room("PluginHost", ["CPluginAPI", "CPluginCheck", "Foundations"]),
-    room("Telemetry", ["Foundations"]),
+    // The page of a report and the W&B helper are files of their own, compiled into the program as bytes.
+    .target(
+      name: "Telemetry", dependencies: ["Foundations"], path: "Sources/Host/Telemetry",
+      resources: [
+        .embedInCode("Page/report.html"), .embedInCode("Page/report.css"), .embedInCode("Page/report.js"),
+        .embedInCode("Page/wandb_helper.py"),
+      ], swiftSettings: host),
     room("Evaluation", ["Rollouts", "Tasks", "Tokenization", "Transformer", "Compute", "Foundations"]),
     room(
       "Training",

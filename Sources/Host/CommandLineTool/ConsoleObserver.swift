@@ -32,6 +32,19 @@ final class ConsoleObserver: RunObserver {
 
   func end(stage: String) { console.finish() }
 
+  func warn(_ message: String) { console.warning(message) }
+
+  /// Progress of something that is usually quick: shown only once it has taken a second.
+  func patient(_ stage: String) -> (Int, Int) -> Void {
+    let watch = Stopwatch()
+    var isShown = false
+    return { [console] step, total in
+      if !isShown, (total > 256 && step % 16 != 0) || watch.seconds < 1 { return }
+      isShown = true
+      console.show(Progress(stage: stage, step: step, total: total))
+    }
+  }
+
   /// Progress of sampling apart from training; returns whether to go on.
   func generated(_ stage: String, _ progress: GenerationProgress) -> Bool {
     console.show(

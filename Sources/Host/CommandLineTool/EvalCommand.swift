@@ -29,11 +29,11 @@ enum EvalCommand {
     if samples > 1, temperature == 0 {
       throw .usage("--samples \(samples) with --temperature 0 would be \(samples) times the same; give a temperature, as 0.8")
     }
-    let (folder, model) = try ModelOptions.load(arguments)
+    let progress = ConsoleObserver(quiet: try arguments.flag("quiet"))
+    let (folder, model) = try ModelOptions.load(arguments, progress: progress.patient("loading the model"))
     let tokenizer = try ModelOptions.tokenizer(folder)
     let evaluator = Evaluator(
       model, tokenizer: tokenizer, verifier: Verifier(mode: try arguments.choice("reward")))
-    let progress = ConsoleObserver(quiet: try arguments.flag("quiet"))
     let result = try evaluator.evaluate(
       examples, try GenerateCommand.settings(arguments, model: model), samples: samples
     ) { progress.generated("eval", $0) }

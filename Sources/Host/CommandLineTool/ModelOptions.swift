@@ -57,17 +57,21 @@ struct ModelOptions {
     backend = try CPUBackend(threads: threads)
   }
 
-  func load(_ folder: ModelFolder, trainable: Trainable = .nothing) throws(Failure) -> Transformer {
+  func load(
+    _ folder: ModelFolder, trainable: Trainable = .nothing, progress: (Int, Int) -> Void = { _, _ in }
+  ) throws(Failure) -> Transformer {
     if trainable == .full, kind == .bfloat16 {
       throw .usage("--precision bf16 with --full: trained weights are float32; leave --precision out")
     }
-    return try Transformer(folder, trainable: trainable, kind: kind, on: backend)
+    return try Transformer(folder, trainable: trainable, kind: kind, on: backend, progress: progress)
   }
 
   /// The model that `--model` and `--adapter` name.
-  static func load(_ arguments: ParsedArguments) throws(Failure) -> (folder: ModelFolder, model: Transformer) {
+  static func load(
+    _ arguments: ParsedArguments, progress: (Int, Int) -> Void = { _, _ in }
+  ) throws(Failure) -> (folder: ModelFolder, model: Transformer) {
     let folder = try ModelFolder(try arguments.text("model"))
-    let model = try ModelOptions(arguments).load(folder)
+    let model = try ModelOptions(arguments).load(folder, progress: progress)
     if let adapter = try arguments.optionalText("adapter") { try model.loadAdapter(adapter) }
     return (folder, model)
   }

@@ -38,7 +38,7 @@ enum PretrainCommand {
       .flag("resume", "continue the run in --out from its newest checkpoint", group: .output),
       .value("checkpoint-every", .integer(1...), default: 100, "steps between checkpoints", group: .output),
       ModelOptions.quiet, .config,
-    ])
+    ] + MonitoringOptions.options)
 
   private static let defaults = PretrainingSettings()
 
@@ -62,8 +62,9 @@ enum PretrainCommand {
     var keeping = RunKeeping()
     keeping.resumes = try arguments.flag("resume")
     keeping.checkpointEvery = try arguments.integer("checkpoint-every")
+    keeping.monitoring = try MonitoringOptions.monitoring(arguments)
     var identity = arguments.json.object ?? [:]
-    for key in ["out", "resume", "quiet", "threads", "config", "checkpoint-every"] { identity[key] = nil }
+    for key in ["out", "resume", "quiet", "threads", "config", "checkpoint-every"] + MonitoringOptions.names { identity[key] = nil }
     let record = RunRecord(
       stage: "pretrain", identity: identity, description: ["arguments": arguments.json, "backend": .string(backend.name)])
     let precision: Precision = try arguments.choice("precision")

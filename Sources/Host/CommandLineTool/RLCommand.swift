@@ -66,8 +66,10 @@ enum RLCommand {
     let tokenizer = try ModelOptions.tokenizer(folder)
     let settings = try settings(arguments, examples: examples.count)
     let verifier = Verifier(mode: try arguments.choice("reward"))
-    let task = try RLTask(examples, tokenizer: tokenizer, verifier: verifier, name: data)
-    let (model, adapter) = try TrainingOptions.model(arguments, folder: folder)
+    let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
+    let task = try RLTask(
+      examples, tokenizer: tokenizer, verifier: verifier, name: data, progress: observer.patient("tokenising"))
+    let (model, adapter) = try TrainingOptions.model(arguments, folder: folder, observer)
     var policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: settings.steps)
     policy.valueLearningRate = try arguments.number("value-lr")
     var reference: ReferencePolicy?
@@ -89,7 +91,6 @@ enum RLCommand {
       text: { try tokenizer.text(of: $0) }, question: { examples[$0].question },
       reference: reference, folder: runFolder, record: record, keeping: try TrainingOptions.keeping(arguments),
       baseName: try arguments.text("model"))
-    let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
     if case .interrupted(let step) = try run.run(observer) { throw TrainingOptions.interrupted(at: step) }
     let result = adapter == nil ? runFolder.model : runFolder.adapter
     if try arguments.flag("json") {

@@ -33,12 +33,14 @@ enum SFTCommand {
     var documents = TrainingDocuments()
     documents.lossOn = try arguments.choice("loss-on")
     documents.maxLength = try arguments.integer("max-length")
-    let sequences = try documents.sequences(examples, tokenizer, name: data)
+    let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
+    let sequences = try documents.sequences(
+      examples, tokenizer, name: data, progress: observer.patient("tokenising"))
     let batchSize = try arguments.integer("batch-size")
     let planned =
       try SFTTrainer.stepsPerEpoch(count: sequences.count, batchSize: batchSize) * arguments.integer("epochs")
     let steps = min(planned, try arguments.optionalInteger("max-steps") ?? planned)
-    let (model, adapter) = try TrainingOptions.model(arguments, folder: folder)
+    let (model, adapter) = try TrainingOptions.model(arguments, folder: folder, observer)
     let runFolder = RunFolder(try arguments.text("out"))
     let run = SFTRun(
       model: model, source: folder, sequences: sequences,
@@ -47,7 +49,6 @@ enum SFTCommand {
       record: try TrainingOptions.record(
         arguments, stage: "sft", folder: folder, data: data, backend: model.backend),
       keeping: try TrainingOptions.keeping(arguments), baseName: try arguments.text("model"))
-    let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
     if case .interrupted(let step) = try run.run(observer) { throw TrainingOptions.interrupted(at: step) }
     let result = adapter == nil ? runFolder.model : runFolder.adapter
     let loss = observer.last?["loss"]

@@ -32,7 +32,7 @@ enum TrainingOptions {
       .required("out", .path, "the run folder", group: .output, placeholder: "DIR"),
       .flag("resume", "continue the run in --out from its newest checkpoint", group: .output),
       .value("checkpoint-every", .integer(1...), default: 50, "steps between checkpoints", group: .output),
-    ]
+    ] + MonitoringOptions.options
   }
 
   /// For the commands that train with a plugin.
@@ -46,10 +46,10 @@ enum TrainingOptions {
   }
 
   /// Options that do not change what a run computes.
-  private static let incidental: Set<String> = [
+  private static let incidental = Set<String>([
     "out", "resume", "quiet", "json", "threads", "device", "config", "checkpoint-every", "micro-batch-tokens",
     "gradient-checkpointing", "trust-plugin", "eval-every", "eval-data", "eval-limit",
-  ]
+  ]).union(MonitoringOptions.names)
 
   static func policy(_ arguments: ParsedArguments, adapter: AdapterSettings?, steps: Int) throws(Failure) -> PolicySettings {
     var policy = PolicySettings()
@@ -68,18 +68,22 @@ enum TrainingOptions {
     var keeping = RunKeeping()
     keeping.checkpointEvery = try arguments.integer("checkpoint-every")
     keeping.resumes = try arguments.flag("resume")
+    keeping.monitoring = try MonitoringOptions.monitoring(arguments)
     return keeping
   }
 
   /// The model ready for training: every parameter, or an adapter that is loaded or fresh.
-  static func model(_ arguments: ParsedArguments, folder: ModelFolder) throws(Failure) -> (Transformer, AdapterSettings?) {
+  static func model(
+    _ arguments: ParsedArguments, folder: ModelFolder, _ observer: ConsoleObserver
+  ) throws(Failure) -> (Transformer, AdapterSettings?) {
     let options = try ModelOptions(arguments)
     let isFull = try arguments.flag("full")
     let path = try arguments.optionalText("adapter")
     if isFull, path != nil {
       throw .usage("--full with --adapter: merge the adapter first (nano-reasoner export), then train the merged model")
     }
-    let model = try options.load(folder, trainable: isFull ? .full : .nothing)
+    let model = try options.load(
+      folder, trainable: isFull ? .full : .nothing, progress: observer.patient("loading the model"))
     if isFull { return (model, nil) }
     if let path { return (model, try model.loadAdapter(path)) }
     let adapter = AdapterSettings(

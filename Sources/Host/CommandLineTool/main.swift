@@ -11,6 +11,8 @@ let program = Program(
     Command(SFTCommand.spec, run: SFTCommand.run),
     Command(RLCommand.spec, run: RLCommand.run),
     Command(EvalCommand.spec, run: EvalCommand.run),
+    Command(ReportCommand.spec, run: ReportCommand.run),
+    Command(InspectCommand.spec, run: InspectCommand.run),
     Command(GenerateCommand.spec, run: GenerateCommand.run),
     Command(ScoreCommand.spec, run: ScoreCommand.run),
     Command(TokenizeCommand.spec, run: TokenizeCommand.run),

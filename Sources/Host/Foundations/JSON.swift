@@ -361,7 +361,7 @@ extension JSON {
       } else {
         output += Array("\(value)".utf8)
       }
-    case .string(let value): Self.write(value, to: &output)
+    case .string(let value): Self.append(value, to: &output)
     case .array(let values):
       let flat = !pretty || values.allSatisfy { if case .array = $0 { false } else { $0.object == nil } }
       Self.list(values, brackets: "[]", pretty: !flat, indent: indent, to: &output) { value, output in
@@ -369,7 +369,7 @@ extension JSON {
       }
     case .object(let object):
       Self.list(object.keys, brackets: "{}", pretty: pretty, indent: indent, to: &output) { key, output in
-        Self.write(key, to: &output)
+        Self.append(key, to: &output)
         output += Array((pretty ? ": " : ":").utf8)
         object[key]!.write(to: &output, pretty: pretty, indent: indent + 2)
       }
@@ -390,7 +390,8 @@ extension JSON {
     output.append(brackets.utf8.last!)
   }
 
-  private static func write(_ text: String, to output: inout [UInt8]) {
+  /// Appends a text as a JSON string, quoted and escaped.
+  package static func append(_ text: String, to output: inout [UInt8]) {
     let hex = Array("0123456789abcdef".utf8)
     output.append(UInt8(ascii: "\""))
     for byte in text.utf8 {

@@ -31,15 +31,17 @@ struct LineLog: ~Copyable {
   deinit { close(descriptor) }
 
   /// Writes one line through to the file. On a failure (a full disk) no half of it stays behind.
-  mutating func append(_ json: JSON) throws(Failure) {
-    let line = Array(json.text().utf8) + [0x0A]
+  mutating func append(_ json: JSON) throws(Failure) { try append(lines: Array(json.text().utf8) + [0x0A]) }
+
+  /// Writes lines that end in a line feed each, all or none of them.
+  mutating func append(lines: [UInt8]) throws(Failure) {
     do throws(Failure) {
-      try AtomicFile.write(line, descriptor: descriptor, name: path)
+      try AtomicFile.write(lines, descriptor: descriptor, name: path)
     } catch {
       ftruncate(descriptor, off_t(length))
       throw error
     }
-    length += line.count
+    length += lines.count
   }
 
   /// Makes sure that all lines survive a power failure; a checkpoint calls it before it is given its name.
@@ -79,8 +81,15 @@ struct LineLog: ~Copyable {
     return end
   }
 
+  /// The step a line begins with, without parsing all of it.
+  static func step(of line: ArraySlice<UInt8>) -> Int? {
+    let head = String(decoding: line.prefix(120), as: UTF8.self)
+    guard let mark = head.firstRange(of: "\"step\":") else { return nil }
+    return Int(head[mark.upperBound...].drop { $0 == " " }.prefix { $0.isNumber })
+  }
+
   /// The ranges of the lines that end in a line feed, without it.
-  private static func lines(of bytes: [UInt8]) -> [Range<Int>] {
+  static func lines(of bytes: [UInt8]) -> [Range<Int>] {
     var ranges: [Range<Int>] = []
     var start = 0
     for (index, byte) in bytes.enumerated() where byte == 0x0A {

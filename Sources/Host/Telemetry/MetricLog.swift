@@ -15,6 +15,8 @@ package struct MetricLog: ~Copyable {
 
   package mutating func append(_ record: MetricRecord) throws(Failure) { try log.append(record.json()) }
 
+  package mutating func append(_ step: StepRecord) throws(Failure) { try log.append(lines: step.metricLine) }
+
   /// Makes sure that all records survive a power failure.
   package func sync() throws(Failure) { try log.sync() }
 

@@ -63,7 +63,13 @@ package struct RLRun {
     let clock = Stopwatch()
     var log = try folder.metricLog(stage: record.stage, after: trainer.step, resuming: keeping.resumes)
     var samples = try folder.sampleLog(stage: record.stage, after: trainer.step, resuming: keeping.resumes)
+    let secondsBefore = folder.secondsBefore(resuming: keeping.resumes)
+    var sinks = keeping.monitoring.open(
+      folder.path, stage: record.stage, after: trainer.step, resuming: keeping.resumes, warn: observer.warn)
+    defer { sinks.close(finished: trainer.step >= settings.steps) }
     observer.begin(stage: record.stage, total: settings.steps, resumedAt: trainer.step)
+    /// What the records and sinks of the step before took.
+    var loggingSeconds = 0.0
     var saved = trainer.step
     func checkpoint() throws(Failure) {
       guard saved != trainer.step else { return }
@@ -81,9 +87,17 @@ package struct RLRun {
       let result = try trainer.trainStep()
       var metrics = result.metrics
       metrics.merge(try afterStep(trainer.step))
-      try log.append(
-        MetricRecord(stage: record.stage, step: trainer.step, elapsed: clock.seconds, metrics: metrics))
-      try record(result, step: trainer.step, in: &samples)
+      metrics["seconds/logging"] = loggingSeconds
+      let watch = Stopwatch()
+      let step = try StepRecord(
+        MetricRecord(
+          stage: record.stage, step: trainer.step, elapsed: secondsBefore + clock.seconds, metrics: metrics),
+        samples: keeping.monitoring.samples(step: trainer.step) ? self.samples(of: result) : [],
+        distributions: result.distributions)
+      try log.append(step)
+      try samples.append(step)
+      sinks.write(step)
+      loggingSeconds = watch.seconds
       observer.completed(RunStep(stage: record.stage, step: trainer.step, total: settings.steps, metrics: metrics))
       let stops = observer.isStopRequested || trainer.step == keeping.stopAfter
       if stops, trainer.step < settings.steps {
@@ -123,24 +137,5 @@ package struct RLRun {
         "\(path): the plugin's state has version \(state.pluginStateVersion ?? 0), \(library.id) now has \(library.descriptor.stateVersion)")
     }
     if let bytes = state.pluginState { try plugin.restore(bytes) }
-  }
-
-  /// Every completion of the step as a line, those of dropped groups too.
-  private func record(_ result: RLStepResult, step: Int, in samples: inout SampleLog) throws(Failure) {
-    for group in result.rollout.groups + result.dropped {
-      for (index, completion) in group.completions.enumerated() {
-        let verdict = group.verdicts[index]
-        let text: String
-        do { text = try self.text(completion.tokens) } catch { text = "" }
-        try samples.append(stage: record.stage, step: step, [
-          "example": .integer(group.example),
-          "question": .string(question(group.example)), "sample": .integer(index), "completion": .string(text),
-          "reward": .number(Double(group.rewards[index])), "correct": .bool(verdict.isCorrect),
-          "extracted": verdict.extracted.map { .string($0) } ?? .null, "gold": .string(verdict.gold),
-          "reason": .string(verdict.reason), "length": .integer(completion.tokens.count),
-          "truncated": .bool(completion.isTruncated),
-        ])
-      }
-    }
   }
 }

@@ -21,6 +21,8 @@ package struct RLTask {
   package let prompts: [Prompt]
   /// Judges a completion of the prompt at an index.
   package let judge: (Int, Completion) throws -> Verdict
+  /// The text of each token of a completion, for the samples; nil where nobody knows.
+  package var tokenTexts: (([Int32]) throws -> [String])?
 
   package init(prompts: [Prompt], judge: @escaping (Int, Completion) throws -> Verdict) {
     self.prompts = prompts
@@ -63,6 +65,7 @@ package final class RLTrainer {
     let collected = try metrics.time("rollout") { () throws(Failure) in try collect() }
     metrics.describe(collected, settings: settings)
     var rollout = Rollout(collected.kept)
+    var advantages: [Float] = []
     if rollout.tokenCount > 0 {
       try metrics.time("score") { () throws(Failure) in try score(&rollout) }
       let stage1 = try metrics.time("plugin") { () throws(Failure) in
@@ -71,6 +74,8 @@ package final class RLTrainer {
             step: step, totalSteps: settings.steps, seed: settings.seed, tokenLimit: settings.maxNewTokens))
       }
       metrics.add(plugin: stage1.metrics)
+      metrics.describe(advantages: stage1.advantages)
+      advantages = stage1.advantages
       for epoch in 0..<settings.innerEpochs {
         for (index, groups) in minibatches(rollout.groups.count).enumerated() {
           try update(rollout, groups: groups, stage1, epoch: epoch, minibatch: index, &metrics)
@@ -79,7 +84,9 @@ package final class RLTrainer {
     }
     step += 1
     metrics.finish(peakBytes: policy.model.backend.peakBytes)
-    return RLStepResult(metrics: metrics.values, rollout: rollout, dropped: collected.dropped)
+    return RLStepResult(
+      metrics: metrics.values, rollout: rollout, dropped: collected.dropped, advantages: advantages,
+      latest: metrics.latest)
   }
 
   // MARK: Rollout, reward, select, refill
@@ -200,7 +207,9 @@ package final class RLTrainer {
         rollout, part, stage1, current: scores.logProbs, entropy: scores.entropies, values: values?.values,
         epoch: epoch, minibatch: minibatch, totals: (tokens.count, sequences.count, groups.count))
       let result = try metrics.time("plugin") { () throws(Failure) in try plugin.loss(input) }
-      metrics.add(result, rollout: rollout, tokens: rollout.tokens(of: part), current: scores.logProbs, isFirst: epoch == 0 && minibatch == 0)
+      metrics.add(
+        result, rollout: rollout, tokens: rollout.tokens(of: part), current: scores.logProbs,
+        advantages: stage1.advantages, isFirst: epoch == 0 && minibatch == 0)
       try metrics.time("backward") { () throws(Failure) in
         let dHidden = try policy.model.backend.zeros(pass.hidden.rows, pass.hidden.columns)
         try policy.head.backward(scores, dLogProb: result.dCurrent, dEntropy: result.dEntropy, into: dHidden)
@@ -257,4 +266,8 @@ package struct RLStepResult: Sendable {
   package let metrics: Metrics
   package let rollout: Rollout
   package let dropped: [RolloutGroup]
+  /// Of the rollout's tokens; empty where it has none.
+  package let advantages: [Float]
+  /// Log-probabilities of the rollout's tokens in the last pass over it; empty where it has none.
+  package let latest: [Float]
 }

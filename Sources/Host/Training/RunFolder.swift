@@ -20,6 +20,12 @@ package struct RunFolder: Sendable {
     resuming ? try SampleLog(resuming: samples, stage: stage, step: step) : try SampleLog(creating: samples)
   }
 
+  /// Seconds that the kept part of a run took, so that a continued run counts on from there.
+  func secondsBefore(resuming: Bool) -> Double {
+    guard resuming, let last = try? MetricLog.read(metrics).last, last.elapsed.isFinite else { return 0 }
+    return last.elapsed
+  }
+
   private var record: String { path + "/run.json" }
 
   package var holdsRun: Bool { Files.exists(record) }

@@ -28,6 +28,8 @@ package struct RunKeeping: Sendable {
   package var resumes = false
   /// Stops after this many steps of the whole run even where more are planned; for tests of resuming.
   package var stopAfter: Int?
+  /// Where the run is shown beside its own files.
+  package var monitoring = Monitoring()
 
   package init() {}
 }
@@ -54,6 +56,14 @@ package protocol RunObserver: AnyObject {
   func begin(stage: String, total: Int, resumedAt step: Int)
   func completed(_ step: RunStep)
   func end(stage: String)
+  /// Something went wrong that does not end the run.
+  func warn(_ message: String)
   /// A request to stop after the step at hand.
   var isStopRequested: Bool { get }
+}
+
+extension RunObserver {
+  package func warn(_ message: String) {
+    try? AtomicFile.write(Array("warning: \(message)\n".utf8), descriptor: STDERR_FILENO, name: "standard error")
+  }
 }

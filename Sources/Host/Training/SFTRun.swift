@@ -54,6 +54,10 @@ package struct SFTRun {
     }
     let clock = Stopwatch()
     var log = try folder.metricLog(stage: record.stage, after: trainer.step, resuming: keeping.resumes)
+    let secondsBefore = folder.secondsBefore(resuming: keeping.resumes)
+    var sinks = keeping.monitoring.open(
+      folder.path, stage: record.stage, after: trainer.step, resuming: keeping.resumes, warn: observer.warn)
+    defer { sinks.close(finished: trainer.step >= steps) }
     observer.begin(stage: record.stage, total: steps, resumedAt: trainer.step)
     var saved = trainer.step
     func checkpoint() throws(Failure) {
@@ -76,8 +80,11 @@ package struct SFTRun {
         "tokens": Double(result.predictedTokens), "training_tokens_per_second": Double(result.rows) / max(1e-9, seconds),
         "seconds/step": seconds, "peak_mebibytes": Double(model.backend.peakBytes) / 1_048_576,
       ]
-      try log.append(
-        MetricRecord(stage: record.stage, step: trainer.step, elapsed: clock.seconds, metrics: metrics))
+      let step = try StepRecord(
+        MetricRecord(
+          stage: record.stage, step: trainer.step, elapsed: secondsBefore + clock.seconds, metrics: metrics))
+      try log.append(step)
+      sinks.write(step)
       observer.completed(RunStep(stage: record.stage, step: trainer.step, total: steps, metrics: metrics))
       let stops = observer.isStopRequested || trainer.step == keeping.stopAfter
       if stops, trainer.step < steps {

@@ -21,6 +21,12 @@ struct StepMetrics {
   private var mismatch = 0.0
   private var generatedTokens = 0
   private var trainedTokens = 0
+  private var clippedLow = 0
+  private var clippedHigh = 0
+  private var ratios = 0.0
+  private var largestRatio = 0.0
+  /// Log-probabilities of the last pass over the rollout `[tokens]`.
+  private(set) var latest: [Float] = []
 
   init(plugin metrics: PluginMetricFold) { pluginMetrics = metrics }
 
@@ -46,7 +52,9 @@ struct StepMetrics {
     let lengths = completions.map(\.tokens.count)
     generatedTokens = lengths.reduce(0, +)
     let entropies = completions.flatMap(\.entropies)
-    set("reward", groups.flatMap(\.rewards).reduce(0) { $0 + Double($1) } / count)
+    let rewards = groups.flatMap(\.rewards)
+    set("reward", rewards.reduce(0) { $0 + Double($1) } / count)
+    set("reward_deviation", Self.deviation(rewards))
     set("accuracy", Double(groups.flatMap(\.verdicts).count(where: \.isCorrect)) / count)
     set("format", Double(groups.flatMap(\.verdicts).count { $0.extracted != nil }) / count)
     set("entropy", entropies.reduce(0) { $0 + Double($1) } / Double(max(1, entropies.count)))
@@ -65,8 +73,25 @@ struct StepMetrics {
 
   mutating func add(plugin metrics: [PluginMetricValue]) { pluginMetrics.add(metrics) }
 
+  mutating func describe(advantages: [Float]) {
+    set("advantage_mean", advantages.reduce(0) { $0 + Double($1) } / Double(max(1, advantages.count)))
+    set("advantage_deviation", Self.deviation(advantages))
+  }
+
+  /// The standard deviation with one degree of freedom removed; 0 for a single value.
+  private static func deviation(_ values: [Float]) -> Double {
+    guard values.count > 1 else { return 0 }
+    let mean = values.reduce(0) { $0 + Double($1) } / Double(values.count)
+    let squares = values.reduce(0) { $0 + (Double($1) - mean) * (Double($1) - mean) }
+    return (squares / Double(values.count - 1)).squareRoot()
+  }
+
   /// A micro-batch: its share of the loss, and how far the policy is from the one that acted.
-  mutating func add(_ result: PluginGradients, rollout: Rollout, tokens: Range<Int>, current: [Float], isFirst: Bool) {
+  mutating func add(
+    _ result: PluginGradients, rollout: Rollout, tokens: Range<Int>, current: [Float], advantages: [Float], isFirst: Bool
+  ) {
+    if latest.count != rollout.tokenCount { latest = rollout.old }
+    latest.replaceSubrange(tokens, with: current)
     updateLoss += result.loss
     trainedTokens += tokens.count
     scoredTokens += tokens.count
@@ -75,7 +100,16 @@ struct StepMetrics {
       let now = Double(current[index])
       let ratio = now - Double(rollout.old[token])
       k1 -= ratio
-      k3 += exp(ratio) - 1 - ratio
+      let quotient = exp(ratio)
+      k3 += quotient - 1 - ratio
+      ratios += quotient
+      largestRatio = max(largestRatio, quotient)
+      // What a clip does, whatever its form: a token with an advantage, moved the way it asks for, gets no gradient.
+      if result.dCurrent[index] == 0 {
+        let advantage = advantages[token]
+        if advantage < 0, ratio < 0 { clippedLow += 1 }
+        if advantage > 0, ratio > 0 { clippedHigh += 1 }
+      }
       if let reference = rollout.reference {
         hasReference = true
         let difference = Double(reference[token]) - now
@@ -107,8 +141,16 @@ struct StepMetrics {
       set("kl_reference_k1", referenceK1 / tokens)
       set("kl_reference_k3", referenceK3 / tokens)
     }
+    // A plugin's own count wins: it knows its clip, and another term of its loss may keep a clipped token's gradient
+    // from being zero.
+    let plugin = pluginMetrics.results
+    let own = { (name: String) in plugin.first { $0.name == name }?.value }
+    set("clip_low", own("clip_low_share") ?? Double(clippedLow) / tokens)
+    set("clip_high", own("clip_high_share") ?? Double(clippedHigh) / tokens)
+    set("ratio_mean", scoredTokens > 0 ? ratios / tokens : 1)
+    set("ratio_max", scoredTokens > 0 ? largestRatio : 1)
     set("sampler_mismatch", mismatch)
-    for metric in pluginMetrics.results { set("plugin/\(metric.name)", metric.value) }
+    for metric in plugin { set("plugin/\(metric.name)", metric.value) }
     let seconds = seconds
     let spent = { (stages: [String]) in seconds.filter { stages.contains($0.stage) }.reduce(0) { $0 + $1.seconds } }
     set("rollout_tokens_per_second", Double(generatedTokens) / max(1e-9, spent(["rollout"])))

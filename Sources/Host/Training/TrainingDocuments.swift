@@ -43,9 +43,12 @@ package struct TrainingDocuments: Sendable {
   }
 
   /// All examples in order. One that has nothing to learn from is an error that names it.
-  package func sequences(_ examples: [Example], _ tokenizer: Tokenizer, name: String) throws(Failure) -> [TrainingSequence] {
+  package func sequences(
+    _ examples: [Example], _ tokenizer: Tokenizer, name: String, progress: (Int, Int) -> Void = { _, _ in }
+  ) throws(Failure) -> [TrainingSequence] {
     var sequences: [TrainingSequence] = []
     for (number, example) in examples.enumerated() {
+      progress(number + 1, examples.count)
       guard let sequence = sequence(example, tokenizer) else {
         throw .badData("\(name): example \(number + 1) has a question but neither an answer nor a solution to learn")
       }

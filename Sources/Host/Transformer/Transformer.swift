@@ -49,13 +49,16 @@ package final class Transformer {
 
   /// Loads a model from its folder.
   ///
-  /// - Parameter kind: how frozen matrices are kept; nil keeps bfloat16 files as they are, all else float32.
+  /// - Parameters:
+  ///   - kind: how frozen matrices are kept; nil keeps bfloat16 files as they are, all else float32.
+  ///   - progress: called after each block with the blocks read and those there are.
   package convenience init(
-    _ folder: ModelFolder, trainable: Trainable = .nothing, kind: WeightKind? = nil, on backend: any Backend
+    _ folder: ModelFolder, trainable: Trainable = .nothing, kind: WeightKind? = nil, on backend: any Backend,
+    progress: (Int, Int) -> Void = { _, _ in }
   ) throws(Failure) {
     try self.init(
       folder.configuration, source: .folder(folder, kind: kind), endOfText: folder.endOfText, trainable: trainable,
-      on: backend)
+      on: backend, progress: progress)
   }
 
   /// A model with fresh random weights: normal with deviation 0.02 as transformers initialises, biases 0, norms 1.
@@ -68,7 +71,7 @@ package final class Transformer {
 
   private init(
     _ configuration: ModelConfiguration, source: WeightSource, endOfText: [Int32], trainable: Trainable,
-    on backend: any Backend
+    on backend: any Backend, progress: (Int, Int) -> Void = { _, _ in }
   ) throws(Failure) {
     let loader = WeightLoader(source: source, trainable: trainable, backend: backend)
     let hidden = configuration.hiddenSize
@@ -99,6 +102,7 @@ package final class Transformer {
           gate: try linear("mlp.gate_proj", configuration.intermediateSize, hidden),
           up: try linear("mlp.up_proj", configuration.intermediateSize, hidden),
           down: try linear("mlp.down_proj", hidden, configuration.intermediateSize)))
+      progress(index + 1, configuration.layerCount)
     }
     self.blocks = blocks
     finalNorm = try loader.norm("model.norm", hidden, epsilon)
