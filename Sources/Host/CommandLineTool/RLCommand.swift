@@ -67,7 +67,7 @@ enum RLCommand {
     let verifier = Verifier(mode: try arguments.choice("reward"))
     let task = try RLTask(examples, tokenizer: tokenizer, verifier: verifier, name: data)
     let (model, adapter) = try TrainingOptions.model(arguments, folder: folder)
-    var policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: settings.steps)
+    var policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: settings.updates)
     policy.valueLearningRate = try arguments.number("value-lr")
     var reference: ReferencePolicy?
     if plugin.needs.contains(.reference) {
