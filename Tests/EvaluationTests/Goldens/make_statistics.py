@@ -48,10 +48,29 @@ def holm(p):
 
 holm_cases = [[p, holm(p)] for p in ([0.01], [0.01, 0.04, 0.03, 0.005], [0.5, 0.5, 0.01], [0.2, 1.0, 0.04, 0.04, 1e-9], [])]
 
+crossed = []
+for seeds, problems, spread in ((3, 40, 0.0), (2, 25, 0.2), (5, 60, 0.3), (1, 30, 0.1)):
+    chance = np.clip(0.5 + generator.normal(0, 0.3, (1, problems)) + generator.normal(0, spread, (seeds, 1)), 0, 1)
+    x = generator.binomial(1, chance).astype(float) - 0.25
+    by_seed = stats.sem(x.mean(1)) ** 2 if seeds > 1 else 0.0
+    by_problem = stats.sem(x.mean(0)) ** 2
+    error = math.sqrt(by_seed + by_problem)
+    degrees = (by_seed + by_problem) ** 2 / ((by_seed**2 / (seeds - 1) if seeds > 1 else 0) + by_problem**2 / (problems - 1))
+    low, high = stats.t.interval(0.95, degrees, loc=x.mean(), scale=error)
+    draws = np.random.default_rng(3)
+    weights_seed = draws.multinomial(seeds, [1 / seeds] * seeds, 200_000) / seeds
+    weights_problem = draws.multinomial(problems, [1 / problems] * problems, 200_000) / problems
+    means = np.einsum("bs,sp,bp->b", weights_seed, x, weights_problem, optimize=True)
+    crossed.append({
+        "values": x.tolist(), "mean": float(x.mean()), "error": error, "degrees": float(degrees), "low": float(low), "high": float(high),
+        "p": float(2 * stats.t.sf(abs(x.mean()) / error, degrees)), "bootstrap": [float(q) for q in np.quantile(means, [0.025, 0.975])],
+    })
+
 path = pathlib.Path(__file__).with_name("statistics.json")
 golden = {
     "made_by": f"make_statistics.py, scipy {scipy.__version__}, numpy {np.__version__}",
     "wilson": wilson, "mcnemar": mcnemar, "pass_at_k": pass_at_k, "normal_quantile": quantile, "bootstrap": bootstrap,
     "student": student, "student_quantile": student_quantile, "holm": holm_cases,
+    "crossed": crossed,
 }
 path.write_text(json.dumps(golden) + "\n")
