@@ -36,10 +36,10 @@ func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
   .target(name: name, dependencies: dependencies, path: "Sources/Host/\(name)", swiftSettings: host)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+func tests(_ name: String, _ dependencies: [Target.Dependency], excluding excluded: [String] = []) -> Target {
   .testTarget(
     name: name, dependencies: dependencies, path: "Tests/\(name)",
-    exclude: ["Goldens"], swiftSettings: host)
+    exclude: ["Goldens"] + excluded, swiftSettings: host)
 }
 
 func plugin(_ name: String) -> Target {
@@ -53,12 +53,17 @@ let package = Package(
   products: [
     .executable(name: "nano-reasoner", targets: ["CommandLineTool"]),
     .library(name: "nr-grpo", type: .dynamic, targets: ["GRPOPlugin"]),
+    .library(name: "nr-dr-grpo", type: .dynamic, targets: ["DrGRPOPlugin"]),
+    .library(name: "nr-ppo", type: .dynamic, targets: ["PPOPlugin"]),
+    .library(name: "nr-gspo", type: .dynamic, targets: ["GSPOPlugin"]),
+    .library(name: "nr-dapo", type: .dynamic, targets: ["DAPOPlugin"]),
+    .library(name: "nr-grpo-lead", type: .dynamic, targets: ["GRPOLeadPlugin"]),
   ],
   dependencies: [],
   targets: [
     .target(name: "CPluginAPI", path: "Sources/PluginAPI/C"),
     .target(name: "PluginAPI", dependencies: ["CPluginAPI"], path: "Sources/PluginAPI/Swift", swiftSettings: embedded),
-    plugin("GRPO"),
+    plugin("GRPO"), plugin("DrGRPO"), plugin("PPO"), plugin("GSPO"), plugin("DAPO"), plugin("GRPOLead"),
 
     .target(name: "CKernels", path: "Sources/Host/CKernels", cSettings: kernels),
     room("Foundations"),
@@ -68,7 +73,8 @@ let package = Package(
     room("Tokenization", ["Foundations"]),
     room("Tasks", ["Tokenization", "Foundations"]),
     room("Rollouts", ["Transformer", "Compute", "Foundations"]),
-    room("PluginHost", ["CPluginAPI", "Foundations"]),
+    .target(name: "CPluginCheck", path: "Sources/Host/CPluginCheck"),
+    room("PluginHost", ["CPluginAPI", "CPluginCheck", "Foundations"]),
     room("Telemetry", ["Foundations"]),
     room("Evaluation", ["Rollouts", "Tasks", "Tokenization", "Transformer", "Compute", "Foundations"]),
     room(
@@ -98,7 +104,7 @@ let package = Package(
     tests("TokenizationTests", ["Tokenization", "Foundations"]),
     tests("TasksTests", ["Tasks", "Tokenization", "Foundations"]),
     tests("RolloutsTests", ["Rollouts", "Transformer", "Compute", "Foundations"]),
-    tests("PluginHostTests", ["PluginHost", "Foundations"]),
+    tests("PluginHostTests", ["PluginHost", "Foundations"], excluding: ["Broken"]),
     tests("TelemetryTests", ["Telemetry", "Foundations"]),
     tests("EvaluationTests", ["Evaluation", "Foundations"]),
     tests(

@@ -20,14 +20,7 @@ struct GRPO: LossPlugin {
   static let epsilon = Parameter.real(
     "epsilon", preset: 1e-6, in: 0...1, "added to the standard deviation of a group's rewards")
 
-  static let clipLowShare = Metric.mean("clip_low_share", "share of tokens whose ratio is below the clip and A < 0")
-  static let clipHighShare = Metric.mean("clip_high_share", "share of tokens whose ratio is above the clip and A > 0")
-  static let ratioMean = Metric.mean("ratio_mean", "mean of the ratio current / old")
-  static let ratioMax = Metric.maximum("ratio_max", "largest ratio current / old")
-  static let klOldK1 = Metric.mean("kl_old_k1", "KL(old, current) by k1: mean of old - current")
-  static let klOldK3 = Metric.mean("kl_old_k3", "KL(old, current) by k3: mean of ratio - 1 - log ratio")
   static let klReference = Metric.mean("kl_reference_k3", "KL(current, reference) by k3, where beta > 0")
-  static let clamped = Metric.sum("clamped_tokens", "tokens with a log-ratio beyond ±20, which get no gradient from it")
   static let zeroVariance = Metric.mean("zero_variance_share", "share of groups whose rewards are all equal: A = 0")
   static let deviation = Metric.mean("reward_deviation", "mean over groups of the standard deviation of rewards")
 
@@ -43,9 +36,7 @@ struct GRPO: LossPlugin {
       differs from the paper: the default divides by tokens, so long completions weigh more; the clip range is not given there
       """,
     parameters: [variant, clipLow, clipHigh, beta, epsilon],
-    metrics: [
-      clipLowShare, clipHighShare, ratioMean, ratioMax, klOldK1, klOldK3, klReference, clamped, zeroVariance, deviation,
-    ])
+    metrics: RatioStatistics.metrics + [klReference, zeroVariance, deviation])
 
   let meanPerSequence: Bool
   let clipLow, clipHigh, beta, epsilon: Double
@@ -62,23 +53,16 @@ struct GRPO: LossPlugin {
   // MARK: Advantages
 
   func advantages(_ rollout: Rollout, into result: Advantages, metrics: Metrics) throws(PluginError) {
-    let rewards = rollout.rewards
     var zeroVarianceGroups = 0.0
     var deviations = 0.0
     for group in rollout.groups {
       let sequences = rollout.sequences(of: group)
-      guard let first = sequences.first else { continue }
-      if sequences.allSatisfy({ rewards[$0] == rewards[first] }) {
-        zeroVarianceGroups += 1
-        continue
-      }
-      let count = Double(sequences.count)
-      let mean = sequences.reduce(0.0) { $0 + Double(rewards[$1]) } / count
-      let squares = sequences.reduce(0.0) { $0 + (Double(rewards[$1]) - mean) * (Double(rewards[$1]) - mean) }
-      let std = sqrt(squares / (count - 1))
-      deviations += std
+      let rewards = Moments(of: sequences) { Double(rollout.rewards[$0]) }
+      if rewards.deviation == 0 { zeroVarianceGroups += 1 }
+      deviations += rewards.deviation
       for sequence in sequences {
-        result.fill(rollout.tokens(of: sequence), (Double(rewards[sequence]) - mean) / (std + epsilon))
+        let advantage = rewards.standardized(Double(rollout.rewards[sequence]), epsilon)
+        result.fill(rollout.tokens(of: sequence), advantage)
       }
     }
     let groups = Double(rollout.groupCount)
@@ -90,7 +74,8 @@ struct GRPO: LossPlugin {
 
   func loss(_ batch: Batch, into gradients: Gradients, metrics: Metrics) throws(PluginError) -> Double {
     var loss = 0.0
-    var statistics = Statistics()
+    var klReference = 0.0
+    var statistics = RatioStatistics()
     for sequence in batch.sequences {
       let tokens = batch.tokens(of: sequence)
       let divisor =
@@ -114,51 +99,17 @@ struct GRPO: LossPlugin {
           let k3 = exp(x) - x - 1
           objective -= beta * k3
           if insideReference { derivative -= beta * (1 - exp(x)) }
-          statistics.klReference += k3
+          klReference += k3
         }
         loss -= objective / divisor
         gradients.current[t] = Float(-derivative / divisor)
         statistics.add(ratio, logRatio, clippedLow, clippedHigh, inside)
       }
     }
-    report(statistics, to: metrics)
+    statistics.report(to: metrics)
+    let tokens = Double(batch.tokenCount)
+    if beta > 0, tokens > 0 { metrics.record(Self.klReference, klReference / tokens, weight: tokens) }
     return loss
-  }
-
-  // MARK: Helpers
-
-  /// The log-ratio held within ±20, and whether it was there already: beyond, its derivative is zero.
-  private func clamp(_ logRatio: Double) -> (value: Double, inside: Bool) {
-    (min(max(logRatio, -20), 20), logRatio >= -20 && logRatio <= 20)
-  }
-
-  private struct Statistics {
-    var tokens = 0.0, low = 0.0, high = 0.0, ratio = 0.0, ratioMax = 0.0, k1 = 0.0, k3 = 0.0, klReference = 0.0,
-      clamped = 0.0
-
-    mutating func add(_ ratio: Double, _ logRatio: Double, _ low: Bool, _ high: Bool, _ inside: Bool) {
-      tokens += 1
-      if low { self.low += 1 }
-      if high { self.high += 1 }
-      if !inside { clamped += 1 }
-      self.ratio += ratio
-      ratioMax = max(ratioMax, ratio)
-      k1 -= logRatio
-      k3 += ratio - 1 - logRatio
-    }
-  }
-
-  private func report(_ sums: Statistics, to metrics: Metrics) {
-    let tokens = sums.tokens
-    metrics.record(Self.clamped, sums.clamped)
-    if tokens == 0 { return }
-    metrics.record(Self.clipLowShare, sums.low / tokens, weight: tokens)
-    metrics.record(Self.clipHighShare, sums.high / tokens, weight: tokens)
-    metrics.record(Self.ratioMean, sums.ratio / tokens, weight: tokens)
-    metrics.record(Self.ratioMax, sums.ratioMax, weight: tokens)
-    metrics.record(Self.klOldK1, sums.k1 / tokens, weight: tokens)
-    metrics.record(Self.klOldK3, sums.k3 / tokens, weight: tokens)
-    if beta > 0 { metrics.record(Self.klReference, sums.klReference / tokens, weight: tokens) }
   }
 }
 

@@ -131,6 +131,19 @@ struct RegistryTests {
     #expect(found?.contains(here.path) == true && found?.contains(there.path) == true, "\(found ?? "")")
   }
 
+  @Test func caseAndSeparatorsDoNotCountWhereOneIdIsMeant() throws {
+    let folder = try TemporaryFolder()
+    for id in ["dr-grpo", "grpo", "b-c", "b_c"] {
+      try compilePlugin(["ID": "\"\(id)\""], to: folder.path + "/libnr-\(id).so")
+    }
+    let registry = PluginRegistry(searchPath: [folder.path])
+    for name in ["DrGRPO", "drgrpo", "dr_grpo", "DR-GRPO"] { #expect(try registry.find(name).id == "dr-grpo") }
+    #expect(try registry.find("GRPO").id == "grpo")
+    #expect(try registry.find("b_c").id == "b_c")
+    #expect(message { () throws(Failure) in try registry.find("bc") }?.contains("did you mean b") == true)
+    #expect(message { () throws(Failure) in try registry.find("dr-gspo") }?.contains("did you mean dr-grpo?") == true)
+  }
+
   @Test func standardSearchPathHasTheProgramsFolder() {
     #expect(PluginRegistry.standardSearchPath().contains(Place.build))
     #expect(PluginRegistry.standardSearchPath().contains("plugins"))

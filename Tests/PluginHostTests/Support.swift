@@ -13,7 +13,7 @@ enum Place {
 }
 
 /// A folder that is gone after the test.
-final class TemporaryFolder {
+final class TemporaryFolder: Sendable {
   let path: String
 
   init() throws(Failure) {
@@ -196,6 +196,16 @@ struct Example {
   }
 
   /// The sequences as one micro-batch of an update that holds the whole rollout.
+  func batch(_ sequences: [Int], _ stage1: PluginAdvantages) -> PluginBatch {
+    var result = batch(sequences, advantages: stage1.advantages)
+    guard let returns = stage1.returns, let values = rollout.values else { return result }
+    let gather = { (array: [Float]) in sequences.flatMap { array[rollout.tokens(of: $0)] } }
+    result.values = gather(zip(values, current).map { $0 + 0.1 * $1 })
+    result.oldValues = gather(values)
+    result.returns = gather(returns)
+    return result
+  }
+
   func batch(_ sequences: [Int], advantages: [Float]) -> PluginBatch {
     var offsets = [0]
     for sequence in sequences { offsets.append(offsets.last! + rollout.tokens(of: sequence).count) }

@@ -16,6 +16,9 @@ enum PretrainCommand {
       .required("out", .path, "the run folder", group: .output, placeholder: "DIR"),
       .value("documents", .integer(1...), default: .integer(defaults.documents), "training texts", group: .data),
       .value("chat-share", .number(0...1), default: .number(defaults.chatShare), "share of texts in chat form", group: .data),
+      .value(
+        "practice-share", .number(0...1), default: .number(defaults.practiceShare), "share of texts that are calculations",
+        group: .data),
       .value("vocabulary", .integer(300...100_000), default: .integer(defaults.vocabularySize), "tokens", group: .model),
       .value("hidden", .integer(16...8192), default: .integer(defaults.hiddenSize), "width of the model", group: .model),
       .value("layers", .integer(1...200), default: .integer(defaults.layerCount), "blocks", group: .model),
@@ -43,6 +46,7 @@ enum PretrainCommand {
     var settings = PretrainingSettings()
     settings.documents = try arguments.integer("documents")
     settings.chatShare = try arguments.number("chat-share")
+    settings.practiceShare = try arguments.number("practice-share")
     settings.vocabularySize = try arguments.integer("vocabulary")
     settings.hiddenSize = try arguments.integer("hidden")
     settings.layerCount = try arguments.integer("layers")

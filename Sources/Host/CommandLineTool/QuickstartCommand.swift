@@ -18,7 +18,7 @@ enum QuickstartCommand {
       "Takes the 2.5 million parameter base model that ships with the program, teaches it the <think>…</think> and \\boxed{} form with LoRA, then lets it improve by reinforcement learning with the chosen algorithm. Every stage is measured on the same held-out word problems, which no training split contains. Writes the table and a picture to --out.",
     options: [
       .value("algo", .text, default: "grpo", "the algorithm's plugin, by name or path", group: .training, placeholder: "NAME|PATH"),
-      .repeated("set", .assignment, "a parameter of the plugin", group: .training),
+      .repeated("set", .assignment, "a parameter of the plugin", group: .training), TrainingOptions.trustPlugin,
       .value(
         "out", .path, "the folder to write; default: quickstart, or quickstart-2, -3 … where that is there already",
         group: .output, placeholder: "DIR"),
@@ -40,8 +40,9 @@ enum QuickstartCommand {
     quickstart.resumes = try arguments.flag("resume")
     let out = try arguments.optionalText("out") ?? freeFolder(resuming: quickstart.resumes)
     let library = try PluginRegistry.find(try arguments.text("algo"))
-    let plugin = try PluginInstance(
-      library, settings: try arguments.assignments("set").map { "\($0.key)=\($0.value)" })
+    let assignments = try arguments.assignments("set").map { "\($0.key)=\($0.value)" }
+    let plugin = try PluginInstance(library, settings: assignments)
+    try TrainingOptions.check(library, parameters: assignments, arguments)
     let named = try arguments.optionalText("base")
     let base: String = if let named { named } else { try ShippedModel.folder() }
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))

@@ -17,7 +17,7 @@ enum RLCommand {
       ModelOptions.model, ModelOptions.adapter,
       .required("data", .path, "JSON lines with questions and answers", group: .data, placeholder: "F"),
       .required("algo", .text, "the plugin's name, or the path of its library", group: .training, placeholder: "NAME|PATH"),
-      .repeated("set", .assignment, "a parameter of the plugin", group: .training),
+      .repeated("set", .assignment, "a parameter of the plugin", group: .training), TrainingOptions.trustPlugin,
       .value("group-size", .integer(1...), default: 8, "completions per prompt (G)", group: .training),
       .value("prompts-per-step", .integer(1...), default: 2, "prompts per step", group: .training),
       .value("temperature", .number(above: 0), default: 0.8, "sampling temperature", group: .sampling),
@@ -59,6 +59,7 @@ enum RLCommand {
     let library = try PluginRegistry.find(try arguments.text("algo"))
     let assignments = try arguments.assignments("set").map { "\($0.key)=\($0.value)" }
     let plugin = try PluginInstance(library, settings: assignments)
+    try TrainingOptions.check(library, parameters: assignments, arguments)
     let data = try arguments.text("data")
     let examples = try ExampleFile.read(data, limit: try arguments.optionalInteger("max-samples"))
     let folder = try ModelFolder(try arguments.text("model"))

@@ -1,6 +1,7 @@
 import Arguments
 import Compute
 import Foundations
+import PluginHost
 import Tasks
 import Tokenization
 import Training
@@ -32,6 +33,16 @@ enum TrainingOptions {
       .flag("resume", "continue the run in --out from its newest checkpoint", group: .output),
       .value("checkpoint-every", .integer(1...), default: 50, "steps between checkpoints", group: .output),
     ]
+  }
+
+  /// For the commands that train with a plugin.
+  static let trustPlugin = OptionSpec.flag(
+    "trust-plugin", "do not run the quick form of `plugin check` first", group: .training)
+
+  /// The quick form of `plugin check`, unless the user trusts the plugin.
+  static func check(_ library: PluginLibrary, parameters: [String], _ arguments: ParsedArguments) throws(Failure) {
+    if try arguments.flag("trust-plugin") { return }
+    try PluginChecker.requirePassing(library, parameters: parameters)
   }
 
   /// Options that do not change what a run computes.

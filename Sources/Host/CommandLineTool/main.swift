@@ -1,5 +1,6 @@
 import Arguments
 import Foundations
+import PluginHost
 import Training
 
 let program = Program(
@@ -20,6 +21,7 @@ let program = Program(
       "plugin", "algorithms as plugins",
       [
         Command(PluginCommands.list, run: PluginCommands.runList), Command(PluginCommands.show, run: PluginCommands.runShow),
+        Command(PluginCheckCommand.spec, run: PluginCheckCommand.run), Command(PluginNewCommand.spec, run: PluginNewCommand.run),
         Command(PluginCommands.eval, run: PluginCommands.runEval),
       ]),
     .group("data", "data sets", [Command(DataCommand.spec, run: DataCommand.run)]),
@@ -29,4 +31,5 @@ let program = Program(
 // A full disk is an error to report, not a signal to die of.
 signal(SIGXFSZ, SIG_IGN)
 signal(SIGPIPE, SIG_IGN)
-exit(program.main(Array(CommandLine.arguments.dropFirst())).rawValue)
+let words = Array(CommandLine.arguments.dropFirst())
+exit((words.first == CheckChild.argument ? CheckChild.main(Array(words.dropFirst())) : program.main(words)).rawValue)

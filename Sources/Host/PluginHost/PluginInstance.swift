@@ -225,7 +225,11 @@ package final class PluginInstance {
 
   @safe fileprivate static func check(_ status: Int32, _ error: UnsafePointer<nr_error>, _ name: String) throws(Failure)
   {
-    if status == Int32(NR_OK) { return }
+    if status != Int32(NR_OK) { throw failure(status, error, name) }
+  }
+
+  /// What a status other than `NR_OK` and the plugin's words come to.
+  @safe static func failure(_ status: Int32, _ error: UnsafePointer<nr_error>, _ name: String) -> Failure {
     let start = unsafe UnsafeRawPointer(error) + 4
     var bytes: [UInt8] = []
     while bytes.count < 507 {
@@ -244,7 +248,7 @@ package final class PluginInstance {
       default: (.internalError, "unknown status \(status)")
       }
     let message = bytes.isEmpty ? "" : ": " + String(decoding: bytes, as: UTF8.self)
-    throw Failure(code, "\(name): \(reason)\(message)")
+    return Failure(code, "\(name): \(reason)\(message)")
   }
 
   private static func raw(_ rollout: PluginRollout, _ memory: inout PluginMemory) -> nr_rollout {

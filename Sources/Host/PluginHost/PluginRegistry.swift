@@ -56,10 +56,15 @@ package struct PluginRegistry: Sendable {
     return folders
   }
 
-  /// Finds by id, or opens a file where the text is a path.
+  /// Finds by id, or opens a file where the text is a path. Where no id is exactly that, case and separators do not
+  /// count: `DrGRPO` and `dr_grpo` are `dr-grpo`.
   package func find(_ nameOrPath: String) throws(Failure) -> PluginLibrary {
     if Self.isPath(nameOrPath) { return try PluginLibrary(nameOrPath) }
-    let found = plugins.filter { $0.id == nameOrPath }
+    var found = plugins.filter { $0.id == nameOrPath }
+    if found.isEmpty {
+      let alike = plugins.filter { Self.folded($0.id) == Self.folded(nameOrPath) }
+      if Set(alike.map(\.id)).count == 1 { found = alike }
+    }
     if let first = found.first {
       guard found.count > 1 else { return first }
       throw .usage(
@@ -79,6 +84,15 @@ package struct PluginRegistry: Sendable {
   /// Finds one plugin, opening no more than is needed for a path.
   package static func find(_ nameOrPath: String) throws(Failure) -> PluginLibrary {
     isPath(nameOrPath) ? try PluginLibrary(nameOrPath) : try PluginRegistry().find(nameOrPath)
+  }
+
+  private static func folded(_ id: String) -> String { id.lowercased().filter { $0 != "-" && $0 != "_" } }
+
+  /// The library's path, without opening it where the text is one: a check opens it in another process.
+  package static func path(of nameOrPath: String) throws(Failure) -> String {
+    if !isPath(nameOrPath) { return try PluginRegistry().find(nameOrPath).path }
+    guard let path = Files.resolved(nameOrPath) else { throw .missingInput("\(nameOrPath): no such plugin file") }
+    return path
   }
 
   private static func isPath(_ text: String) -> Bool { text.contains("/") || isLibrary(text) }

@@ -7,7 +7,7 @@ import Transformer
 /// Training a small base model from nothing: a tokeniser learned from the text, random weights, every parameter trained.
 ///
 /// The text is generated word problems: most as plain `Question: … Answer: …`, a small share in chat form, as the instruct
-/// models that people start from have seen some of it too. Long solutions are often abridged, as ``Working/mixed`` says.
+/// models that people start from have seen some of it too. Long solutions are often abridged, as ``Working/mixed`` says. A third are pages of plain calculations.
 package struct PretrainingSettings: Sendable {
   package var hiddenSize = 192
   package var layerCount = 6
@@ -15,8 +15,10 @@ package struct PretrainingSettings: Sendable {
   package var keyValueHeads = 2
   package var intermediateSize = 512
   package var vocabularySize = 960
-  package var documents = 56_000
+  package var documents = 80_000
   package var chatShare = 0.05
+  /// The share of texts that are pages of calculations.
+  package var practiceShare = 0.32
   package var batchSize = 32
   package var learningRate = 2e-3
   package var warmupSteps = 50
@@ -41,7 +43,9 @@ package struct PretrainingSettings: Sendable {
   /// The text at an index, a pure function of the seed.
   package func text(_ index: Int) -> String {
     let stream = RandomStream(seed: seed, path: [0x50_52_45, UInt64(index)])
-    guard stream.uniform(at: 0) < chatShare else { return WordProblems.pretrainingText(seed: seed, index: index) }
+    let place = stream.uniform(at: 0)
+    if place >= 1 - practiceShare { return WordProblems.practiceText(seed: seed, index: index) }
+    guard place < chatShare else { return WordProblems.pretrainingText(seed: seed, index: index) }
     let example = WordProblems.make(seed: seed, split: .train, index: index, working: .mixed)
     let completion = TrainingDocuments.completion(solution: example.solution, answer: example.answer ?? "")
     return ChatTemplate().document(question: example.question, completion: completion)

@@ -57,6 +57,10 @@ struct StepMetrics {
     set("groups", Double(collected.kept.count))
     set("dropped_groups", Double(collected.dropped.count))
     set("refilled_groups", Double(collected.refilled))
+    let dropped = collected.dropped.flatMap(\.completions)
+    let droppedTokens = dropped.reduce(0) { $0 + $1.tokens.count }
+    set("wasted_completions", Double(dropped.count) / count)
+    set("wasted_tokens", Double(droppedTokens) / Double(max(1, generatedTokens)))
   }
 
   mutating func add(plugin metrics: [PluginMetricValue]) { pluginMetrics.add(metrics) }
@@ -92,6 +96,8 @@ struct StepMetrics {
   mutating func finish(peakBytes: Int) {
     let updates = Double(max(1, losses.count))
     let tokens = Double(max(1, scoredTokens))
+    // 0 where every group of the step was dropped: then the policy stays as it is, and loss and norm are 0.
+    set("updates", Double(losses.count))
     set("loss", losses.reduce(0, +) / updates)
     set("gradient_norm", gradientNorms.reduce(0, +) / updates)
     set("learning_rate", learningRate)

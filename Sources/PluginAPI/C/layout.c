@@ -92,6 +92,10 @@ AT(nr_gradients, d_current, 16);
 AT(nr_gradients, d_entropy, 24);
 AT(nr_gradients, d_values, 32);
 
+SIZE(nr_stopped_gradients, 16);
+AT(nr_stopped_gradients, struct_size, 0);
+AT(nr_stopped_gradients, inputs, 8);
+
 SIZE(nr_plugin, 160);
 AT(nr_plugin, magic, 0);
 AT(nr_plugin, struct_size, 4);

@@ -118,6 +118,17 @@ public struct Metric: Sendable {
     unsafe self.values = unsafe values
   }
 
+  /// The first parameter whose value its declaration does not allow.
+  var refused: StaticString? {
+    for index in 0..<declared.count {
+      let parameter = declared[index]
+      guard let value = unsafe values?[index], value >= parameter.minimum, value <= parameter.maximum,
+        parameter.kind == 0 || value == value.rounded(.towardZero)
+      else { return parameter.name }
+    }
+    return nil
+  }
+
   /// A real parameter's value.
   public subscript(parameter: Parameter) -> Double {
     for index in 0..<declared.count where same(declared[index].name, parameter.name) {

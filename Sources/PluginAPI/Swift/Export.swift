@@ -22,9 +22,19 @@ nonisolated(unsafe) private var exported: Factory?
 @safe private class Factory {
   let descriptor: Descriptor
   let table: UnsafePointer<nr_plugin>
+  let stoppedGradients: UnsafePointer<nr_stopped_gradients>
 
   init(_ descriptor: Descriptor) {
     self.descriptor = descriptor
+    let stoppedGradients = UnsafeMutablePointer<nr_stopped_gradients>.allocate(capacity: 1)
+    unsafe stoppedGradients.initialize(
+      to: nr_stopped_gradients(
+        struct_size: UInt32(MemoryLayout<nr_stopped_gradients>.size),
+        inputs: { pointer in
+          guard let pointer = unsafe pointer else { return 0 }
+          return unsafe Unmanaged<Instance>.fromOpaque(pointer).takeUnretainedValue().stoppedGradients.rawValue
+        }))
+    unsafe self.stoppedGradients = UnsafePointer(stoppedGradients)
     let table = UnsafeMutablePointer<nr_plugin>.allocate(capacity: 1)
     unsafe table.initialize(to: makeTable(descriptor))
     unsafe self.table = UnsafePointer(table)
@@ -44,6 +54,7 @@ private class Instance {
   init(_ descriptor: Descriptor) { self.descriptor = descriptor }
 
   var needs: Needs { [] }
+  var stoppedGradients: StoppedGradients { [] }
   func select(_ rollout: Rollout, _ keep: Selection) throws(PluginError) {}
   func advantages(_ rollout: Rollout, _ result: Advantages, _ metrics: Metrics) throws(PluginError) {}
   func loss(_ batch: Batch, _ gradients: Gradients, _ metrics: Metrics) throws(PluginError) -> Double { 0 }
@@ -60,6 +71,7 @@ private final class TypedInstance<Plugin: LossPlugin>: Instance {
   }
 
   override var needs: Needs { plugin.needs }
+  override var stoppedGradients: StoppedGradients { plugin.stoppedGradients }
 
   override func select(_ rollout: Rollout, _ keep: Selection) throws(PluginError) {
     try plugin.select(rollout, keep: keep)
@@ -89,6 +101,9 @@ private final class TypedInstance<Plugin: LossPlugin>: Instance {
     }
     unsafe result.pointee = nil
     let settings = unsafe Settings(declared: exported.descriptor.parameters, values: parameters)
+    if let name = settings.refused {
+      throw .badParameter("the value of " + name.description + " is not one its declaration allows")
+    }
     let instance = try exported.make(settings)
     if let unknown = settings.unknown { throw undeclared("parameter", unknown) }
     unsafe result.pointee = Unmanaged.passRetained(instance).toOpaque()
@@ -223,6 +238,12 @@ private final class TypedInstance<Plugin: LossPlugin>: Instance {
   unsafe table.select = { PluginAPI.select($0, $1, $2, $3) }
   unsafe table.advantages = { PluginAPI.advantages($0, $1, $2, $3, $4) }
   unsafe table.loss = { PluginAPI.loss($0, $1, $2, $3, $4) }
+  unsafe table.`extension` = { id in
+    guard let id = unsafe id, let exported = unsafe exported, unsafe isText(id, "stopped-gradients/1") else {
+      return nil
+    }
+    return unsafe UnsafeRawPointer(exported.stoppedGradients)
+  }
   if descriptor.stateVersion > 0 {
     unsafe table.save = { PluginAPI.save($0, $1, $2, $3, $4) }
     unsafe table.restore = { PluginAPI.restore($0, $1, $2, $3) }
@@ -235,6 +256,13 @@ private final class TypedInstance<Plugin: LossPlugin>: Instance {
 /// Literals end in a zero byte and live as long as the library.
 @safe private func text(_ literal: StaticString) -> UnsafePointer<CChar> {
   unsafe UnsafeRawPointer(literal.utf8Start).assumingMemoryBound(to: CChar.self)
+}
+
+func isText(_ text: UnsafePointer<CChar>, _ literal: StaticString) -> Bool {
+  for index in 0..<literal.utf8CodeUnitCount where unsafe UInt8(bitPattern: text[index]) != literal.utf8Start[index] {
+    return false
+  }
+  return unsafe text[literal.utf8CodeUnitCount] == 0
 }
 
 /// A copy that lives as long as the library.

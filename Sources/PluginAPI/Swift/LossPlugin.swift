@@ -6,11 +6,15 @@ public protocol LossPlugin {
   /// What the plugin says about itself.
   static var descriptor: Descriptor { get }
 
-  /// Makes an instance. The host has checked every value against its declared range; refuse combinations that make no sense.
+  /// Makes an instance. Every value is of its declared kind and within its range; refuse combinations that make no sense.
   init(_ settings: Settings) throws(PluginError)
 
   /// What this instance needs beyond rewards and log-probabilities; constant over its life. Default: nothing.
   var needs: Needs { get }
+
+  /// The inputs whose gradient the loss stops on purpose, so that `plugin check` does not compare their derivatives with
+  /// finite differences; constant over the instance's life. Default: none.
+  var stoppedGradients: StoppedGradients { get }
 
   /// Stage 0, pure: says which groups to train on, before anything expensive is computed. Default: all.
   func select(_ rollout: Rollout, keep: Selection) throws(PluginError)
@@ -31,6 +35,7 @@ public protocol LossPlugin {
 
 extension LossPlugin {
   public var needs: Needs { [] }
+  public var stoppedGradients: StoppedGradients { [] }
   public func select(_ rollout: Rollout, keep: Selection) throws(PluginError) {}
   public func save() -> [UInt8] { [] }
   public mutating func restore(_ bytes: Values<UInt8>) throws(PluginError) {}
@@ -51,6 +56,16 @@ public struct Needs: OptionSet, Sendable {
   public static let sampler = Needs(rawValue: 1 << 3)
   /// Groups dropped by `select` are replaced by fresh ones.
   public static let refill = Needs(rawValue: 1 << 4)
+}
+
+/// Inputs of a loss that it holds fixed on purpose (stop-gradient, detach).
+public struct StoppedGradients: OptionSet, Sendable {
+  public let rawValue: UInt32
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  public static let current = StoppedGradients(rawValue: 1 << 0)
+  public static let entropy = StoppedGradients(rawValue: 1 << 1)
+  public static let values = StoppedGradients(rawValue: 1 << 2)
 }
 
 /// Why a plugin cannot do what it was asked; the host shows the message to the user.

@@ -53,10 +53,7 @@ internal import CPluginAPI
   public func isRewardPart(_ part: Int, named name: StaticString) -> Bool {
     precondition(part >= 0 && part < rewardCount)
     guard let given = unsafe raw.pointee.reward_names[part] else { return false }
-    for index in 0..<name.utf8CodeUnitCount {
-      if unsafe UInt8(bitPattern: given[index]) != name.utf8Start[index] { return false }
-    }
-    return unsafe given[name.utf8CodeUnitCount] == 0
+    return unsafe isText(given, name)
   }
 
   /// Log-probabilities under the policy that sampled; empty in `select`.

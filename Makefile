@@ -1,0 +1,64 @@
+# Installs what a build made: `make install PREFIX=/usr/local`, `make uninstall`. DESTDIR stages it elsewhere.
+#
+#   bin/nano-reasoner                         the program
+#   include/nr_plugin.h                       the contract, for plugins in C, C++, Rust, Zig
+#   lib/nano-reasoner/plugins/libnr-*.so      the algorithms
+#   lib/pkgconfig/nano-reasoner-plugin.pc     pkg-config --cflags nano-reasoner-plugin
+#   share/nano-reasoner/plugin-api            overlay, build script and templates for plugins in Swift
+#   share/nano-reasoner/base                  the base model, where there is one
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+SWIFT ?= swift
+# The Swift runtime is linked into the program, so that it runs where there is no Swift.
+SWIFTFLAGS ?= -c release --static-swift-stdlib
+INSTALL ?= install
+
+build = .build/install
+version = $(shell sed -n 's/.*programVersion = "\(.*\)".*/\1/p' Sources/Host/Training/RunRecord.swift)
+id = sed -n 's/.*id: "\([a-z0-9_-]*\)", version.*/\1/p' $$source*.swift
+root = $(DESTDIR)$(PREFIX)
+api = $(root)/share/nano-reasoner/plugin-api
+plugins = $(root)/lib/nano-reasoner/plugins
+
+.PHONY: all test install uninstall
+
+# Embedded Swift has no static library to link: the plugins are built as anybody builds one.
+all:
+	$(SWIFT) build $(SWIFTFLAGS) --scratch-path $(build) --product nano-reasoner
+	mkdir -p $(build)/plugins
+	set -e; for source in Plugins/*/; do \
+	  Sources/PluginAPI/build-plugin.sh $$source$$(basename $$source).swift -o $(build)/plugins/libnr-$$($(id)).so; done
+
+test:
+	./nr test
+
+install: all
+	$(INSTALL) -d $(root)/bin $(root)/include $(root)/lib/pkgconfig $(plugins) $(api)/C/include $(api)/Swift \
+	  $(api)/Templates/c $(api)/Templates/swift
+	bin=$$($(SWIFT) build $(SWIFTFLAGS) --scratch-path $(build) --show-bin-path) && \
+	  $(INSTALL) -s -m 755 $$bin/nano-reasoner $(root)/bin/nano-reasoner
+	$(INSTALL) -m 755 $(build)/plugins/libnr-*.so $(plugins)
+	$(INSTALL) -m 644 Sources/PluginAPI/C/include/nr_plugin.h $(root)/include/nr_plugin.h
+	$(INSTALL) -m 644 Sources/PluginAPI/C/include/* $(api)/C/include
+	$(INSTALL) -m 644 Sources/PluginAPI/Swift/*.swift $(api)/Swift
+	$(INSTALL) -m 644 Sources/PluginAPI/Templates/README.md Sources/PluginAPI/Templates/test.sh $(api)/Templates
+	$(INSTALL) -m 644 Sources/PluginAPI/Templates/c/* $(api)/Templates/c
+	$(INSTALL) -m 644 Sources/PluginAPI/Templates/swift/* $(api)/Templates/swift
+	$(INSTALL) -m 644 Sources/PluginAPI/plugin.map $(api)/plugin.map
+	$(INSTALL) -m 755 Sources/PluginAPI/build-plugin.sh $(api)/build-plugin.sh
+	printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include' \
+	  'plugindir=$${prefix}/lib/nano-reasoner/plugins' 'apidir=$${prefix}/share/nano-reasoner/plugin-api' '' \
+	  'Name: nano-reasoner-plugin' 'Description: what a loss plugin of Nano-Reasoner is built with' \
+	  'Version: $(version)' 'Cflags: -I$${includedir}' > $(root)/lib/pkgconfig/nano-reasoner-plugin.pc
+	if [ -f Models/base/config.json ]; then \
+	  $(INSTALL) -d $(root)/share/nano-reasoner/base && \
+	  $(INSTALL) -m 644 Models/base/* $(root)/share/nano-reasoner/base; fi
+
+# Plugins that others put beside these stay.
+uninstall:
+	rm -f $(root)/bin/nano-reasoner $(root)/include/nr_plugin.h $(root)/lib/pkgconfig/nano-reasoner-plugin.pc
+	for source in Plugins/*/; do \
+	  rm -f $(plugins)/libnr-$$($(id)).so; done
+	rm -rf $(root)/share/nano-reasoner
+	-rmdir $(plugins) $(root)/lib/nano-reasoner 2>/dev/null

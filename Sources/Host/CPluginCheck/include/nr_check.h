@@ -1,0 +1,25 @@
+/* nr_check.h - what the conformance checker needs below Swift: a signal handler that says in words which guarded memory
+   a plugin touched, and the size of the heap. For a process that checks one plugin and ends. */
+#ifndef NR_CHECK_H
+#define NR_CHECK_H
+#include <stddef.h>
+#include <stdint.h>
+
+/* From now on a fatal signal writes one line to the descriptor before it ends the process:
+   "signal", its number, the call under way and what was touched, with tabs between. */
+void nr_check_install(int descriptor);
+
+/* The call under way. */
+enum { NR_CALL_NONE, NR_CALL_CREATE, NR_CALL_DESTROY, NR_CALL_SELECT, NR_CALL_ADVANTAGES, NR_CALL_LOSS, NR_CALL_SAVE,
+       NR_CALL_RESTORE };
+void nr_check_stage(int call);
+
+/* Memory [start, end) whose touch is a fault, and what that means: "memory past the end of d_current". The text is copied
+   and cut at 95 bytes. Returns a slot to give back, -1 where all are taken. */
+int nr_check_guard(const void *start, const void *end, const char *what);
+void nr_check_release(int slot);
+
+/* Bytes the C heap has handed out; 0 where the system does not tell. */
+size_t nr_check_heap(void);
+
+#endif

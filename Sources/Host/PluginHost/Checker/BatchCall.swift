@@ -1,0 +1,91 @@
+internal import CPluginAPI
+import Foundations
+
+/// A micro-batch in guarded memory with the outputs of `loss`, for any number of calls; one input may be moved between them.
+@safe final class BatchCall {
+  /// An input by which a loss has a derivative.
+  enum Input: String, CaseIterable {
+    case current, entropy, values
+  }
+
+  let batch: PluginBatch
+  let memory: CallMemory
+  let raw: UnsafeMutablePointer<nr_batch>
+  let dCurrent: GuardedBlock
+  let dEntropy: GuardedBlock?
+  let dValues: GuardedBlock?
+  let metrics: GuardedBlock
+  let result: UnsafeMutablePointer<nr_gradients>
+  let error: UnsafeMutablePointer<nr_error>
+
+  struct Foreign {
+    var batchBytes: Int?
+    var resultBytes: Int?
+  }
+
+  init(
+    _ batch: PluginBatch, _ instance: CheckInstance, _ guards: Guards = .usual, foreign: Foreign = Foreign()
+  ) throws(Failure) {
+    self.batch = batch
+    var memory = CallMemory(guards)
+    let needs = instance.needs
+    let critic = needs.contains(.critic)
+    var raw = unsafe nr_batch()
+    unsafe raw.sequence_count = UInt32(batch.sequenceCount)
+    unsafe raw.token_count = Int64(batch.tokenCount)
+    unsafe raw.step = UInt64(batch.step)
+    unsafe raw.epoch = UInt32(batch.epoch)
+    unsafe raw.minibatch = UInt32(batch.minibatch)
+    unsafe raw.update_tokens = Int64(batch.updateTokens)
+    unsafe raw.update_sequences = Int64(batch.updateSequences)
+    unsafe raw.update_groups = Int64(batch.updateGroups)
+    unsafe raw.token_limit = Int64(batch.tokenLimit)
+    unsafe raw.token_offsets = try memory.input("token_offsets", batch.tokenOffsets.map { Int64($0) })
+    unsafe raw.sequence_ids = try memory.input("sequence_ids", batch.sequenceIDs.map { Int64($0) })
+    unsafe raw.current = try memory.input("current", batch.current)
+    unsafe raw.old = try memory.input("old", batch.old)
+    unsafe raw.advantages = try memory.input("advantages", batch.advantages)
+    unsafe raw.reference = try memory.input("reference", ifAny: needs.contains(.reference) ? batch.reference : nil)
+    unsafe raw.sampler = try memory.input("sampler", ifAny: needs.contains(.sampler) ? batch.sampler : nil)
+    unsafe raw.entropy = try memory.input("entropy", ifAny: needs.contains(.entropy) ? batch.entropy : nil)
+    unsafe raw.values = try memory.input("values", ifAny: critic ? batch.values : nil)
+    unsafe raw.old_values = try memory.input("old_values", ifAny: critic ? batch.oldValues : nil)
+    unsafe raw.returns = try memory.input("returns", ifAny: critic ? batch.returns : nil)
+    unsafe self.raw = try memory.structure("nr_batch", raw, byteCount: foreign.batchBytes, isInput: true)
+    let bytes = batch.tokenCount * MemoryLayout<Float>.stride
+    dCurrent = try memory.output("d_current", byteCount: bytes)
+    dEntropy = needs.contains(.entropy) ? try memory.output("d_entropy", byteCount: bytes) : nil
+    dValues = critic ? try memory.output("d_values", byteCount: bytes) : nil
+    metrics = try memory.output("metrics", byteCount: instance.metricCount * MemoryLayout<nr_value>.stride)
+    var result = unsafe nr_gradients()
+    unsafe result.d_current = dCurrent.start.assumingMemoryBound(to: Float.self)
+    unsafe result.d_entropy = dEntropy?.start.assumingMemoryBound(to: Float.self)
+    unsafe result.d_values = dValues?.start.assumingMemoryBound(to: Float.self)
+    unsafe self.result = try memory.structure("nr_gradients", result, byteCount: foreign.resultBytes, isInput: false)
+    unsafe error = try memory.structure("nr_error", nr_error(), isInput: false)
+    self.memory = memory
+    memory.seal()
+  }
+
+  /// What the last call left.
+  var loss: Double { unsafe result.pointee.loss }
+
+  func prepare(_ prefill: Float = CallMemory.unwritten) {
+    dCurrent.fill(prefill)
+    dEntropy?.fill(prefill)
+    dValues?.fill(prefill)
+    metrics.fill(UInt8(0))
+    if memory.outputs.contains(where: { $0.name == "nr_gradients" && $0.byteCount >= 16 }) {
+      unsafe result.pointee.loss = Double(prefill)
+    }
+    unsafe error.pointee.message.0 = 0
+  }
+
+  /// Puts another number in the place of one token's.
+  func set(_ input: Input, _ token: Int, _ value: Float) {
+    guard let block = memory.inputs.first(where: { $0.name == input.rawValue }) else { return }
+    block.seal(false)
+    unsafe block.start.storeBytes(of: value, toByteOffset: token * MemoryLayout<Float>.stride, as: Float.self)
+    block.seal()
+  }
+}

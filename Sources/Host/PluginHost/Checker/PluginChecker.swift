@@ -1,0 +1,99 @@
+import Foundations
+
+/// Checks a plugin's library against the contract, in child processes: what it does to itself it does not do to this one.
+package struct PluginChecker {
+  package let settings: CheckSettings
+  /// The program that is started as a child: this one, unless a test says otherwise.
+  private let program: String?
+
+  package init(_ settings: CheckSettings, program: String? = Files.program) {
+    self.settings = settings
+    self.program = program
+  }
+
+  /// Runs the tests. In the full form each has a process of its own; `onOutcome` hears of each as it ends.
+  package func run(_ onOutcome: (CheckOutcome) -> Void = { _ in }) throws(Failure) -> CheckReport {
+    guard let program else { throw .internalError("the program's own path is unknown, so that no child can be started") }
+    let watch = Stopwatch()
+    var outcomes: [CheckOutcome] = []
+    var waiting = CheckTest.allCases.filter { settings.tests.contains($0) && ($0.isQuick || !settings.isQuick) }
+    while !waiting.isEmpty {
+      let failed = Set(outcomes.filter { $0.status == .failed }.map(\.test))
+      if let cause = waiting[0].prerequisites.first(where: failed.contains) {
+        outcomes.append(CheckOutcome(waiting.removeFirst(), .blocked, "not run: \(cause.rawValue) has to pass first"))
+        onOutcome(outcomes[outcomes.count - 1])
+        continue
+      }
+      let batch = settings.isQuick ? waiting : [waiting[0]]
+      let new = try outcomesOfChild(program, batch, failed)
+      for outcome in new {
+        outcomes.append(outcome)
+        onOutcome(outcome)
+      }
+      waiting.removeFirst(new.count)
+    }
+    return CheckReport(settings: settings, outcomes: outcomes, seconds: watch.seconds)
+  }
+
+  /// What a child says about the first tests of a list, up to the first that fails: at least one.
+  private func outcomesOfChild(
+    _ program: String, _ tests: [CheckTest], _ failed: Set<CheckTest>
+  ) throws(Failure) -> [CheckOutcome] {
+    // A test that would be blocked later ends the batch before it.
+    var settings = settings
+    settings.tests = Array(tests.prefix { $0.prerequisites.allSatisfy { !failed.contains($0) } })
+    let child = try ChildProcess.run(program, CheckChild.arguments(settings), seconds: settings.timeLimit)
+    var outcomes: [CheckOutcome] = []
+    var signal = ""
+    for line in String(decoding: child.report, as: UTF8.self).split(separator: "\n") {
+      let parts = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
+      switch parts[0] {
+      case "end" where parts.count > 1:
+        guard let outcome = CheckOutcome(json: try JSON.parse(parts[1...].joined(separator: "\t"), name: "a check's report"))
+        else { throw .internalError("a child of the check reports \(line)") }
+        outcomes.append(outcome)
+        if outcome.status == .failed { return outcomes }
+      case "signal" where parts.count > 3:
+        signal = Self.name(ofSignal: Int32(parts[1]) ?? 0) + (parts[2].isEmpty ? "" : " in \(parts[2])")
+        if !parts[3].isEmpty { signal += ": it \(parts[3])" }
+      case "error" where parts.count > 1: throw .internalError("a child of the check says \(parts[1])")
+      default: break
+      }
+    }
+    if outcomes.count == settings.tests.count { return outcomes }
+    let message: String
+    switch child.end {
+    case .timedOut: message = "did not end within \(shortText(settings.timeLimit)) s\(signal)"
+    case .signalled(let number):
+      message = "ended by " + (signal.isEmpty ? Self.name(ofSignal: number) : signal)
+    case .exited(let code): message = "the plugin ended the process with exit code \(code)"
+    }
+    let said = child.output.split(separator: "\n").last.map { "; the last it printed: \($0)" } ?? ""
+    outcomes.append(CheckOutcome(settings.tests[outcomes.count], .failed, message + said))
+    return outcomes
+  }
+
+  private static func name(ofSignal number: Int32) -> String {
+    switch number {
+    case SIGSEGV: "SIGSEGV"
+    case SIGBUS: "SIGBUS"
+    case SIGILL: "SIGILL"
+    case SIGFPE: "SIGFPE"
+    case SIGABRT: "SIGABRT"
+    case SIGTRAP: "SIGTRAP"
+    case SIGKILL: "SIGKILL"
+    case SIGALRM: "SIGALRM"
+    default: "signal \(number)"
+    }
+  }
+}
+
+extension PluginChecker {
+  /// The form that runs before training: under a second, and one line where the plugin fails.
+  package static func requirePassing(_ library: PluginLibrary, parameters: [String]) throws(Failure) {
+    var settings = CheckSettings(path: library.path)
+    settings.parameters = parameters
+    settings.isQuick = true
+    if let refusal = try PluginChecker(settings).run().refusal(of: library.id, unless: "--trust-plugin") { throw refusal }
+  }
+}

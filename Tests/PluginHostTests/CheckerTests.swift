@@ -1,0 +1,229 @@
+import Foundations
+import PluginHost
+import Testing
+
+/// The plugin that does one thing wrong, built once for all tests.
+private enum Broken {
+  static let library: Result<(folder: TemporaryFolder, path: String), Failure> = {
+    do throws(Failure) {
+      let folder = try TemporaryFolder()
+      let path = folder.path + "/libnr-broken.so"
+      let built = shell(
+        "cc -std=c11 -Wall -Wextra -Werror -shared -fPIC -O1 -I '\(Place.repository)/Sources/PluginAPI/C/include' -o '\(path)' '\(Place.tests)/Broken/broken.c' -lm"
+      )
+      if built.status != 0 { throw .internalError(built.output) }
+      return .success((folder, path))
+    } catch { return .failure(error) }
+  }()
+}
+
+/// The program that a check starts again as its child: a test cannot start itself.
+private let program = Place.build + "/nano-reasoner"
+
+private func check(
+  _ path: String, _ parameters: [String] = [], quick: Bool = true, timeLimit: Double = 60, only: [CheckTest]? = nil
+) throws(Failure) -> CheckReport {
+  var settings = CheckSettings(path: path)
+  settings.parameters = parameters
+  settings.isQuick = quick
+  settings.timeLimit = timeLimit
+  if let only { settings.tests = only }
+  return try PluginChecker(settings, program: program).run()
+}
+
+private func replacing(_ old: String, by new: String, in text: String) -> String {
+  text.split(separator: old, omittingEmptySubsequences: false).map(String.init).joined(separator: new)
+}
+
+@Suite("The checker", .enabled(if: hasCompiler, "needs cc"))
+struct CheckerTests {
+  /// Each fault, the tests that must fail and no other, and a piece of what the first of them says.
+  static let faults: [(fault: String, tests: [CheckTest], says: String)] = [
+    ("leak", [.lifeCycle], "bytes on the heap"),
+    ("null_destroy", [.lifeCycle], "SIGSEGV in destroy"),
+    ("overrun", [.bounds], "SIGSEGV in advantages: it touched memory past the end of advantages"),
+    ("underrun", [.bounds], "before advantages"),
+    ("reads_beyond", [.bounds], "SIGSEGV in loss: it touched memory past the end of old"),
+    ("writes_input", [.inputs], "it wrote to the input advantages"),
+    ("unwritten", [.written], "d_current[1]"),
+    ("unwritten_keep", [.written], "keep[1]"),
+    ("accumulates", [.overwrites], "must not matter"),
+    ("gradient_current", [.gradientCurrent], "finite differences give"),
+    ("gradient_entropy", [.gradientEntropy], "finite differences give"),
+    ("gradient_values", [.gradientValues], "finite differences give"),
+    ("gradient_corner", [.gradientValues], "from the left"),
+    ("wrong_sign", [.onPolicy], "is a sign wrong?"),
+    ("own_tokens", [.split], "micro-batches"),
+    ("clock", [.sameBits], "in the same process"),
+    ("thread", [.sameBits], "in another thread"),
+    ("process", [.sameBits], "in another process"),
+    ("traps", [.runs], "in loss"),
+    ("hangs", [.runs], "did not end within 2 s"),
+    ("exits", [.runs], "exit code 3"),
+    ("fails", [.runs], "internal error: no luck today"),
+    ("needs_change", [.runs], "what it needs changed"),
+    ("state_incomplete", [.state], "something is missing in the state"),
+    ("save_partial", [.state], "write nothing"),
+    ("state_garbage", [.garbageState], "NR_BAD_STATE"),
+    ("state_crash", [.garbageState], "in restore"),
+    ("shared", [.isolation], "calls alternate with those of another"),
+    ("race", [.isolation], "another thread's"),
+    ("impure_select", [.select], "asked again"),
+    ("order_dependent", [.permutation], "in another"),
+    ("extreme_nan", [.extremes], "not a finite number"),
+    // An update without a token goes through two tests: one for its numbers, one for its metrics.
+    ("empty_crash", [.metrics, .shapes], "in advantages"),
+    ("empty_nan", [.metrics, .shapes], "the loss is nan"),
+    ("ignores_range", [.parameters], "create takes clip = inf"),
+    ("metric_nan", [.metrics], "metric ratio is nan"),
+    ("ignores_size", [.foreignSizes], "past the end of nr_batch"),
+    ("exact_size", [.foreignSizes], "not my struct"),
+  ]
+
+  @Test("Of every fault the test that is meant for it fails, and no other", arguments: faults)
+  func finds(fault: String, tests: [CheckTest], says: String) throws {
+    let path = try Broken.library.get().path
+    let report = try check(path, ["fault=\(fault)"], timeLimit: fault == "hangs" ? 2 : 60)
+    #expect(report.failures.map(\.test) == tests, "\(report.text)")
+    #expect(report.failures.first?.message.contains(says) == true, "\(report.failures.first?.message ?? "")")
+    #expect(!report.passed)
+    // What rests on a failed test is not run, and says so.
+    for outcome in report.outcomes {
+      #expect((outcome.status == .blocked) == !Set(outcome.test.prerequisites).isDisjoint(with: tests))
+    }
+  }
+
+  @Test func everyFaultOfThePluginIsTriedHere() throws {
+    let known = try PluginLibrary(try Broken.library.get().path).descriptor.parameters[0].choices
+    #expect(Set(known) == Set(Self.faults.map(\.fault) + ["none"]))
+  }
+
+  @Test func withoutAFaultEverythingPasses() throws {
+    let report = try check(try Broken.library.get().path, ["fault=none"], quick: false)
+    #expect(report.outcomes.map(\.test) == CheckTest.allCases)
+    #expect(report.outcomes.allSatisfy { $0.status == .passed }, "\(report.text)")
+  }
+
+  @Test func grpoPassesInBothVariants() throws {
+    let report = try check("\(Place.build)/libnr-grpo.so", quick: false)
+    #expect(report.passed, "\(report.text)")
+    let runs = report.outcomes.first { $0.test == .runs }
+    // Only the paper's variant needs a reference.
+    #expect(runs?.message == "needs reference")
+    let json = try JSON.parse(report.json.text(), name: "report")
+    #expect(json["passed"] == true && json["seed"] == 42)
+    #expect(json["tests"]?.array?.count == CheckTest.allCases.count)
+  }
+
+  @Test("The quick form takes less than a second of processor time")
+  func quickFormIsQuick() throws {
+    var before = rusage()
+    var after = rusage()
+    #if os(Linux)
+    let children = __rusage_who_t(RUSAGE_CHILDREN.rawValue)
+    #else
+    let children = RUSAGE_CHILDREN
+    #endif
+    // Other tests' children count too where they end meanwhile, so the least of some tries is taken.
+    var least = Double.infinity
+    for _ in 0..<5 {
+      unsafe getrusage(children, &before)
+      _ = try check("\(Place.build)/libnr-grpo.so")
+      unsafe getrusage(children, &after)
+      let seconds = { (time: timeval) in Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
+      least = min(
+        least, seconds(after.ru_utime) + seconds(after.ru_stime) - seconds(before.ru_utime) - seconds(before.ru_stime))
+      if least < 1 { break }
+    }
+    #expect(least < 1)
+  }
+
+  @Test func stoppedGradientsAreDeclaredAndNotCompared() throws {
+    let folder = try TemporaryFolder()
+    let source = try Files.readText("\(Place.tests)/Broken/broken.c")
+    let declaration = """
+      static uint32_t stops(const void *self) { (void)self; return NR_STOPS_CURRENT; }
+      static const void *extension(const char *id) {
+        static const nr_stopped_gradients stopped = { sizeof stopped, stops };
+        return strcmp(id, NR_STOPPED_GRADIENTS) ? NULL : &stopped;
+      }
+      static const nr_plugin plugin
+      """
+    let changed = replacing(
+      "save, restore, NULL", by: "save, restore, extension",
+      in: replacing("static const nr_plugin plugin", by: declaration, in: source))
+    try AtomicFile.write(changed, to: folder.path + "/stops.c")
+    let built = shell(
+      "cd '\(folder.path)' && cc -std=c11 -shared -fPIC -I '\(Place.repository)/Sources/PluginAPI/C/include' -o stops.so stops.c -lm")
+    try #require(built.status == 0, "\(built.output)")
+    let report = try check(folder.path + "/stops.so", ["fault=gradient_current"])
+    let outcome = report.outcomes.first { $0.test == .gradientCurrent }
+    #expect(outcome?.status == .skipped)
+    #expect(outcome?.message.contains("on purpose") == true)
+    #expect(report.passed, "\(report.text)")
+  }
+
+  @Test func theSameSeedGivesTheSameReport() throws {
+    let path = try Broken.library.get().path
+    let messages = try (0..<2).map { _ in
+      try check(path, ["fault=gradient_current"], only: [.gradientCurrent]).outcomes.map(\.message)
+    }
+    #expect(messages[0] == messages[1])
+  }
+
+  @Test func whatIsNoPluginFailsTheFirstTest() throws {
+    let report = try check("\(Place.tests)/Broken/broken.c")
+    #expect(report.failures.map(\.test) == [.loading])
+    #expect(report.failures[0].message.contains("cannot load the library"))
+    #expect(report.outcomes.filter { $0.status == .blocked }.count == report.outcomes.count - 1)
+  }
+}
+
+@Suite("The commands around a plugin", .enabled(if: hasCompiler, "needs cc"))
+struct PluginCommandTests {
+  @Test func checkPrintsAndEndsWithItsCode() throws {
+    let path = try Broken.library.get().path
+    let bad = shell("'\(program)' plugin check '\(path)' --quick --set fault=own_tokens")
+    #expect(bad.status == 65)
+    #expect(bad.output.contains("FAIL  split"))
+    #expect(bad.output.contains("--only split --seed 42 --set fault=own_tokens --quick"))
+    #expect(bad.output.contains("(seed 42)"))
+    let good = shell("'\(program)' plugin check '\(path)' --quick --set fault=none --json 2>/dev/null")
+    #expect(good.status == 0)
+    #expect(try JSON.parse(good.output, name: "report")["passed"] == true)
+  }
+
+  @Test("rl refuses a plugin that fails, unless it is trusted")
+  func trainingChecksFirst() throws {
+    let path = try Broken.library.get().path
+    let folder = try TemporaryFolder()
+    let command =
+      "'\(program)' rl --algo '\(path)' --set fault=own_tokens --model /nonexistent --data /nonexistent --out '\(folder.path)/run'"
+    let refused = shell(command)
+    #expect(refused.status == 65)
+    #expect(refused.output.contains("plugin broken fails its check split"))
+    #expect(refused.output.contains("--trust-plugin"))
+    #expect(refused.output.split(separator: "\n").count == 1)
+    // Trusted, it goes on to what is missing next.
+    #expect(shell(command + " --trust-plugin").status == 66)
+  }
+
+  @Test("plugin new writes a plugin that passes its own test", arguments: ["c", "swift"])
+  func newPlugin(language: String) throws {
+    if language == "swift" && !hasSwiftCompiler { return }
+    let folder = try TemporaryFolder()
+    let out = folder.path + "/my-loss"
+    let made = shell("'\(program)' plugin new my-loss --lang \(language) --out '\(out)'")
+    try #require(made.status == 0, "\(made.output)")
+    #expect(shell("'\(program)' plugin new my-loss --out '\(out)'").status == 64)
+    let tested = shell("cd / && '\(out)/test.sh'")
+    #expect(tested.status == 0, "\(tested.output)")
+    #expect(tested.output.contains("as expected"))
+    #expect(!tested.output.contains("FAIL") && !tested.output.contains("warning"), "\(tested.output)")
+    guard language == "c" else { return }
+    // Its test can fail: a sign in the loss.
+    let source = out + "/my-loss.c"
+    try AtomicFile.write(replacing("sum -= b->adv", by: "sum += b->adv", in: try Files.readText(source)), to: source)
+    #expect(shell("'\(out)/test.sh'").status == 65)
+  }
+}
