@@ -33,6 +33,7 @@ enum BenchCommand {
       .value("eval-limit", .integer(1...), "evaluate on the first N held-out questions; default: 1000 at most", group: .data),
       .value("eval-every", .integer(0...), default: .integer(defaults.curveEvery), "steps between evaluations that draw the learning curve; 0: only its ends", group: .data),
       .value("curve-limit", .integer(1...), default: .integer(defaults.curveProblems), "of the held-out questions, how many draw the learning curve", group: .data),
+          TrainingOptions.trustPlugin,
     ] + shared + training + ModelOptions.compute + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])
 
   /// Options of `rl` with another default on generated problems.
@@ -76,6 +77,9 @@ enum BenchCommand {
     var choices: [AlgorithmChoice] = []
     for text in try arguments.list("algos") { choices.append(try AlgorithmChoice(text)) }
     let algorithms = try BenchAlgorithm.open(choices) { name throws(Failure) in try PluginRegistry.find(name) }
+    for algorithm in algorithms {
+      try TrainingOptions.check(algorithm.library, parameters: algorithm.parameters.settings, arguments)
+    }
     let baseline = try position(of: try arguments.optionalText("baseline"), in: algorithms)
     let out = try arguments.text("out")
     let resumes = try arguments.flag("resume")
