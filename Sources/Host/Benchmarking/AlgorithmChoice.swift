@@ -35,6 +35,8 @@ package struct BenchAlgorithm: Sendable {
   package let label: String
   package let library: PluginLibrary
   package let parameters: PluginParameters
+  /// The settings given, `key=value`.
+  package let settings: [String]
 
   /// The label as a folder's name.
   package var folder: String {
@@ -44,10 +46,11 @@ package struct BenchAlgorithm: Sendable {
     })
   }
 
-  package init(label: String, library: PluginLibrary, parameters: PluginParameters) {
+  private init(label: String, library: PluginLibrary, parameters: PluginParameters, settings: [String]) {
     self.label = label
     self.library = library
     self.parameters = parameters
+    self.settings = settings
   }
 
   /// Opens the plugins of a list; each setting is checked before anything runs.
@@ -67,7 +70,7 @@ package struct BenchAlgorithm: Sendable {
         label = "\(name)-\(number)"
         number += 1
       }
-      algorithms.append(BenchAlgorithm(label: label, library: library, parameters: parameters))
+      algorithms.append(BenchAlgorithm(label: label, library: library, parameters: parameters, settings: choice.settings))
     }
     return algorithms
   }

@@ -77,7 +77,7 @@ package struct BenchAnalysis: Sendable {
     start = Statistics.wilson(successes: result.start.count(where: \.isCorrect), trials: result.start.count)
     accuracies = zip(outcomes, resampled).map { outcome, means in
       Accuracy(
-        estimate: outcome.estimate().clampedToShare,
+        estimate: outcome.shareEstimate,
         bootstrap: Statistics.percentileInterval(means, estimate: outcome.mean),
         seeds: outcome.values.map {
           Statistics.wilson(successes: Int($0.reduce(0, +)), trials: $0.count)
@@ -125,12 +125,17 @@ package struct BenchAnalysis: Sendable {
   }
 }
 
-extension CrossedEstimate {
-  /// The interval of a share ends at 0 and 1.
-  var clampedToShare: CrossedEstimate {
-    CrossedEstimate(
-      interval: Statistics.Interval(
-        estimate: interval.estimate, lower: max(0, interval.lower), upper: min(1, interval.upper)),
-      standardError: standardError, degreesOfFreedom: degreesOfFreedom, pValue: pValue)
+extension CrossedOutcomes {
+  /// The estimate of a share: the interval ends at 0 and 1. All or nothing right shows no scatter, and yet other problems
+  /// may go otherwise: then it is Wilson's over problems.
+  fileprivate var shareEstimate: CrossedEstimate {
+    let estimate = estimate()
+    let mean = estimate.interval.estimate
+    let isSettled = mean == 0 || mean == 1
+    let interval =
+      isSettled ? Statistics.wilson(successes: mean == 0 ? 0 : problems, trials: problems) : estimate.interval
+    return CrossedEstimate(
+      interval: Statistics.Interval(estimate: mean, lower: max(0, interval.lower), upper: min(1, interval.upper)),
+      standardError: estimate.standardError, degreesOfFreedom: estimate.degreesOfFreedom, pValue: estimate.pValue)
   }
 }

@@ -78,7 +78,7 @@ enum BenchCommand {
     for text in try arguments.list("algos") { choices.append(try AlgorithmChoice(text)) }
     let algorithms = try BenchAlgorithm.open(choices) { name throws(Failure) in try PluginRegistry.find(name) }
     for algorithm in algorithms {
-      try TrainingOptions.check(algorithm.library, parameters: algorithm.parameters.settings, arguments)
+      try TrainingOptions.check(algorithm.library, parameters: algorithm.settings, arguments)
     }
     let baseline = try position(of: try arguments.optionalText("baseline"), in: algorithms)
     let out = try arguments.text("out")
