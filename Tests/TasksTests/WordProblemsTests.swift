@@ -79,7 +79,7 @@ import Testing
     #expect(example.question == question)
     #expect(example.solution == "12 * 3 = 36.\n47 - 36 = 11.")
     #expect(
-      WordProblems.pretrainingText(seed: 42, index: 0, level: 2, working: .full)
+      WordProblems.pretrainingText(seed: 42, index: 0, level: 2)
         == "Question: \(question)\nAnswer: 12 * 3 = 36.\n47 - 36 = 11.\nThe answer is 11.")
   }
 

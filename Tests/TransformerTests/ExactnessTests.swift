@@ -55,9 +55,12 @@ import Transformer
     }
   }
 
-  @Test func gradientsAreTheSameBitsHoweverGroupsAreSplitIntoMicroBatches() throws {
+  @Test(arguments: ["adapter", "tied", "untied"])
+  func gradientsAreTheSameBitsHoweverGroupsAreSplitIntoMicroBatches(_ trained: String) throws {
     func gradients(_ split: [Range<Int>]) throws -> [[UInt32]] {
-      let model = try model()
+      let model =
+        trained == "adapter"
+        ? try model() : try Transformer(ModelFolder("\(goldens)/\(trained)"), trainable: .full, on: makeBackend())
       let prompts: [[Int32]] = [[1, 2, 3], [50, 40, 30, 20], [9]]
       let head = LossHead(model)
       for range in split {
@@ -71,6 +74,7 @@ import Transformer
         try head.backward(scores, dLogProb: weights, dEntropy: nil, into: dHidden)
         try model.backward(pass, dHidden: dHidden)
       }
+      model.finishGradients()
       return try model.parameters.map { try model.backend.download($0.gradient).map(\.bitPattern) }
     }
     let whole = try gradients([0..<3])

@@ -38,6 +38,7 @@ import Transformer
     try head.backward(
       scores, dLogProb: Array(repeating: -1 / Float(targets.count), count: targets.count), dEntropy: nil, into: dHidden)
     try model.backward(pass, dHidden: dHidden)
+    model.finishGradients()
     try expectGradients(of: model, golden, prefix: "grad.", tolerance: 1e-4)
   }
 
@@ -54,6 +55,7 @@ import Transformer
     try head.backward(
       scores, dLogProb: try golden.file.floats("d_log_prob"), dEntropy: try golden.file.floats("d_entropy"), into: dHidden)
     try model.backward(pass, dHidden: dHidden)
+    model.finishGradients()
     try expectGradients(of: model, golden, prefix: "grad.", tolerance: 1e-4)
   }
 
@@ -73,6 +75,7 @@ import Transformer
     let dHidden = try backend.zeros(pass.hidden.rows, pass.hidden.columns)
     try head.backward(values, dValues: try golden.file.floats("d_values"), into: dHidden)
     try model.backward(pass, dHidden: dHidden)
+    model.finishGradients()
     for parameter in head.parameters {
       let expected = try golden.doubles("grad.\(parameter.name)")
       #expect(largestDifference(try backend.download(parameter.gradient), expected) < 1e-4)
@@ -95,6 +98,7 @@ import Transformer
     try head.backward(
       scores, dLogProb: Array(repeating: -1 / Float(targets.count), count: targets.count), dEntropy: nil, into: dHidden)
     try model.backward(pass, dHidden: dHidden)
+    model.finishGradients()
     try expectGradients(of: model, golden, prefix: "grad.base_model.model.", tolerance: 1e-4)
   }
 

@@ -76,9 +76,10 @@ enum GenerateCommand {
     if let prompt = try arguments.optionalText("prompt") { return [prompt] }
     let path = try arguments.text("prompts")
     var prompts: [String] = []
-    for (number, line) in try Files.readText(path).split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
-      if line.allSatisfy(\.isWhitespace) { continue }
-      let json = try JSON.parse(String(line), name: "\(path): line \(number + 1)")
+    // Lines end in a line feed: U+2028 and its like may stand in a JSON string as they are.
+    for (number, line) in try Files.read(path).split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
+      if line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { continue }
+      let json = try JSON.parse(Array(line), name: "\(path): record \(number + 1)")
       guard let prompt = ["prompt", "question", "problem"].lazy.compactMap({ json[$0]?.string }).first else {
         throw .badData("\(path): line \(number + 1): expected \"prompt\", \"question\" or \"problem\" with a text")
       }

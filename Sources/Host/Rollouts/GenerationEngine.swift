@@ -121,6 +121,11 @@ package struct GenerationEngine {
     let vocabulary = Int32(model.configuration.vocabularySize)
     for request in requests {
       if request.prompt.isEmpty { throw .badData("a prompt without tokens: the model needs at least one to begin from") }
+      if request.prompt.count > model.configuration.maxPositions {
+        throw .badData(
+          "a prompt of \(request.prompt.count) tokens: the model reads at most \(model.configuration.maxPositions) (max_position_embeddings); shorten it"
+        )
+      }
       if let id = request.prompt.first(where: { $0 < 0 || $0 >= vocabulary }) {
         throw .badData("a prompt holds token \(id); the model knows 0 to \(vocabulary - 1)")
       }

@@ -60,7 +60,10 @@ package final class Policy {
   /// Updates made so far.
   package var updates: Int { optimizer.step }
 
-  package func beginUpdate() { optimizer.zeroGradients() }
+  package func beginUpdate() {
+    optimizer.zeroGradients()
+    model.beginGradients()
+  }
 
   package func forward(_ batch: TokenBatch) throws(Failure) -> ForwardPass {
     try model.forward(batch, retaining: retention)
@@ -68,6 +71,7 @@ package final class Policy {
 
   /// Clips and steps; returns the gradient norm before clipping and the learning rate used.
   package func finishUpdate() throws(Failure) -> (gradientNorm: Double, learningRate: Double) {
+    model.finishGradients()
     let factor = settings.schedule.factor(step: optimizer.step)
     let norm = try optimizer.update(maximumNorm: settings.maximumGradientNorm, rate: factor)
     guard norm.isFinite else {

@@ -6,8 +6,9 @@ import Transformer
 
 /// Training a small base model from nothing: a tokeniser learned from the text, random weights, every parameter trained.
 ///
-/// The text is generated word problems: most as plain `Question: … Answer: …`, a small share in chat form, as the instruct
-/// models that people start from have seen some of it too. Long solutions are often abridged, as ``Working/mixed`` says. A third are pages of plain calculations.
+/// The text is generated word problems, most as plain `Question: … Answer: …` with every step written down, and pages of
+/// calculations. A small share is in chat form, as the instruct models that people start from have seen some of it too; there
+/// only the last step is shown, so that what a model does in a chat is not yet the best it can do.
 package struct PretrainingSettings: Sendable {
   package var hiddenSize = 192
   package var layerCount = 6
@@ -15,10 +16,10 @@ package struct PretrainingSettings: Sendable {
   package var keyValueHeads = 2
   package var intermediateSize = 512
   package var vocabularySize = 960
-  package var documents = 80_000
-  package var chatShare = 0.05
+  package var documents = 72_000
+  package var chatShare = 0.03
   /// The share of texts that are pages of calculations.
-  package var practiceShare = 0.32
+  package var practiceShare = 0.22
   package var batchSize = 32
   package var learningRate = 2e-3
   package var warmupSteps = 50
@@ -46,7 +47,7 @@ package struct PretrainingSettings: Sendable {
     let place = stream.uniform(at: 0)
     if place >= 1 - practiceShare { return WordProblems.practiceText(seed: seed, index: index) }
     guard place < chatShare else { return WordProblems.pretrainingText(seed: seed, index: index) }
-    let example = WordProblems.make(seed: seed, split: .train, index: index, working: .mixed)
+    let example = WordProblems.make(seed: seed, split: .train, index: index, working: .abridged)
     let completion = TrainingDocuments.completion(solution: example.solution, answer: example.answer ?? "")
     return ChatTemplate().document(question: example.question, completion: completion)
   }

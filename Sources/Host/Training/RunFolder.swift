@@ -33,10 +33,16 @@ package struct RunFolder: Sendable {
     if resuming {
       guard holdsRun else { throw .missingInput("\(path): --resume: no run here (no run.json)") }
       let earlier = try JSON.read(record)
-      for key in identity.keys where earlier["identity"]?[key] != identity[key] {
-        let was = earlier["identity"]?[key]?.text() ?? "nothing"
+      guard let before = earlier["identity"]?.object else {
+        throw .badData("\(record): --resume: has no \"identity\"; this is no run of this program")
+      }
+      let changed =
+        identity.keys.filter { before[$0] != identity[$0] } + before.keys.filter { identity[$0] == nil }
+      // A setting that both have says more than one that came or went with it.
+      if let key = changed.first(where: { before[$0] != nil && identity[$0] != nil }) ?? changed.first {
+        let (was, now) = (before[key]?.text() ?? "nothing", identity[key]?.text() ?? "nothing")
         throw .badData(
-          "\(record): --resume: \"\(key)\" was \(was), now it is \(identity[key]!.text()); resume with the same settings or use another --out")
+          "\(record): --resume: \"\(key)\" was \(was), now it is \(now); resume with the same settings or use another --out")
       }
       return
     }

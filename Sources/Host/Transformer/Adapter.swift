@@ -43,6 +43,16 @@ extension Transformer {
     linear.name.split(separator: ".").last.map(String.init) ?? linear.name
   }
 
+  /// The modules that carry an adapter, as PEFT's `target_modules` names them: by their last name where all layers have them,
+  /// by the whole name where only some do.
+  private var adaptedModules: [String] {
+    AdapterSettings.allTargets.flatMap { target -> [String] in
+      let modules = linears.filter { Self.module(of: $0) == target }
+      let adapted = modules.filter { $0.adapter != nil }
+      return adapted.count == modules.count ? [target] : adapted.map(\.name)
+    }
+  }
+
   private func attach(a: [Float], b: [Float], rank: Int, scale: Float, to linear: Linear) throws(Failure) {
     linear.adapter = LoRALayer(
       a: try Parameter("\(linear.name).lora_A.weight", a, shape: [rank, linear.inputs], isMatrix: true, on: backend),
@@ -57,7 +67,7 @@ extension Transformer {
   /// Puts the adapter of a PEFT folder on the model and returns its settings.
   @discardableResult
   package func loadAdapter(_ folder: String) throws(Failure) -> AdapterSettings {
-    let settings = try AdapterSettings(folder: folder)
+    var settings = try AdapterSettings(folder: folder)
     let file = try SafetensorsFile(folder + "/adapter_model.safetensors")
     var unused = Set(file.names)
     removeAdapter()
@@ -82,6 +92,7 @@ extension Transformer {
     guard linears.contains(where: { $0.adapter != nil }) else {
       throw .badData("\(file.path): holds no adapter of this model")
     }
+    settings.targets = adaptedModules
     return settings
   }
 
@@ -120,13 +131,19 @@ extension AdapterSettings {
     for key in ["use_dora", "fan_in_fan_out", "lora_bias"] where json[key]?.bool == true {
       throw .badData("\(path): \"\(key)\": true is not supported")
     }
+    // What these train beside the low-rank matrices would be lost without a word.
+    for key in ["modules_to_save", "trainable_token_indices", "layer_replication", "target_parameters"] {
+      guard let value = json[key], !value.isNull, value.array?.isEmpty != true, value.object?.count != 0 else { continue }
+      throw .badData("\(path): \"\(key)\": \(value.text()) is not supported; merge the adapter with peft first")
+    }
     for key in ["rank_pattern", "alpha_pattern"] where (json[key]?.object?.count ?? 0) > 0 {
       throw .badData("\(path): \"\(key)\": different ranks or alphas in one adapter are not supported")
     }
     if let bias = json["bias"]?.string, bias != "none" {
       throw .badData("\(path): \"bias\": expected \"none\", found \"\(bias)\"")
     }
-    self.init(rank: rank, alpha: alpha, targets: json["target_modules"]?.array?.compactMap(\.string) ?? Self.allTargets)
+    // PEFT may name the modules by a pattern; which they are, the tensors say.
+    self.init(rank: rank, alpha: alpha)
     usesRankStabilizedScale = json["use_rslora"]?.bool ?? false
   }
 

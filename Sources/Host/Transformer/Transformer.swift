@@ -40,6 +40,8 @@ package final class Transformer {
   private let embedding: PackedMatrix
   private let embeddingParameter: Parameter?
   private let headParameter: Parameter?
+  /// The embedding's shares of a gradient that it has in common with the head; see ``finishGradients()``.
+  private var waiting: [(ids: IndexTensor, dOutput: Tensor)] = []
   private let finalNorm: Norm
   private let rope: RotaryTable
   /// The parameters of the model itself that are trained; empty unless ``Trainable/full``.
@@ -176,7 +178,8 @@ package final class Transformer {
 
   // MARK: Backward
 
-  /// `dHidden [T, D]` → gradients of all trained parameters, added to what they hold. Uses `dHidden` up.
+  /// `dHidden [T, D]` → gradients of all trained parameters, added to what they hold; after the last one
+  /// ``finishGradients()`` makes them whole. Uses `dHidden` up.
   package func backward(_ pass: consuming ForwardPass, dHidden: Tensor) throws(Failure) {
     let dx = try backend.tensor(dHidden.rows, dHidden.columns)
     finalNorm.backward(dHidden, x: pass.last, rstd: pass.rstd, into: dx, accumulate: false, on: backend)
@@ -196,9 +199,25 @@ package final class Transformer {
       try block.backward(
         dx, kept, segments: segments, positions: pass.positions, rope: rope, needsInput: needsInput, on: backend)
     }
-    if let embeddingParameter {
+    guard let embeddingParameter else { return }
+    if configuration.tiesEmbeddings {
+      waiting.append((pass.ids, dx))
+    } else {
       backend.gatherBackward(pass.ids, dOutput: dx, gradient: embeddingParameter.gradient)
     }
+  }
+
+  /// Makes gradients ready to begin: forgets what an update that failed has left.
+  package func beginGradients() { waiting.removeAll() }
+
+  /// Makes gradients whole after the last micro-batch of an update. Where one matrix is embedding and head, the head's
+  /// shares of all tokens come first and the embedding's after them, so that the sum is the same bits for every split.
+  package func finishGradients() {
+    guard let embeddingParameter else { return }
+    for share in waiting {
+      backend.gatherBackward(share.ids, dOutput: share.dOutput, gradient: embeddingParameter.gradient)
+    }
+    waiting.removeAll()
   }
 
   /// The gradient that the vocabulary head adds to, where it is trained.

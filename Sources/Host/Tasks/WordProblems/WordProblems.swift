@@ -28,7 +28,7 @@ package enum WordProblems {
 
   /// A text to train a base model on from scratch: question, steps and answer of a problem of the training split.
   package static func pretrainingText(
-    seed: UInt64, index: Int, level: Int? = nil, distractors: Bool = true, working: Working = .mixed
+    seed: UInt64, index: Int, level: Int? = nil, distractors: Bool = true, working: Working = .full
   ) -> String {
     let example = make(
       seed: seed, split: .train, level: level, index: index, distractors: distractors, working: working)

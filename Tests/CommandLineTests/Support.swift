@@ -1,0 +1,181 @@
+import Foundations
+import Testing
+
+enum Place {
+  static let tests = Files.directory(of: Files.directory(of: #filePath))
+  static let repository = Files.directory(of: tests)
+  /// The folder of the test program: the program and its plugins are there as they were built.
+  static let build = Files.directory(of: Files.program ?? ".")
+  static let tool = build + "/nano-reasoner"
+  /// A small random model with a tokenizer, and lines of text.
+  static let model = tests + "/TrainingTests/Goldens/tied"
+  static let adapter = tests + "/TrainingTests/Goldens/lora_steps/initial_adapter"
+  static let texts = tests + "/TrainingTests/Goldens/data.jsonl"
+  static let transformerGoldens = tests + "/TransformerTests/Goldens"
+}
+
+/// A folder of its own for a test; it goes away with the value.
+final class TrialFolder {
+  let path: String
+
+  init() throws(Failure) {
+    path = "/tmp/tool-\(getpid())-\(UInt64.random(in: 0 ... .max))"
+    try Files.makeDirectory(path)
+  }
+
+  deinit { try? Files.removeTree(path) }
+
+  func file(_ name: String) -> String { "\(path)/\(name)" }
+
+  @discardableResult
+  func write(_ text: String, _ name: String) throws(Failure) -> String {
+    try AtomicFile.write(text, to: file(name))
+    return file(name)
+  }
+
+  /// A copy of a folder's files under another name.
+  func copy(_ folder: String, _ name: String) throws(Failure) -> String {
+    try Files.makeDirectory(file(name))
+    for entry in try Files.list(folder) where !Files.isDirectory("\(folder)/\(entry)") {
+      try Files.copy("\(folder)/\(entry)", to: file("\(name)/\(entry)"))
+    }
+    return file(name)
+  }
+}
+
+/// The program, started as a shell would start it.
+final class RunningTool {
+  let process: pid_t
+  private let folder: TrialFolder
+  private var result: ToolResult?
+
+  /// - Parameters:
+  ///   - environment: set beside what the tests run in.
+  ///   - program: another program to start; its words are `words`.
+  init(
+    _ words: [String], input: [UInt8] = [], environment: [String: String] = [:],
+    program: String = Place.tool
+  ) throws {
+    folder = try TrialFolder()
+    try AtomicFile.write(input, to: folder.file("in"))
+    var actions = unsafe posix_spawn_file_actions_t()
+    unsafe posix_spawn_file_actions_init(&actions)
+    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+    unsafe posix_spawn_file_actions_addopen(&actions, 0, folder.file("in"), O_RDONLY, 0)
+    unsafe posix_spawn_file_actions_addopen(&actions, 1, folder.file("out"), O_WRONLY | O_CREAT | O_TRUNC, 0o644)
+    unsafe posix_spawn_file_actions_addopen(&actions, 2, folder.file("err"), O_WRONLY | O_CREAT | O_TRUNC, 0o644)
+    var variables: [String] = []
+    var index = 0
+    while let entry = unsafe environ[index] {
+      let text = unsafe String(cString: entry)
+      index += 1
+      if !environment.keys.contains(where: { text.hasPrefix("\($0)=") }) { variables.append(text) }
+    }
+    variables += environment.map { "\($0.key)=\($0.value)" }
+    var arguments = unsafe ([program] + words).map { unsafe strdup($0) } + [nil]
+    var values = unsafe variables.map { unsafe strdup($0) } + [nil]
+    defer { for unsafe pointer in unsafe arguments + values { unsafe free(pointer) } }
+    // The threads of a test program may block signals, and a process inherits that.
+    var attributes = posix_spawnattr_t()
+    unsafe posix_spawnattr_init(&attributes)
+    defer { unsafe posix_spawnattr_destroy(&attributes) }
+    var (none, all) = (sigset_t(), sigset_t())
+    unsafe sigemptyset(&none)
+    unsafe sigfillset(&all)
+    unsafe posix_spawnattr_setsigmask(&attributes, &none)
+    unsafe posix_spawnattr_setsigdefault(&attributes, &all)
+    unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+    var process: pid_t = 0
+    let status = unsafe posix_spawn(&process, program, &actions, &attributes, &arguments, &values)
+    try #require(status == 0, "cannot start \(program)")
+    self.process = process
+  }
+
+  func signal(_ number: Int32) { kill(process, number) }
+
+  /// Whether it has ended; a process that runs longer than ten minutes is killed.
+  private func poll() -> ToolResult? {
+    if let result { return result }
+    var status: Int32 = 0
+    guard unsafe waitpid(process, &status, WNOHANG) == process else { return nil }
+    let ended = ToolResult(
+      code: status & 0x7F == 0 ? (status >> 8) & 0xFF : -(status & 0x7F),
+      output: (try? Files.readText(folder.file("out"))) ?? "", error: (try? Files.readText(folder.file("err"))) ?? "")
+    result = ended
+    return ended
+  }
+
+  func wait() -> ToolResult {
+    let watch = Stopwatch()
+    while true {
+      if let result = poll() { return result }
+      if watch.seconds > 600 { signal(SIGKILL) }
+      usleep(2000)
+    }
+  }
+
+  /// Waits until a condition holds; false where the program ended before.
+  func wait(until condition: () -> Bool) -> Bool {
+    while !condition() {
+      if poll() != nil { return condition() }
+      usleep(1000)
+    }
+    return true
+  }
+
+  deinit {
+    if poll() == nil {
+      signal(SIGKILL)
+      _ = wait()
+    }
+  }
+}
+
+struct ToolResult {
+  /// The exit code; a signal's number is negative.
+  let code: Int32
+  let output: String
+  let error: String
+
+  var json: JSON { (try? JSON.parse(output, name: "standard output")) ?? .null }
+}
+
+@discardableResult
+func tool(
+  _ words: String..., input: String = "", environment: [String: String] = [:]
+) throws -> ToolResult {
+  try tool(words, input: input, environment: environment)
+}
+
+@discardableResult
+func tool(
+  _ words: [String], input: String = "", environment: [String: String] = [:]
+) throws -> ToolResult {
+  try RunningTool(words, input: Array(input.utf8), environment: environment).wait()
+}
+
+/// One line on standard error that holds all the parts, nothing on standard output, and the code.
+func expectRefusal(
+  _ result: ToolResult, _ code: Int32, _ parts: String..., at location: SourceLocation = #_sourceLocation
+) {
+  #expect(result.code == code, "\(result.error)", sourceLocation: location)
+  #expect(result.output.isEmpty, sourceLocation: location)
+  let lines = result.error.split(separator: "\n", omittingEmptySubsequences: false)
+  #expect(lines.count == 2 && lines.last == "", "expected one line, found: \(result.error)", sourceLocation: location)
+  #expect(result.error.hasPrefix("nano-reasoner: "), sourceLocation: location)
+  for part in parts {
+    #expect(result.error.contains(part), "expected \(part) in: \(result.error)", sourceLocation: location)
+  }
+}
+
+/// The lines of a log without what the clock and the machine say.
+func deterministicRecords(_ path: String) throws -> [String] {
+  try Files.readText(path).split(separator: "\n").map { line in
+    let json = try JSON.parse(String(line), name: path)
+    var kept = JSON.Object()
+    for key in json.object?.keys ?? [] where !key.contains("seconds") && !["time", "elapsed", "peak_mebibytes"].contains(key) {
+      if !key.hasSuffix("_per_second") { kept[key] = json[key] }
+    }
+    return JSON.object(kept).text()
+  }
+}

@@ -1,0 +1,85 @@
+import Compute
+import Foundations
+import Rollouts
+import Testing
+import Transformer
+
+@Suite struct EngineTests {
+  private let settings = GenerationSettings(
+    sampling: SamplingSettings(temperature: 1), maxNewTokens: 30, seed: 4, stopTokens: Set(2..<8), batchSize: 4)
+
+  /// With four places and completions of different lengths, a place that is free is taken by the next completion: fewer
+  /// rounds of decoding than if each four waited for their longest.
+  @Test func aFinishedSequenceLeavesItsPlaceToTheNext() throws {
+    let requests = (0..<24).map { GenerationRequest(prompt: [Int32(10 + $0), 9], stream: UInt64($0)) }
+    var rounds = 0
+    var finished: [Int] = []
+    let made = try GenerationEngine(loadModel()).generate(requests, settings) { progress in
+      rounds += 1
+      finished.append(progress.finished)
+      #expect(progress.total == 24)
+      return true
+    }
+    let lengths = made.map { $0[0].tokens.count }
+    let waiting = stride(from: 0, to: 24, by: 4).reduce(0) { $0 + (lengths[$1..<($1 + 4)].max() ?? 0) }
+    #expect(Set(lengths).count > 3, "the lengths differ: \(lengths)")
+    #expect(rounds < waiting, "\(rounds) rounds; waiting for the longest of each four takes \(waiting)")
+    // The work there is, spread over four places, is the fewest rounds there can be.
+    #expect(rounds >= (lengths.reduce(0, +) - 24) / 4)
+    #expect(finished == finished.sorted() && finished.last == 24)
+  }
+
+  @Test func nothingAskedForGivesNothing() throws {
+    let engine = GenerationEngine(try loadModel())
+    #expect(try engine.generate([], settings).isEmpty)
+    #expect(try engine.generate([GenerationRequest(prompt: [1], samples: 0, stream: 0)], settings) == [[]])
+    var none = settings
+    none.maxNewTokens = 0
+    #expect(try engine.generate([GenerationRequest(prompt: [1], stream: 0)], none) == [[Completion()]])
+  }
+
+  @Test func aPromptWithoutTokensIsAnError() throws {
+    let engine = GenerationEngine(try loadModel())
+    let failure = failure { () throws(Failure) in
+      try engine.generate([GenerationRequest(prompt: [], stream: 0)], settings)
+    }
+    #expect(failure?.code == .badData)
+    #expect(failure?.message.contains("without tokens") == true)
+  }
+
+  @Test(arguments: [-1, 61, Int32.max])
+  func aTokenThatTheModelDoesNotKnowIsAnError(_ token: Int32) throws {
+    let engine = GenerationEngine(try loadModel())
+    let failure = failure { () throws(Failure) in
+      try engine.generate([GenerationRequest(prompt: [1, token], stream: 0)], settings)
+    }
+    #expect(failure?.code == .badData)
+    #expect(failure?.message.contains("\(token)") == true)
+  }
+
+  @Test func aPromptLongerThanTheModelsPositionsIsAnErrorThatNamesBoth() throws {
+    let model = try loadModel()
+    let limit = model.configuration.maxPositions
+    let failure = failure { () throws(Failure) in
+      try GenerationEngine(model).generate(
+        [GenerationRequest(prompt: Array(repeating: 5, count: limit + 1), stream: 0)], settings)
+    }
+    #expect(failure?.code == .badData)
+    #expect(failure?.message.contains("\(limit + 1)") == true && failure?.message.contains("\(limit)") == true)
+  }
+
+  @Test func aRequestToStopEndsWithTheCodeOfAnInterruption() throws {
+    let engine = GenerationEngine(try loadModel())
+    let failure = failure { () throws(Failure) in try engine.generate(makeRequests(), settings) { _ in false } }
+    #expect(failure?.code == .interrupted)
+  }
+
+  @Test func weightsThatAreNotNumbersAreAnErrorAndNotAToken() throws {
+    let model = try loadModel(adapter: "r4")
+    let parameter = try #require(model.parameters.first)
+    parameter.setValue(Array(repeating: .nan, count: parameter.count), on: model.backend)
+    let failure = failure { () throws(Failure) in try GenerationEngine(model).generate(makeRequests(), settings) }
+    #expect(failure?.code == .internalError)
+    #expect(failure?.message.contains("not numbers") == true)
+  }
+}

@@ -1,0 +1,58 @@
+import Compute
+import Foundations
+import Rollouts
+import Testing
+import Transformer
+
+/// Greedy decoding against transformers' `generate` (float64).
+@Suite struct GreedyTests {
+  private struct Row {
+    let prompt: [Int32]
+    let tokens: [Int32]
+    let logProbs: [Double]
+  }
+
+  private static func tokens(_ json: JSON?) -> [Int32] { (json?.array ?? []).compactMap { $0.int.map { Int32($0) } } }
+
+  private static func golden(_ name: String) throws -> (rows: [Row], stop: Set<Int32>, newTokens: Int) {
+    let json = try JSON.read(goldens + "/greedy.json")
+    let model = try #require(json["models"]?[name])
+    let rows = try #require(model["rows"]?.array).map {
+      Row(
+        prompt: tokens($0["prompt"]), tokens: tokens($0["tokens"]),
+        logProbs: ($0["log_probs"]?.array ?? []).compactMap(\.double))
+    }
+    return (rows, Set(tokens(model["stop"])), try #require(json["new_tokens"]?.int))
+  }
+
+  @Test(arguments: ["tied", "untied", "bf16", "f16"], [1, 5, 12])
+  func greedyTokensEqualThoseOfTransformers(_ name: String, _ batchSize: Int) throws {
+    let (rows, stop, newTokens) = try Self.golden(name)
+    #expect(rows.count == 12 && stop.count == 2)
+    let model = try loadModel(name)
+    #expect(Set(model.endOfText) == stop)
+    let settings = GenerationSettings(
+      sampling: SamplingSettings(temperature: 0), maxNewTokens: newTokens, seed: 1, stopTokens: stop, batchSize: batchSize)
+    let made = try GenerationEngine(model).generate(
+      rows.enumerated().map { GenerationRequest(prompt: $0.element.prompt, stream: UInt64($0.offset)) }, settings)
+    for (row, completions) in zip(rows, made) {
+      let completion = try #require(completions.first)
+      #expect(completion.tokens == row.tokens)
+      #expect(completion.isTruncated == !stop.contains(try #require(row.tokens.last)))
+      for (found, expected) in zip(completion.logProbs, row.logProbs) { #expect(abs(Double(found) - expected) < 2e-5) }
+    }
+  }
+
+  @Test func aTopKOfOneIsGreedyAtAnyTemperature() throws {
+    let model = try loadModel()
+    let engine = GenerationEngine(model)
+    func tokens(_ sampling: SamplingSettings) throws -> [[[Int32]]] {
+      let settings = GenerationSettings(sampling: sampling, maxNewTokens: 20, seed: 9, stopTokens: [2, 3])
+      return try engine.generate(makeRequests(), settings).map { $0.map(\.tokens) }
+    }
+    let greedy = try tokens(SamplingSettings(temperature: 0))
+    #expect(try tokens(SamplingSettings(temperature: 1.7, topK: 1)) == greedy)
+    #expect(try tokens(SamplingSettings(temperature: 1, topP: 1e-6)) == greedy)
+    #expect(try tokens(SamplingSettings(temperature: 1)) != greedy)
+  }
+}

@@ -1,0 +1,233 @@
+import Foundations
+import PluginHost
+import Rollouts
+import Tasks
+import Testing
+import Training
+import Transformer
+
+/// Reinforcement learning of a small random model, with the GRPO plugin as it is built.
+@Suite struct RLTests {
+  /// Prompts of different lengths; a completion is right by its tokens, so that about half are.
+  static func makeTask(prompts: Int = 7, judge: @escaping (Int, Completion) -> Bool = { $1.tokens.reduce(0, +) % 2 == 0 }) -> RLTask {
+    var random = RandomStream(seed: 21)
+    let prompts = (0..<prompts).map { index in
+      RLTask.Prompt(tokens: (0..<(3 + 5 * index)).map { _ in Int32(random.next(below: 300)) }, key: UInt64(index))
+    }
+    return RLTask(prompts: prompts) { index, completion in
+      Verifier().verdict(on: judge(index, completion) ? "\\boxed{1}" : "\\boxed{0}", gold: "1")
+    }
+  }
+
+  struct Setup {
+    var settings = RLSettings()
+    var policy = PolicySettings()
+    var plugin: PluginInstance
+    var task = RLTests.makeTask()
+    var adapter: String? = "initial"
+    var threads = 2
+
+    init(_ library: PluginLibrary, _ parameters: [String] = []) throws(Failure) {
+      plugin = try PluginInstance(library, settings: parameters)
+      settings.groupSize = 4
+      settings.promptsPerStep = 3
+      settings.maxNewTokens = 12
+      settings.steps = 2
+      settings.seed = 7
+      policy.learningRate = 1e-3
+    }
+
+    /// Trains and returns each step's result, with the policy as it ends.
+    func train(steps: Int = 2) throws -> (results: [RLStepResult], policy: Policy) {
+      let (model, adapter) = try loadModel(full: adapter == nil, adapter: adapter, threads: threads)
+      var settings = policy
+      settings.adapter = adapter
+      let reference: ReferencePolicy? =
+        plugin.needs.contains(.reference) ? try ReferencePolicy(adapterOf: model) : nil
+      let policy = try Policy(model, settings, critic: plugin.needs.contains(.critic))
+      let trainer = RLTrainer(policy, reference: reference, plugin: plugin, task: task, settings: self.settings)
+      return (try (0..<steps).map { _ in try trainer.trainStep() }, policy)
+    }
+  }
+
+  private func setup(_ parameters: String...) throws -> Setup { try Setup(try Place.plugin("grpo"), parameters) }
+
+  @Test(arguments: ["initial", nil]) func theSamplersLogProbabilitiesAreThePolicysSoTheFirstRatioIsOne(_ adapter: String?) throws {
+    var setup = try setup()
+    setup.adapter = adapter
+    setup.settings.innerEpochs = 1
+    let results = try setup.train(steps: 3).results
+    for result in results {
+      #expect(result.metrics["sampler_mismatch"] == 0)
+      #expect(result.metrics["kl_old_k1"] == 0)
+      #expect(result.metrics["kl_old_k3"] == 0)
+      #expect(result.metrics["plugin/ratio_mean"] == 1)
+    }
+    #expect(results.contains { ($0.metrics["gradient_norm"] ?? 0) > 0 })
+  }
+
+  @Test func theSecondEpochIsOffPolicyAndTheMismatchStaysZero() throws {
+    let metrics = try setup().train(steps: 1).results[0].metrics
+    #expect(metrics["sampler_mismatch"] == 0)
+    #expect((metrics["kl_old_k3"] ?? 0) > 0)
+  }
+
+  @Test func untemperedLogProbabilitiesAreMeasuredAgainstTheSamplers() throws {
+    var setup = try setup()
+    setup.settings.logProbTemperature = 1
+    setup.settings.innerEpochs = 1
+    let metrics = try setup.train(steps: 1).results[0].metrics
+    #expect((metrics["sampler_mismatch"] ?? 0) > 0)
+    #expect(metrics["kl_old_k1"] == 0)
+  }
+
+  /// Each group stands in one micro-batch: then any split gives the same bits, of weights and of samples.
+  @Test func microBatchesCheckpointingAndThreadsDoNotChangeABit() throws {
+    let base = try setup()
+    let expected = try base.train()
+    let bitsExpected = try bits(expected.policy)
+    for (rows, checkpointing, threads) in [(100, false, 2), (200, true, 1), (150, false, 3)] {
+      var setup = try setup()
+      setup.policy.microBatchRows = rows
+      setup.policy.gradientCheckpointing = checkpointing
+      setup.threads = threads
+      let found = try setup.train()
+      #expect(try bits(found.policy) == bitsExpected, "\(rows) rows")
+      for (one, other) in zip(found.results, expected.results) {
+        #expect(one.rollout.groups.map(\.completions) == other.rollout.groups.map(\.completions))
+        #expect(abs((one.metrics["loss"] ?? 1) - (other.metrics["loss"] ?? 0)) < 1e-9)
+      }
+    }
+  }
+
+  /// A group that is larger than a micro-batch is the exception: equal to rounding.
+  @Test func aGroupSplitOverMicroBatchesGivesTheSameGradientToRounding() throws {
+    var setup = try setup()
+    setup.settings.innerEpochs = 1
+    let whole = try setup.train(steps: 1).results[0].metrics
+    setup = try self.setup()
+    setup.settings.innerEpochs = 1
+    setup.policy.microBatchRows = 20
+    let split = try setup.train(steps: 1).results[0].metrics
+    let norm = try #require(whole["gradient_norm"])
+    #expect(norm > 0)
+    #expect(abs((split["gradient_norm"] ?? 0) - norm) < 1e-5 * norm)
+    #expect(abs((split["loss"] ?? 1) - (whole["loss"] ?? 0)) < 1e-7)
+  }
+
+  @Test func rewardsRaiseWhatIsRewarded() throws {
+    var setup = try setup()
+    setup.task = Self.makeTask(prompts: 2) { _, completion in completion.tokens.first.map { $0 % 4 == 1 } ?? false }
+    setup.settings.groupSize = 16
+    setup.settings.promptsPerStep = 2
+    setup.settings.maxNewTokens = 2
+    setup.policy.learningRate = 5e-3
+    let rewards = try setup.train(steps: 25).results.map { $0.metrics["reward"] ?? 0 }
+    let (first, last) = (rewards[..<5].reduce(0, +) / 5, rewards[20...].reduce(0, +) / 5)
+    #expect(last > first + 0.2, "from \(first) to \(last)")
+  }
+
+  @Test func equalRewardsMoveNothingButWeightDecay() throws {
+    var setup = try setup()
+    setup.task = Self.makeTask { _, _ in true }
+    setup.policy.weightDecay = 0
+    let trained = try setup.train()
+    let (model, _) = try loadModel(adapter: "initial")
+    for (found, fresh) in zip(trained.policy.model.parameters, model.parameters) {
+      #expect(try model.backend.download(fresh.value) == trained.policy.model.backend.download(found.value))
+    }
+    #expect(trained.results.allSatisfy { $0.metrics["zero_variance"] == 1 && $0.metrics["gradient_norm"] == 0 })
+  }
+
+  @Test func theReferenceIsThePolicyTheRunBeganWith() throws {
+    let setup = try setup("beta=0.04")
+    #expect(setup.plugin.needs.contains(.reference))
+    let results = try setup.train(steps: 2).results
+    let first = results[0]
+    // Before the first update both are one policy, so reference and sampler agree to the bit.
+    #expect(first.rollout.reference?.map(\.bitPattern) == first.rollout.sampler.map(\.bitPattern))
+    #expect(results[1].rollout.reference != results[1].rollout.sampler)
+    #expect((results[1].metrics["kl_reference_k3"] ?? 0) > 0)
+  }
+
+  @Test func minibatchesMakeAnUpdateEach() throws {
+    var setup = try setup()
+    setup.settings.minibatches = 3
+    setup.settings.innerEpochs = 2
+    #expect(try setup.train(steps: 1).policy.updates == 6)
+  }
+
+  // MARK: Refill and critic, with a plugin that needs them
+
+  @Test(.enabled(if: TrialPlugin.hasCompiler)) func refillIsBoundedWhereEveryGroupIsDropped() throws {
+    let folder = try TrialFolder()
+    var setup = try Setup(try TrialPlugin.compile(needs: "NR_NEEDS_REFILL", drop: "all", in: folder))
+    setup.settings.refillRounds = 3
+    let (results, policy) = try setup.train(steps: 1)
+    #expect(results[0].dropped.count == 3 * (1 + 3))
+    #expect(results[0].metrics["refilled_groups"] == 9)
+    #expect(results[0].metrics["groups"] == 0)
+    #expect(policy.updates == 0)
+    // Every prompt of the bounded refill is a fresh one.
+    #expect(results[0].dropped.map(\.position) == Array(0..<12))
+  }
+
+  @Test(.enabled(if: TrialPlugin.hasCompiler)) func droppedGroupsAreReplacedUntilThereAreEnough() throws {
+    let folder = try TrialFolder()
+    var setup = try Setup(try TrialPlugin.compile(needs: "NR_NEEDS_REFILL", drop: "equal", in: folder))
+    // Of seven prompts the first four in the file have one answer only.
+    setup.task = Self.makeTask { index, completion in index < 4 || completion.tokens.reduce(0, +) % 2 == 0 }
+    setup.settings.shuffles = false
+    let result = try setup.train(steps: 1).results[0]
+    #expect(result.rollout.groups.count == 3)
+    #expect(result.rollout.groups.allSatisfy { $0.hasVariance })
+    #expect(result.dropped.map(\.example).starts(with: [0, 1, 2, 3]))
+    #expect(result.metrics["dropped_groups"] == Double(result.dropped.count))
+  }
+
+  @Test(.enabled(if: TrialPlugin.hasCompiler)) func withoutRefillDroppedGroupsAreNotReplaced() throws {
+    let folder = try TrialFolder()
+    let setup = try Setup(try TrialPlugin.compile(needs: "0", drop: "all", in: folder))
+    let result = try setup.train(steps: 1).results[0]
+    #expect(result.dropped.count == 3 && result.metrics["refilled_groups"] == 0)
+  }
+
+  /// A value head begins at zero, so AdamW's first step moves each weight by its own rate, whatever the trunk's.
+  @Test(.enabled(if: TrialPlugin.hasCompiler), arguments: [1e-4, 1e-2])
+  func aCriticLearnsItsReturnsAtItsOwnRate(_ rate: Double) throws {
+    let folder = try TrialFolder()
+    var setup = try Setup(try TrialPlugin.compile(needs: "NR_NEEDS_CRITIC", drop: "none", in: folder))
+    setup.task = Self.makeTask { _, _ in true }
+    setup.policy.valueLearningRate = rate
+    setup.policy.weightDecay = 0
+    setup.settings.innerEpochs = 1
+    let (results, policy) = try setup.train(steps: 1)
+    let head = try #require(policy.valueHead)
+    #expect(results[0].rollout.values == Array(repeating: 0, count: results[0].rollout.tokenCount))
+    #expect(abs((results[0].metrics["loss"] ?? 0) - 0.5) > 0)
+    let bias = Double(try policy.model.backend.download(head.bias.value)[0])
+    #expect(abs(bias - rate) < 1e-3 * rate, "the bias went to \(bias)")
+    for weight in try policy.model.backend.download(head.weight.value) { #expect(abs(Double(weight)) < 1.001 * rate) }
+  }
+
+  @Test(.enabled(if: TrialPlugin.hasCompiler)) func aCriticsValuesComeCloserToTheReturns() throws {
+    let folder = try TrialFolder()
+    var setup = try Setup(try TrialPlugin.compile(needs: "NR_NEEDS_CRITIC", drop: "none", in: folder))
+    setup.task = Self.makeTask { _, _ in true }
+    setup.policy.valueLearningRate = 2e-2
+    setup.policy.learningRate = 0
+    let results = try setup.train(steps: 20).results
+    func error(_ rollout: Rollout) -> Double {
+      (rollout.values ?? []).reduce(0) { $0 + abs(Double($1) - 1) } / Double(rollout.tokenCount)
+    }
+    #expect(error(results[0].rollout) == 1)
+    #expect(error(results[19].rollout) < 0.3)
+  }
+
+  @Test(.enabled(if: Place.holds(plugin: "ppo"))) func thePPOPluginTrainsPolicyAndValueHead() throws {
+    let (results, policy) = try Setup(try Place.plugin("ppo")).train(steps: 2)
+    #expect(results.allSatisfy { $0.metrics["sampler_mismatch"] == 0 && ($0.metrics["loss"] ?? .nan).isFinite })
+    let head = try #require(policy.valueHead)
+    #expect(try policy.model.backend.download(head.weight.value).contains { $0 != 0 })
+  }
+}
