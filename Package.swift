@@ -89,10 +89,16 @@ let package = Package(
         "Rollouts", "Tasks", "Tokenization", "PluginHost", "Evaluation", "Telemetry", "Transformer", "Compute",
         "Foundations",
       ]),
+    room(
+      "Benchmarking",
+      [
+        "Training", "Rollouts", "Tasks", "Tokenization", "PluginHost", "Evaluation", "Telemetry", "Transformer",
+        "Compute", "Foundations",
+      ]),
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
-        "Arguments", "Training", "Evaluation", "Rollouts", "Tasks", "Tokenization", "PluginHost", "Telemetry",
+        "Arguments", "Benchmarking", "Training", "Evaluation", "Rollouts", "Tasks", "Tokenization", "PluginHost", "Telemetry",
         "Transformer", "Compute", "Foundations",
       ],
       path: "Sources/Host/CommandLineTool", resources: [], swiftSettings: host),
@@ -112,6 +118,12 @@ let package = Package(
       [
         "Training", "Rollouts", "Tasks", "Tokenization", "PluginHost", "Telemetry", "Transformer", "Compute",
         "Foundations",
+      ]),
+    tests(
+      "BenchmarkingTests",
+      [
+        "Benchmarking", "Training", "Rollouts", "Tasks", "Tokenization", "PluginHost", "Evaluation", "Telemetry",
+        "Transformer", "Compute", "Foundations",
       ]),
     tests("CommandLineTests", ["Foundations"]),
   ],

@@ -38,7 +38,7 @@ enum EvalCommand {
       examples, try GenerateCommand.settings(arguments, model: model), samples: samples
     ) { progress.generated("eval", $0) }
     progress.end(stage: "eval")
-    if let out = try arguments.optionalText("out") { try write(result, examples, to: out) }
+    if let out = try arguments.optionalText("out") { try EvaluationFile.write(result, examples, to: out) }
     if try arguments.flag("json") {
       return try Output.json(result.json)
     }
@@ -50,21 +50,5 @@ enum EvalCommand {
     try Output.line(
       "correct format \(Output.percent(result.format)), truncated \(Output.percent(result.truncated)), mean length \(Output.decimal(result.meanLength, 1)) tokens, \(Output.decimal(result.tokensPerSecond, 0)) tokens/s"
     )
-  }
-
-  private static func write(_ result: EvaluationResult, _ examples: [Example], to path: String) throws(Failure) {
-    var lines = ""
-    for completion in result.completions {
-      let verdict = completion.verdict
-      let line: JSON = [
-        "example": .integer(completion.example), "sample": .integer(completion.sample),
-        "question": .string(examples[completion.example].question), "completion": .string(completion.text),
-        "correct": .bool(verdict.isCorrect), "extracted": verdict.extracted.map { .string($0) } ?? .null,
-        "gold": .string(verdict.gold), "reason": .string(verdict.reason), "length": .integer(completion.tokenCount),
-        "truncated": .bool(completion.isTruncated),
-      ]
-      lines += line.text() + "\n"
-    }
-    try AtomicFile.write(lines, to: path)
   }
 }

@@ -34,7 +34,7 @@ struct Quickstart {
     let folder = try ModelFolder(base)
     let tokenizer = try ModelOptions.tokenizer(folder)
     let model = try Transformer(folder, on: backend)
-    let problems = (0..<heldOut).map { WordProblems.make(seed: seed, split: .heldOut, index: $0) }
+    let problems = heldOutProblems(heldOut)
     let probe = (0..<curveProblems).map { WordProblems.make(seed: seed &+ 1, split: .heldOut, index: $0) }
     let evaluator = Evaluator(model, tokenizer: tokenizer)
     let greedy = GenerationSettings(
@@ -65,7 +65,10 @@ struct Quickstart {
     let adapter = AdapterSettings()
     try model.addAdapter(adapter, seed: seed)
     var stage = Stopwatch()
-    try trainSFT(model, folder, tokenizer, adapter, base: base, out: out, observer, &report)
+    try trainSFT(model, folder, tokenizer, adapter, base: base, out: out, observer)
+    for record in try MetricLog.read(out + "/sft/metrics.jsonl") {
+      if let loss = record.metrics["loss"] { report.sftLoss.append((record.step, loss)) }
+    }
     try measure("SFT", stage.lap())
     stage = Stopwatch()
     try trainRL(
@@ -79,9 +82,10 @@ struct Quickstart {
     return report
   }
 
-  private func trainSFT(
+  /// The stage that teaches the form, on problems of the training split; its run is in `sft` below `out`.
+  func trainSFT(
     _ model: Transformer, _ folder: ModelFolder, _ tokenizer: Tokenizer, _ adapter: AdapterSettings, base: String,
-    out: String, _ observer: ConsoleObserver, _ report: inout QuickstartReport
+    out: String, _ observer: ConsoleObserver
   ) throws(Failure) {
     let examples = (0..<(sftSteps * sftBatch)).map {
       WordProblems.make(seed: seed, split: .train, index: $0, working: .mixed)
@@ -99,25 +103,26 @@ struct Quickstart {
         description: ["base": .string(base)]),
       keeping: keeping(out + "/sft"), baseName: base)
     try finish(try run.run(observer))
-    for record in try MetricLog.read(out + "/sft/metrics.jsonl") {
-      if let loss = record.metrics["loss"] { report.sftLoss.append((record.step, loss)) }
-    }
   }
 
-  private func trainRL(
-    _ model: Transformer, _ folder: ModelFolder, _ tokenizer: Tokenizer, _ adapter: AdapterSettings,
-    _ plugin: PluginInstance, base: String, out: String, _ observer: ConsoleObserver,
-    _ report: inout QuickstartReport, probe: @escaping () throws(Failure) -> Double
-  ) throws(Failure) {
-    // Problems the SFT stage has not seen: a model that can recite learns nothing from trying.
-    let first = sftSteps * sftBatch
-    let examples = (0..<(rlSteps * promptsPerStep)).map {
-      WordProblems.make(seed: seed, split: .train, index: first + $0)
-    }
+  /// Problems the SFT stage has not seen: a model that can recite learns nothing from trying.
+  func rlProblems(_ count: Int) -> [Example] {
+    (0..<count).map { WordProblems.make(seed: seed, split: .train, index: sftSteps * sftBatch + $0) }
+  }
+
+  func heldOutProblems(_ count: Int) -> [Example] {
+    (0..<count).map { WordProblems.make(seed: seed, split: .heldOut, index: $0) }
+  }
+
+  func rlPolicy(_ adapter: AdapterSettings) -> PolicySettings {
     var policy = PolicySettings()
     policy.adapter = adapter
     policy.learningRate = rlLearningRate
     policy.schedule = LearningRateSchedule(shape: .linear, warmupSteps: 5, totalSteps: 2 * 2 * rlSteps)
+    return policy
+  }
+
+  var rlSettings: RLSettings {
     var settings = RLSettings()
     settings.groupSize = groupSize
     settings.promptsPerStep = promptsPerStep
@@ -125,6 +130,17 @@ struct Quickstart {
     settings.temperature = temperature
     settings.steps = rlSteps
     settings.seed = seed
+    return settings
+  }
+
+  private func trainRL(
+    _ model: Transformer, _ folder: ModelFolder, _ tokenizer: Tokenizer, _ adapter: AdapterSettings,
+    _ plugin: PluginInstance, base: String, out: String, _ observer: ConsoleObserver,
+    _ report: inout QuickstartReport, probe: @escaping () throws(Failure) -> Double
+  ) throws(Failure) {
+    let examples = rlProblems(rlSteps * promptsPerStep)
+    let policy = rlPolicy(adapter)
+    var settings = rlSettings
     settings.shuffles = false
     let needsReference = plugin.needs.contains(.reference)
     var run = RLRun(

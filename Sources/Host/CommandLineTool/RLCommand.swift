@@ -70,7 +70,7 @@ enum RLCommand {
     let task = try RLTask(
       examples, tokenizer: tokenizer, verifier: verifier, name: data, progress: observer.patient("tokenising"))
     let (model, adapter) = try TrainingOptions.model(arguments, folder: folder, observer)
-    var policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: settings.steps)
+    var policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: settings.updates)
     policy.valueLearningRate = try arguments.number("value-lr")
     var reference: ReferencePolicy?
     if plugin.needs.contains(.reference) {

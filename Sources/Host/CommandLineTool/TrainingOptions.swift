@@ -94,7 +94,7 @@ enum TrainingOptions {
   }
 
   static func record(
-    _ arguments: ParsedArguments, stage: String, folder: ModelFolder, data: String, backend: any Backend,
+    _ arguments: ParsedArguments, stage: String, folder: ModelFolder, data: String?, backend: any Backend,
     extra: JSON.Object = [:]
   ) throws(Failure) -> RunRecord {
     var identity = JSON.Object()
@@ -103,7 +103,7 @@ enum TrainingOptions {
     let mayBeLonger: Set<String> = try arguments.text("schedule") == "constant" ? ["steps", "max-steps", "epochs"] : []
     for key in settings.keys where !incidental.contains(key) && !mayBeLonger.contains(key) { identity[key] = settings[key] }
     identity["model_fingerprint"] = .string(try folder.fingerprint())
-    identity["data_sha256"] = .string(try SHA256.hex(file: data))
+    if let data { identity["data_sha256"] = .string(try SHA256.hex(file: data)) }
     if let adapter = try arguments.optionalText("adapter") {
       identity["adapter_sha256"] = .string(try SHA256.hex(file: adapter + "/adapter_model.safetensors"))
     }
@@ -114,9 +114,14 @@ enum TrainingOptions {
 
   /// What an interrupted run tells its user.
   static func interrupted(at step: Int) -> Failure {
+    Failure(
+      .interrupted, "stopped after step \(step); a checkpoint is written. Continue with: \(continuation)")
+  }
+
+  /// The command that goes on with what this one began.
+  static var continuation: String {
     let words = CommandLine.arguments.dropFirst().filter { $0 != "--resume" } + ["--resume"]
     let command = words.map { $0.contains(where: { " \t\n'\"\\$*?".contains($0) }) ? "'\($0)'" : $0 }.joined(separator: " ")
-    return Failure(
-      .interrupted, "stopped after step \(step); a checkpoint is written. Continue with: nano-reasoner \(command)")
+    return "nano-reasoner \(command)"
   }
 }

@@ -10,6 +10,7 @@ let program = Program(
     Command(QuickstartCommand.spec, run: QuickstartCommand.run),
     Command(SFTCommand.spec, run: SFTCommand.run),
     Command(RLCommand.spec, run: RLCommand.run),
+    Command(BenchCommand.spec, run: BenchCommand.run),
     Command(EvalCommand.spec, run: EvalCommand.run),
     Command(ReportCommand.spec, run: ReportCommand.run),
     Command(InspectCommand.spec, run: InspectCommand.run),

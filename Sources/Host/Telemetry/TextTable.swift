@@ -13,7 +13,7 @@ package struct TextTable: Sendable {
   }
 
   package let columns: [Column]
-  private var rows: [[String]] = []
+  private(set) var rows: [[String]] = []
 
   package init(_ columns: [Column]) { self.columns = columns }
 

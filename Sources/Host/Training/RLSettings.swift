@@ -22,4 +22,7 @@ package struct RLSettings: Sendable, Equatable {
   package var shuffles = true
 
   package init() {}
+
+  /// Optimiser updates of the whole run, at most: what a learning rate's schedule counts in.
+  package var updates: Int { steps * innerEpochs * minibatches }
 }

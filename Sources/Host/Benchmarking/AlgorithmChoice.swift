@@ -1,0 +1,77 @@
+import Foundations
+import PluginHost
+
+/// An algorithm with its settings, as `--algos` names it: `NAME|PATH[:key=value]…`.
+package struct AlgorithmChoice: Sendable, Equatable {
+  /// The plugin's name or path.
+  package let plugin: String
+  /// `key=value`, in the order given.
+  package let settings: [String]
+
+  /// Reads one entry of `--algos`. Commas part algorithms and colons part the settings of one, so neither can stand in
+  /// a name, a path or a value.
+  package init(_ text: String) throws(Failure) {
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+    let example = "as in --algos grpo,dapo:clip_high=0.3:clip_low=0.1"
+    if parts[0].isEmpty { throw .usage("--algos \(text): expected NAME[:key=value]…, \(example)") }
+    if parts[0].contains("="), !parts[0].contains("/") {
+      throw .usage(
+        "--algos \(text): \"\(parts[0])\" is a setting without an algorithm: commas part algorithms, colons the settings of one, \(example)"
+      )
+    }
+    for setting in parts.dropFirst() {
+      guard let equals = setting.firstIndex(of: "="), equals != setting.startIndex else {
+        throw .usage("--algos \(text): \"\(setting)\": expected key=value, \(example)")
+      }
+    }
+    plugin = parts[0]
+    settings = Array(parts.dropFirst())
+  }
+}
+
+/// An algorithm of a benchmark: an opened plugin, its settings, and what it is called there.
+package struct BenchAlgorithm: Sendable {
+  /// Its id with the settings given, `dapo:clip_high=0.3`; `-2`, `-3` … behind it where it stands in the list again.
+  package let label: String
+  package let library: PluginLibrary
+  package let parameters: PluginParameters
+  /// The settings given, `key=value`.
+  package let settings: [String]
+
+  /// The label as a folder's name.
+  package var folder: String {
+    String(label.unicodeScalars.map { scalar in
+      let isPlain = scalar.isASCII && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar))
+      return isPlain || "._=-".unicodeScalars.contains(scalar) ? Character(scalar) : scalar == ":" ? "," : "_"
+    })
+  }
+
+  private init(label: String, library: PluginLibrary, parameters: PluginParameters, settings: [String]) {
+    self.label = label
+    self.library = library
+    self.parameters = parameters
+    self.settings = settings
+  }
+
+  /// Opens the plugins of a list; each setting is checked before anything runs.
+  package static func open(
+    _ choices: [AlgorithmChoice], find: (String) throws(Failure) -> PluginLibrary
+  ) throws(Failure) -> [BenchAlgorithm] {
+    var algorithms: [BenchAlgorithm] = []
+    for choice in choices {
+      let library = try find(choice.plugin)
+      let parameters = try PluginParameters(choice.settings, for: library.descriptor)
+      // Settings that only the instance can refuse are refused now, not in the middle of the plan.
+      _ = try PluginInstance(library, parameters)
+      let name = ([library.id] + choice.settings).joined(separator: ":")
+      var label = name
+      var number = 2
+      while algorithms.contains(where: { $0.label == label }) {
+        label = "\(name)-\(number)"
+        number += 1
+      }
+      algorithms.append(BenchAlgorithm(label: label, library: library, parameters: parameters, settings: choice.settings))
+    }
+    return algorithms
+  }
+}

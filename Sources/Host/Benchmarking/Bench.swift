@@ -1,0 +1,118 @@
+import Compute
+import Evaluation
+import Foundations
+import PluginHost
+import Rollouts
+import Tasks
+import Telemetry
+import Tokenization
+import Training
+import Transformer
+
+/// Runs a plan: one model, set back to the starting point before each run, each run a run folder of its own.
+package struct Bench {
+  private let plan: BenchPlan
+  private let model: Transformer
+  private let source: ModelFolder
+  private let tokenizer: Tokenizer
+  private let start: StartingPoint
+  private let reference: () throws(Failure) -> ReferencePolicy
+
+  /// - Parameters:
+  ///   - model: at the starting point.
+  ///   - reference: makes the policy that a divergence is measured from; called with the model at the starting point, by
+  ///     plugins that need it only.
+  package init(
+    _ plan: BenchPlan, model: Transformer, source: ModelFolder, tokenizer: Tokenizer,
+    reference: @escaping () throws(Failure) -> ReferencePolicy
+  ) throws(Failure) {
+    self.plan = plan
+    self.model = model
+    self.source = source
+    self.tokenizer = tokenizer
+    self.reference = reference
+    start = try StartingPoint(model)
+  }
+
+  /// How a plan ended.
+  package enum Outcome: Sendable, Equatable {
+    case finished
+    case interrupted(run: Int, runs: Int, step: Int)
+  }
+
+  package func run(_ progress: PlanProgress, resuming: Bool) throws(Failure) -> Outcome {
+    let evaluator = Evaluator(model, tokenizer: tokenizer, verifier: plan.verifier)
+    let task = try RLTask(plan.training, tokenizer: tokenizer, verifier: plan.verifier, name: plan.trainingName)
+    let folder = RunFolder(plan.out)
+    try folder.open(plan.description, identity: plan.identity, resuming: resuming && folder.holdsRun)
+    if !Files.exists(plan.startEvaluation) { try measure(evaluator, plan.startEvaluation, progress) }
+    let runs = plan.runs
+    progress.begin(runs: runs.count, finished: runs.count(where: \.isFinished), stepsPerRun: plan.settings.steps)
+    for (index, run) in runs.enumerated() {
+      let record = plan.record(of: run)
+      if run.isFinished {
+        try RunFolder(run.folder).open(record.description, identity: record.identity, resuming: true)
+        continue
+      }
+      let label = plan.algorithms[run.algorithm].label
+      progress.begin(run: index + 1, of: runs.count, label, seed: run.seed)
+      start.restore()
+      let outcome = try train(run, task, record, evaluator, progress, resuming: resuming)
+      if case .interrupted(let step) = outcome {
+        progress.finish()
+        return .interrupted(run: index + 1, runs: runs.count, step: step)
+      }
+      try measure(evaluator, run.evaluation, progress)
+      // The run is over and its adapter written: what it could be continued from only fills the disk.
+      try CheckpointStore(run: run.folder).removeAll()
+      progress.finishedRun(steps: plan.settings.steps)
+    }
+    progress.finish()
+    start.restore()
+    return .finished
+  }
+
+  private func train(
+    _ run: BenchPlan.Run, _ task: RLTask, _ record: RunRecord, _ evaluator: Evaluator, _ progress: PlanProgress,
+    resuming: Bool
+  ) throws(Failure) -> RunOutcome {
+    let algorithm = plan.algorithms[run.algorithm]
+    let plugin = try PluginInstance(algorithm.library, algorithm.parameters)
+    var settings = plan.settings
+    settings.seed = run.seed
+    let folder = RunFolder(run.folder)
+    var keeping = RunKeeping()
+    keeping.checkpointEvery = plan.checkpointEvery
+    keeping.resumes = resuming && folder.holdsRun
+    let (questions, tokenizer) = (plan.training, tokenizer)
+    var training = RLRun(
+      model: model, source: source, policy: plan.policy, settings: settings, plugin: plugin, task: task,
+      text: { try tokenizer.text(of: $0) }, question: { questions[$0].question },
+      reference: plugin.needs.contains(.reference) ? try reference() : nil, folder: folder, record: record,
+      keeping: keeping, baseName: plan.baseName)
+    let (every, steps) = (plan.evaluateEvery, settings.steps)
+    let (probe, greedy) = (Array(plan.heldOut.prefix(plan.curveProblems)), greedy)
+    training.afterStep = { step throws(Failure) in
+      guard every > 0, step % every == 0, step < steps else { return [:] }
+      let watch = Stopwatch()
+      let accuracy = try evaluator.evaluate(probe, greedy).accuracy.estimate
+      return ["held_out_accuracy": accuracy, "seconds/evaluation": watch.seconds]
+    }
+    return try training.run(progress)
+  }
+
+  private var greedy: GenerationSettings {
+    GenerationSettings(
+      sampling: SamplingSettings(temperature: 0), maxNewTokens: plan.settings.maxNewTokens, seed: plan.settings.seed,
+      stopTokens: Set(model.endOfText))
+  }
+
+  /// Evaluates the model as it is now on all held-out problems.
+  private func measure(_ evaluator: Evaluator, _ path: String, _ progress: PlanProgress) throws(Failure) {
+    let result = try evaluator.evaluate(plan.heldOut, greedy) { _ in progress.evaluates() }
+    let folder = Files.directory(of: path)
+    try Files.makeDirectory(folder)
+    try AtomicFile.write(result.json.text(pretty: true) + "\n", to: folder + "/eval.json")
+    try EvaluationFile.write(result, plan.heldOut, to: path)
+  }
+}

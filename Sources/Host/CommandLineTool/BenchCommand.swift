@@ -1,0 +1,248 @@
+import Arguments
+import Benchmarking
+import Compute
+import Evaluation
+import Foundations
+import PluginHost
+import Tasks
+import Telemetry
+import Tokenization
+import Training
+import Transformer
+
+/// `bench`: algorithms side by side.
+enum BenchCommand {
+  private static let defaults = Quickstart()
+
+  static let spec = CommandSpec(
+    name: "bench", summary: "algorithms side by side from one starting point, with paired seeds and intervals",
+    discussion:
+      "Trains every algorithm of --algos with every seed, each from the same starting point, on the same questions in the same order with the same sampler streams, and evaluates all on the same held-out problems. Settings of an algorithm stand behind it with colons: grpo,dapo:clip_high=0.3:clip_low=0.1. Without --data it teaches the base model the form first, as quickstart does, and trains on generated problems; then the defaults are \(generatedDefaults.map { "--\($0.name) \($0.value)" }.joined(separator: ", ")), --lr \(defaults.rlLearningRate) and a linear schedule. Writes bench.json, bench.md and bench.html, and a run folder for each run; --resume skips those that are finished, and takes further algorithms and seeds.",
+    examples: [
+      "nano-reasoner bench --algos grpo,dapo:clip_high=0.3 --out runs/bench",
+      "nano-reasoner bench --model M --adapter sft/adapter --data train.jsonl --eval-data test.jsonl --algos grpo,gspo --seeds 5 --steps 100 --out runs/bench",
+    ],
+    options: [
+      .required("algos", .list, "plugins by name or path with their settings, commas between", group: .training, placeholder: "A[:KEY=VALUE]…,B"),
+      .value("seeds", .integer(1...1000), default: 3, "runs per algorithm, with seeds --seed, --seed + 1, …", group: .training),
+      .value("baseline", .text, "the algorithm the others are compared with, as it stands in --algos; default: the first", group: .training, placeholder: "A"),
+      .value("model", .path, "a Hugging Face model folder, or a hub name in the local cache; default: the base model that ships with the program", group: .model, placeholder: "M"),
+      ModelOptions.adapter,
+      .value("data", .path, "JSON lines with questions and answers; default: generated problems", group: .data, placeholder: "F"),
+      .value("eval-data", .path, "held-out questions; default: up to a fifth of --data, from its end, which is then not trained on", group: .data, placeholder: "F"),
+      .value("eval-limit", .integer(1...), "evaluate on the first N held-out questions; default: 1000 at most", group: .data),
+      .value("eval-every", .integer(0...), default: .integer(defaults.curveEvery), "steps between evaluations that draw the learning curve; 0: only its ends", group: .data),
+      .value("curve-limit", .integer(1...), default: .integer(defaults.curveProblems), "of the held-out questions, how many draw the learning curve", group: .data),
+          TrainingOptions.trustPlugin,
+    ] + shared + training + ModelOptions.compute + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])
+
+  /// Options of `rl` with another default on generated problems.
+  private static let generatedDefaults: [(name: String, value: String)] = [
+    ("group-size", "\(defaults.groupSize)"), ("prompts-per-step", "\(defaults.promptsPerStep)"),
+    ("temperature", "\(defaults.temperature)"), ("max-new-tokens", "\(defaults.maxNewTokens)"),
+    ("steps", "\(defaults.rlSteps)"),
+  ]
+
+  private static let shared: [OptionSpec] = {
+    let names = generatedDefaults.map(\.name) + [
+      "logprob-temperature", "inner-epochs", "minibatches", "max-samples", "no-shuffle", "reward", "value-lr", "refill-rounds",
+    ]
+    return RLCommand.spec.options.filter { names.contains($0.name) }
+  }()
+
+  private static let training = TrainingOptions.options(learningRate: 1e-5)
+
+  static func run(_ arguments: ParsedArguments) throws(Failure) {
+    let (plan, bench, observer) = try prepare(arguments)
+    let progress = PlanProgress(observer.console) { observer.isStopRequested }
+    do throws(Failure) {
+      if case .interrupted(let run, let runs, let step) = try bench.run(progress, resuming: try arguments.flag("resume")) {
+        throw Failure(.interrupted, "stopped in run \(run) of \(runs) after its step \(step); a checkpoint is written")
+      }
+    } catch {
+      guard error.code == .interrupted else { throw error }
+      throw Failure(.interrupted, "\(error.message). Continue with: \(TrainingOptions.continuation)")
+    }
+    let report = BenchReport(try BenchResult(plan), facts: facts(plan, arguments))
+    try report.write(to: plan.out)
+    if try arguments.flag("json") { return try Output.json(report.json) }
+    try Output.write("\n\(report.accuracyTable.text())\n")
+    if plan.algorithms.count > 1 { try Output.write("Compared with \(plan.algorithms[plan.baseline].label):\n\(report.comparisonTable.text())\n") }
+    try Output.write("\(report.conclusion)\n\nPage: \(plan.out)/bench.html   Table: \(plan.out)/bench.md   Numbers: \(plan.out)/bench.json\n")
+  }
+
+  // MARK: The plan
+
+  private static func prepare(_ arguments: ParsedArguments) throws(Failure) -> (BenchPlan, Bench, ConsoleObserver) {
+    var choices: [AlgorithmChoice] = []
+    for text in try arguments.list("algos") { choices.append(try AlgorithmChoice(text)) }
+    let algorithms = try BenchAlgorithm.open(choices) { name throws(Failure) in try PluginRegistry.find(name) }
+    for algorithm in algorithms {
+      try TrainingOptions.check(algorithm.library, parameters: algorithm.settings, arguments)
+    }
+    let baseline = try position(of: try arguments.optionalText("baseline"), in: algorithms)
+    let out = try arguments.text("out")
+    let resumes = try arguments.flag("resume")
+    if resumes, !Files.isDirectory(out) { throw .missingInput("\(out): --resume: no benchmark here") }
+    if !resumes, RunFolder(out).holdsRun || RunFolder(out + "/sft").holdsRun {
+      throw .usage("\(out): holds a benchmark already; continue it with --resume or choose another --out")
+    }
+    let data = try arguments.optionalText("data")
+    let named = try arguments.optionalText("model")
+    if data != nil, named == nil { throw .usage("--data needs --model: the base model that ships with the program knows generated problems only") }
+    let base: String = if let named { named } else { try ShippedModel.folder() }
+    let folder = try ModelFolder(base)
+    let tokenizer = try ModelOptions.tokenizer(folder)
+    let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
+    let seed = UInt64(try arguments.integer("seed"))
+    var quickstart = Quickstart()
+    quickstart.seed = seed
+    quickstart.resumes = resumes
+    quickstart.rlSteps = try arguments.optionalInteger("steps") ?? quickstart.rlSteps
+
+    let settings = try settings(arguments, data: data, quickstart)
+    let questions = try questions(arguments, data: data, quickstart, settings, observer)
+    let (model, adapter) = try startingPoint(arguments, isGenerated: data == nil, folder, tokenizer, base, out, quickstart, observer)
+    var policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: settings(questions.training.count).updates)
+    if data == nil, let adapter {
+      let suited = quickstart.rlPolicy(adapter)
+      if try !arguments.isGiven("lr") { policy.learningRate = suited.learningRate }
+      if try !arguments.isGiven("schedule"), try !arguments.isGiven("warmup-steps") { policy.schedule = suited.schedule }
+    }
+    policy.valueLearningRate = try arguments.number("value-lr")
+
+    let rl = settings(questions.training.count)
+    var extra: JSON.Object = [
+      "steps": .integer(rl.steps), "group_size": .integer(rl.groupSize), "prompts_per_step": .integer(rl.promptsPerStep),
+      "temperature": .number(rl.temperature), "max_new_tokens": .integer(rl.maxNewTokens),
+      "learning_rate": .number(policy.learningRate),
+      "held_out_sha256": .string(SHA256.hex(Array(questions.heldOut.map(\.jsonLine).joined(separator: "\n").utf8))),
+    ]
+    extra["training_sha256"] = .string(SHA256.hex(Array(questions.training.map(\.jsonLine).joined(separator: "\n").utf8)))
+    var record = try TrainingOptions.record(
+      arguments, stage: "bench", folder: folder, data: data, backend: model.backend, extra: extra)
+    // Further algorithms and seeds may join, and what they are compared with may change.
+    for key in ["algos", "seeds", "baseline", "curve-limit"] { record.identity[key] = nil }
+    var plan = BenchPlan(
+      algorithms: algorithms, seeds: (0..<UInt64(try arguments.integer("seeds"))).map { seed &+ $0 }, settings: rl,
+      policy: policy, training: questions.training, trainingName: data ?? "generated problems",
+      heldOut: questions.heldOut, heldOutName: questions.heldOutName, out: out, baseName: base,
+      identity: record.identity, description: record.description)
+    plan.baseline = baseline
+    plan.verifier = Verifier(mode: try arguments.choice("reward"))
+    plan.evaluateEvery = try arguments.integer("eval-every")
+    plan.curveProblems = min(try arguments.integer("curve-limit"), questions.heldOut.count)
+    plan.checkpointEvery = try arguments.integer("checkpoint-every")
+    let options = try ModelOptions(arguments)
+    let bench = try Bench(plan, model: model, source: folder, tokenizer: tokenizer) { () throws(Failure) in
+      adapter != nil ? try ReferencePolicy(adapterOf: model) : ReferencePolicy(frozen: try options.load(folder))
+    }
+    return (plan, bench, observer)
+  }
+
+  private static func position(of baseline: String?, in algorithms: [BenchAlgorithm]) throws(Failure) -> Int {
+    guard let baseline else { return 0 }
+    guard let position = algorithms.firstIndex(where: { $0.label == baseline }) else {
+      throw .usage("--baseline \(baseline): expected one of \(algorithms.map(\.label).joined(separator: ", "))")
+    }
+    return position
+  }
+
+  /// The settings of every run, by the number of training questions.
+  private static func settings(
+    _ arguments: ParsedArguments, data: String?, _ quickstart: Quickstart
+  ) throws(Failure) -> (Int) -> RLSettings {
+    let given = try RLCommand.settings(arguments, examples: 1)
+    let steps = try arguments.optionalInteger("steps")
+    guard data == nil else {
+      return { count in
+        var settings = given
+        settings.steps = steps ?? (count + settings.promptsPerStep - 1) / settings.promptsPerStep
+        return settings
+      }
+    }
+    var settings = given
+    let suited = quickstart.rlSettings
+    settings.steps = suited.steps
+    if try !arguments.isGiven("group-size") { settings.groupSize = suited.groupSize }
+    if try !arguments.isGiven("prompts-per-step") { settings.promptsPerStep = suited.promptsPerStep }
+    if try !arguments.isGiven("temperature") { settings.temperature = suited.temperature }
+    if try !arguments.isGiven("max-new-tokens") { settings.maxNewTokens = suited.maxNewTokens }
+    return { _ in settings }
+  }
+
+  private struct Questions {
+    let training: [Example]
+    let heldOut: [Example]
+    let heldOutName: String
+  }
+
+  private static func questions(
+    _ arguments: ParsedArguments, data: String?, _ quickstart: Quickstart, _ settings: (Int) -> RLSettings,
+    _ observer: ConsoleObserver
+  ) throws(Failure) -> Questions {
+    let limit = try arguments.optionalInteger("eval-limit")
+    let evaluationData = try arguments.optionalText("eval-data")
+    var training: [Example]
+    if let data {
+      training = try ExampleFile.read(data, limit: try arguments.optionalInteger("max-samples"))
+    } else {
+      let rl = settings(0)
+      // Enough that an algorithm that asks for fresh prompts does not soon see old ones.
+      training = quickstart.rlProblems(min(20_000, 4 * rl.steps * rl.promptsPerStep))
+    }
+    var heldOut: [Example]
+    var name: String
+    if let evaluationData {
+      heldOut = try ExampleFile.read(evaluationData, limit: limit ?? quickstart.heldOut)
+      name = evaluationData
+    } else if let data {
+      let count = min(limit ?? quickstart.heldOut, training.count / 5)
+      if count == 0 { throw .badData("\(data): \(training.count) questions are too few to hold some back; give --eval-data") }
+      heldOut = Array(training.suffix(count))
+      training.removeLast(count)
+      name = "the last \(count) questions of \(data)"
+    } else {
+      heldOut = quickstart.heldOutProblems(limit ?? quickstart.heldOut)
+      name = "generated problems of the held-out split"
+    }
+    if let index = heldOut.firstIndex(where: { $0.question.isEmpty || $0.answer == nil }) {
+      throw .badData("\(name): question \(index + 1): evaluation needs a question and an answer")
+    }
+    let trained = Set(training.map(\.question))
+    let shared = heldOut.count { trained.contains($0.question) }
+    if shared > 0 { observer.console.warning("\(shared) of \(heldOut.count) held-out questions stand in the training data too") }
+    return Questions(training: training, heldOut: heldOut, heldOutName: name)
+  }
+
+  /// The model that every run begins with, and its adapter's settings; nil where every parameter is trained.
+  private static func startingPoint(
+    _ arguments: ParsedArguments, isGenerated: Bool, _ folder: ModelFolder, _ tokenizer: Tokenizer, _ base: String,
+    _ out: String, _ quickstart: Quickstart, _ observer: ConsoleObserver
+  ) throws(Failure) -> (Transformer, AdapterSettings?) {
+    let (model, adapter) = try TrainingOptions.model(arguments, folder: folder)
+    guard isGenerated, try arguments.optionalText("adapter") == nil else { return (model, adapter) }
+    guard let adapter else { throw .usage("--full without --data: the stage before trains an adapter; give --data, or leave --full out") }
+    observer.console.info("teaching the form first: \(quickstart.sftSteps) updates of SFT, once for all runs")
+    try Files.makeDirectory(out)
+    try quickstart.trainSFT(model, folder, tokenizer, adapter, base: base, out: out, observer)
+    return (model, adapter)
+  }
+
+  private static func facts(_ plan: BenchPlan, _ arguments: ParsedArguments) -> [String] {
+    let settings = plan.settings
+    var facts = [
+      "model \(plan.baseName), \(plan.policy.adapter == nil ? "every parameter trained" : "LoRA adapter of rank \(plan.policy.adapter?.rank ?? 0)")",
+      "training questions: \(plan.training.count), \(plan.trainingName); held out: \(plan.heldOut.count), \(plan.heldOutName)",
+      "\(settings.steps) steps of \(settings.promptsPerStep) prompts × \(settings.groupSize) completions, at most \(settings.maxNewTokens) tokens at temperature \(Format.significant(settings.temperature)), \(settings.innerEpochs) inner epochs",
+      "learning rate \(Format.significant(plan.policy.learningRate)), \(plan.policy.schedule.shape.rawValue), warm-up \(plan.policy.schedule.warmupSteps) updates",
+      "seeds \(plan.seeds.map { "\($0)" }.joined(separator: ", ")); program version \(RunRecord.programVersion)",
+    ]
+    for algorithm in plan.algorithms {
+      let library = algorithm.library
+      facts.append(
+        "\(algorithm.label): \(library.descriptor.title), version \(library.descriptor.version), SHA-256 \(library.sha256.prefix(12)), \(algorithm.parameters.settings.joined(separator: " "))")
+    }
+    return facts
+  }
+}
