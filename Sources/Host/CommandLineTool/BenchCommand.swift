@@ -220,7 +220,7 @@ enum BenchCommand {
     _ arguments: ParsedArguments, isGenerated: Bool, _ folder: ModelFolder, _ tokenizer: Tokenizer, _ base: String,
     _ out: String, _ quickstart: Quickstart, _ observer: ConsoleObserver
   ) throws(Failure) -> (Transformer, AdapterSettings?) {
-    let (model, adapter) = try TrainingOptions.model(arguments, folder: folder)
+    let (model, adapter) = try TrainingOptions.model(arguments, folder: folder, observer)
     guard isGenerated, try arguments.optionalText("adapter") == nil else { return (model, adapter) }
     guard let adapter else { throw .usage("--full without --data: the stage before trains an adapter; give --data, or leave --full out") }
     observer.console.info("teaching the form first: \(quickstart.sftSteps) updates of SFT, once for all runs")
