@@ -42,6 +42,8 @@ import Testing
     for bytes in [1, 20_000, 60_000] {
       let run = try RunningTool(["sft", "--out", killed] + Self.options + (kills > 0 ? ["--resume"] : []))
       guard run.wait(until: { size(killed + "/metrics.jsonl") > bytes }) else { break }
+      run.signal(SIGSTOP)
+      expectRefusal(try sft(killed, "--resume", "--quiet"), 64, killed, "another process is writing this run")
       run.signal(SIGKILL)
       #expect(run.wait().code == -SIGKILL)
       kills += 1

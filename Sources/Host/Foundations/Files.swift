@@ -92,6 +92,21 @@ package enum Files {
     syncDirectory(directory(of: destination))
   }
 
+  /// Claims a folder for this process until it ends; false where another process holds it. The lock is the kernel's: it goes
+  /// with its process, however that ends.
+  package static func claim(_ folder: String) throws(Failure) -> Bool {
+    let path = folder + "/.lock"
+    // Never closed: a process gives up its locks on a file when it closes any descriptor of it.
+    let descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+    if descriptor < 0 { throw .inputOutput("\(path): cannot write: \(lastSystemError())") }
+    var lock = flock()
+    lock.l_type = Int16(F_WRLCK)
+    lock.l_whence = Int16(SEEK_SET)
+    if unsafe fcntl(descriptor, F_SETLK, &lock) == 0 { return true }
+    // A file system without locks can refuse nobody.
+    return errno != EACCES && errno != EAGAIN
+  }
+
   package static func syncDirectory(_ path: String) {
     let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else { return }

@@ -50,14 +50,22 @@ package struct RunFolder: Sendable {
         throw .badData(
           "\(record): --resume: \"\(key)\" was \(was), now it is \(now); resume with the same settings or use another --out")
       }
-      return
+      return try claim()
     }
     if holdsRun {
       throw .usage("\(path): holds a run already; continue it with --resume or choose another --out")
     }
     try Files.makeDirectory(path)
+    try claim()
     var object = description
     object["identity"] = .object(identity)
     try AtomicFile.write(JSON.object(object).text(pretty: true) + "\n", to: record)
+  }
+
+  /// Two processes that write one run would ruin it for both.
+  private func claim() throws(Failure) {
+    guard try Files.claim(path) else {
+      throw .usage("\(path): another process is writing this run; wait for it or stop it, or choose another --out")
+    }
   }
 }
