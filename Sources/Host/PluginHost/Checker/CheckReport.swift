@@ -48,7 +48,7 @@ package struct CheckReport: Sendable {
     let more = failures.count > 1 ? " and \(failures.count - 1) more" : ""
     let settings = self.settings.parameters.map { " --set \($0)" }.joined()
     return .badData(
-      "plugin \(plugin) fails its check \(first.test.rawValue)\(more): \(first.message); see nano-reasoner plugin check \(plugin)\(settings), or go on all the same with \(flag)"
+      "plugin \(plugin) fails its check \(first.test.rawValue)\(more): \(first.message); see nano-reasoner plugin check \(self.settings.path)\(settings), or go on all the same with \(flag)"
     )
   }
 
