@@ -99,6 +99,21 @@ import Testing
     #expect(abs(Double(abridged) / 1500 - [0, 0.2, 0.3, 0.4][level - 1]) < 0.04, "\(abridged)")
   }
 
+  @Test func `a page of calculations is true line by line, in the range of the problems`() throws {
+    var operations: Set<Substring> = []
+    for index in 0..<500 {
+      let lines = WordProblems.practiceText(seed: 3, index: index).split(separator: "\n")
+      #expect(lines.count == 13 && lines[0] == "Practice:")
+      for line in lines.dropFirst() {
+        let (_, value, _) = try evaluate(String(line))
+        #expect((1...80).contains(value), "\(line)")
+        operations.insert(line.split(separator: " ")[1])
+      }
+    }
+    #expect(operations == ["+", "-", "*", "/"])
+    #expect(WordProblems.practiceText(seed: 3, index: 1) != WordProblems.practiceText(seed: 3, index: 2))
+  }
+
   /// The question with names, pronouns and things made alike: what a problem is, apart from its wording's nouns.
   private func skeleton(_ question: String) -> String {
     var classes: [String: String] = [:]

@@ -1,6 +1,7 @@
 import Arguments
 import Compute
 import Foundations
+import Training
 import Transformer
 
 /// `score`: log-probability and entropy of every token after the first of given sequences.
@@ -22,7 +23,7 @@ enum ScoreCommand {
     let head = LossHead(model)
     var logProbs: [Float] = []
     var entropies: [Float] = []
-    for range in rowBatches(sequences.map { max(0, $0.count - 1) }) {
+    for range in microBatches(rows: sequences.map { max(0, $0.count - 1) }, limit: 4096) {
       var batch = TokenBatch()
       var targets = TokenTargets()
       for sequence in sequences[range] { batch.appendPredicted(sequence, targets: &targets) }
@@ -45,22 +46,6 @@ enum ScoreCommand {
     } else {
       try Output.line("\(sequences.count) sequences, \(logProbs.count) scored tokens, mean log-probability \(Output.decimal(mean, 4))")
     }
-  }
-
-  /// Runs of sequences of at most 4096 rows, one longer sequence alone.
-  private static func rowBatches(_ rows: [Int]) -> [Range<Int>] {
-    var batches: [Range<Int>] = []
-    var start = 0
-    var filled = 0
-    for (index, count) in rows.enumerated() {
-      if index > start, filled + count > 4096 {
-        batches.append(start..<index)
-        (start, filled) = (index, 0)
-      }
-      filled += count
-    }
-    if start < rows.count { batches.append(start..<rows.count) }
-    return batches
   }
 
   private static func read(_ path: String, vocabulary: Int) throws(Failure) -> [[Int32]] {
