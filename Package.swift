@@ -112,7 +112,7 @@ let package = Package(
     tests("RolloutsTests", ["Rollouts", "Transformer", "Compute", "Foundations"]),
     tests("PluginHostTests", ["PluginHost", "Foundations"], excluding: ["Broken"]),
     tests("TelemetryTests", ["Telemetry", "Foundations"]),
-    tests("EvaluationTests", ["Evaluation", "Foundations"]),
+    tests("EvaluationTests", ["Evaluation", "Tasks", "Foundations"]),
     tests(
       "TrainingTests",
       [

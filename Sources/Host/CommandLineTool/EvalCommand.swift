@@ -9,7 +9,9 @@ import Transformer
 /// `eval`: Pass@1 with its interval.
 enum EvalCommand {
   static let spec = CommandSpec(
-    name: "eval", summary: "Pass@1 on questions with answers, with a 95 % Wilson interval",
+    name: "eval", summary: "Pass@1 on questions with answers, with a 95 % interval; pass@k and maj@k of several samples",
+    discussion:
+      "Intervals are over problems: samples of one problem are not independent (docs/evaluation.md). With --samples N come pass@k (one of k right, unbiased) and maj@k (the most frequent answer right) for k of 2, 4 … N.",
     options: ModelOptions.all + [
       .required("data", .path, "JSON lines with questions and answers", group: .data, placeholder: "F"),
       .value("limit", .integer(1...), "use the first N questions", group: .data),
@@ -42,11 +44,13 @@ enum EvalCommand {
     if try arguments.flag("json") {
       return try Output.json(result.json)
     }
-    let accuracy = result.accuracy
-    try Output.line(
-      "Pass@1 \(Output.percent(accuracy.estimate)) (95 % interval \(Output.percent(accuracy.lower)) to \(Output.percent(accuracy.upper))) on \(result.problems) problems × \(samples)"
-    )
-    if samples > 1 { try Output.line("Pass@\(samples) \(Output.percent(result.passAtSamples))") }
+    func share(_ interval: Statistics.Interval) -> String {
+      "\(Output.percent(interval.estimate)) (95 % interval \(Output.percent(interval.lower)) to \(Output.percent(interval.upper)))"
+    }
+    try Output.line("Pass@1 \(share(result.accuracy)) on \(result.problems) problems × \(samples)")
+    for point in result.curve.points where point.k > 1 {
+      try Output.line("Pass@\(point.k) \(share(point.pass)), maj@\(point.k) \(share(point.majority))")
+    }
     try Output.line(
       "correct format \(Output.percent(result.format)), truncated \(Output.percent(result.truncated)), mean length \(Output.decimal(result.meanLength, 1)) tokens, \(Output.decimal(result.tokensPerSecond, 0)) tokens/s"
     )

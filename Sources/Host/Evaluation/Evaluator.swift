@@ -20,10 +20,10 @@ package struct JudgedCompletion: Sendable {
 package struct EvaluationResult: Sendable {
   package let problems: Int
   package let samples: Int
-  /// The share of completions that are right, with its 95 % Wilson interval over completions.
+  /// The share of completions that are right, with its 95 % interval over problems: ``Statistics/clusteredShare(_:trialsEach:confidence:)``.
   package let accuracy: Statistics.Interval
-  /// The unbiased estimate of pass@k for k = samples (Chen et al., arXiv 2107.03374); equals accuracy for one sample.
-  package let passAtSamples: Double
+  /// pass@k and maj@k for k of 1, 2, 4 … and all samples.
+  package let curve: SampleCurve
   /// The share of completions in the form asked for: thinking closed, then a box.
   package let format: Double
   package let truncated: Double
@@ -33,13 +33,25 @@ package struct EvaluationResult: Sendable {
   package let completions: [JudgedCompletion]
 
   package var json: JSON {
-    [
-      "problems": .integer(problems), "samples": .integer(samples), "pass_at_1": .number(accuracy.estimate),
-      "pass_at_1_low": .number(accuracy.lower), "pass_at_1_high": .number(accuracy.upper),
-      "pass_at_\(samples)": .number(samples > 1 ? passAtSamples : accuracy.estimate), "format": .number(format),
-      "truncated": .number(truncated), "mean_length": .number(meanLength), "seconds": .number(seconds),
-      "tokens_per_second": .number(tokensPerSecond),
-    ]
+    var object = JSON.Object()
+    object["problems"] = .integer(problems)
+    object["samples"] = .integer(samples)
+    func add(_ name: String, _ interval: Statistics.Interval) {
+      object[name] = .number(interval.estimate)
+      object["\(name)_low"] = .number(interval.lower)
+      object["\(name)_high"] = .number(interval.upper)
+    }
+    add("pass_at_1", accuracy)
+    for point in curve.points where point.k > 1 {
+      add("pass_at_\(point.k)", point.pass)
+      add("maj_at_\(point.k)", point.majority)
+    }
+    object["format"] = .number(format)
+    object["truncated"] = .number(truncated)
+    object["mean_length"] = .number(meanLength)
+    object["seconds"] = .number(seconds)
+    object["tokens_per_second"] = .number(tokensPerSecond)
+    return .object(object)
   }
 }
 
@@ -74,28 +86,29 @@ package struct Evaluator {
     }
     let results = try engine.generate(requests, settings, progress: progress)
     var judged: [JudgedCompletion] = []
-    var passes = 0.0
+    var verdicts: [[Verdict]] = []
     for (index, example) in examples.enumerated() {
-      var right = 0
+      var ofProblem: [Verdict] = []
       for (sample, completion) in results[index].enumerated() {
         let text = try tokenizer.text(of: completion.tokens)
         let verdict = verifier.verdict(on: text, gold: example.answer ?? "")
-        if verdict.isCorrect { right += 1 }
+        ofProblem.append(verdict)
         judged.append(
           JudgedCompletion(
             example: index, sample: sample, text: text, verdict: verdict,
             hasFormat: AnswerExtraction.hasFormat(text), tokenCount: completion.tokens.count,
             isTruncated: completion.isTruncated))
       }
-      passes += Statistics.passAtK(correct: right, samples: samples, k: samples) ?? 0
+      verdicts.append(ofProblem)
     }
     let count = Double(max(1, judged.count))
     let tokens = judged.reduce(0) { $0 + $1.tokenCount }
     let seconds = watch.seconds
     return EvaluationResult(
       problems: examples.count, samples: samples,
-      accuracy: Statistics.wilson(successes: judged.count(where: \.verdict.isCorrect), trials: judged.count),
-      passAtSamples: passes / Double(max(1, examples.count)),
+      accuracy: Statistics.clusteredShare(
+        verdicts.map { Double($0.count(where: \.isCorrect)) / Double(samples) }, trialsEach: Double(samples)),
+      curve: SampleCurve(verdicts, agree: verifier.agree),
       format: Double(judged.count(where: \.hasFormat)) / count,
       truncated: Double(judged.count(where: \.isTruncated)) / count, meanLength: Double(tokens) / count,
       seconds: seconds, tokensPerSecond: Double(tokens) / max(1e-9, seconds), completions: judged)

@@ -18,15 +18,17 @@ package enum Statistics {
   package static func wilson(successes: Int, trials: Int, confidence: Double = 0.95) -> Interval {
     precondition(successes >= 0 && successes <= trials)
     if trials == 0 { return Interval(estimate: 0, lower: 0, upper: 1) }
-    let n = Double(trials)
-    let p = Double(successes) / n
+    return wilson(share: Double(successes) / Double(trials), trials: Double(trials), confidence: confidence)
+  }
+
+  /// The same interval where the number of trials need not be whole, as that of samples that depend on each other.
+  static func wilson(share p: Double, trials n: Double, confidence: Double) -> Interval {
     let z = normalQuantile(0.5 + confidence / 2)
     let scale = 1 + z * z / n
     let center = (p + z * z / (2 * n)) / scale
     let half = z * (p * (1 - p) / n + z * z / (4 * n * n)).squareRoot() / scale
     return Interval(
-      estimate: p, lower: successes == 0 ? 0 : max(0, center - half),
-      upper: successes == trials ? 1 : min(1, center + half))
+      estimate: p, lower: p <= 0 ? 0 : max(0, center - half), upper: p >= 1 ? 1 : min(1, center + half))
   }
 
   /// The unbiased estimate that one of k samples is correct, from `correct` of `samples`: 1 - C(n-c, k) / C(n, k)

@@ -28,6 +28,11 @@ package struct Verifier: Sendable {
     return Verdict(extracted: extracted, gold: gold, isCorrect: isCorrect, reason: reason)
   }
 
+  /// Whether two answers are the same answer, as ``verdict(on:gold:)`` compares them.
+  package func agree(_ first: String, _ second: String) -> Bool {
+    mode == .exact ? AnswerEquality.exact(first, second) : AnswerEquality.numeric(first, second)
+  }
+
   private static func short(_ answer: String) -> String {
     answer.utf8.count <= 80 ? answer : String(answer.unicodeScalars.prefix(77).map(Character.init)) + "..."
   }
