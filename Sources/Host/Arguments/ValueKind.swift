@@ -206,6 +206,7 @@ extension ValueKind {
     case .string(let text): text
     case .bool, .integer: json.text()
     case .number(let value): ArgumentValue.number(value).text
+    case .literal(let text): text
     default: nil
     }
   }

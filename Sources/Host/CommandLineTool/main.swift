@@ -17,6 +17,7 @@ let program = Program(
     Command(GenerateCommand.spec, run: GenerateCommand.run),
     Command(ScoreCommand.spec, run: ScoreCommand.run),
     Command(TokenizeCommand.spec, run: TokenizeCommand.run),
+    Command(JudgeCommand.spec, run: JudgeCommand.run),
     Command(ExportCommand.spec, run: ExportCommand.run),
     Command(PretrainCommand.spec, run: PretrainCommand.run),
     .group(

@@ -4,6 +4,8 @@ package indirect enum JSON: Sendable, Equatable {
   case bool(Bool)
   case integer(Int)
   case number(Double)
+  /// A number read from a file whose digits neither of the two above writes again: `9223372036854775808`, `1e400`, `0.10`.
+  case literal(String)
   case string(String)
   case array([JSON])
   case object(Object)
@@ -60,6 +62,16 @@ package indirect enum JSON: Sendable, Equatable {
     switch self {
     case .integer(let value): Double(value)
     case .number(let value): value
+    case .literal(let text): Double(text)
+    default: nil
+    }
+  }
+
+  /// The digits of a number as its file has them.
+  package var numberText: String? {
+    switch self {
+    case .integer, .number: text()
+    case .literal(let text): text
     default: nil
     }
   }
@@ -69,6 +81,7 @@ package indirect enum JSON: Sendable, Equatable {
     switch self {
     case .integer(let value): value
     case .number(let value): Int(exactly: value)
+    case .literal(let text): Double(text).flatMap { Int(exactly: $0) }
     default: nil
     }
   }
@@ -80,6 +93,7 @@ package indirect enum JSON: Sendable, Equatable {
     case .bool(let value): "\(value)"
     case .integer(let value): "\(value)"
     case .number(let value): "\(value)"
+    case .literal(let text): text.utf8.count < 40 ? text : "a number of \(text.utf8.count) characters"
     case .string(let value): value.count < 40 ? value.debugDescription : "a string"
     case .array(let value): "an array of \(value.count)"
     case .object: "an object"
@@ -334,9 +348,14 @@ extension JSON {
       if position == exponent { throw failure("expected a digit in the exponent") }
     }
     let text = unsafe String(decoding: bytes[start..<position], as: UTF8.self)
-    if isWhole, let integer = Int(text) { return .integer(integer) }
-    guard let double = Double(text) else { throw failure("cannot read the number \(text)") }
-    return .number(double)
+    let value: JSON
+    if isWhole, let integer = Int(text) {
+      value = .integer(integer)
+    } else {
+      guard let double = Double(text) else { throw failure("cannot read the number \(text)") }
+      value = .number(double)
+    }
+    return value.text() == text ? value : .literal(text)
   }
 }
 
@@ -356,11 +375,12 @@ extension JSON {
     case .number(let value):
       if !value.isFinite {
         output += Array("null".utf8)
-      } else if let whole = Int(exactly: value), abs(whole) < 1 << 53, !(value == 0 && value.sign == .minus) {
+      } else if let whole = Int(exactly: value), whole.magnitude < 1 << 53, !(value == 0 && value.sign == .minus) {
         output += Array("\(whole).0".utf8)
       } else {
         output += Array("\(value)".utf8)
       }
+    case .literal(let text): output += Array(text.utf8)
     case .string(let value): Self.append(value, to: &output)
     case .array(let values):
       let flat = !pretty || values.allSatisfy { if case .array = $0 { false } else { $0.object == nil } }

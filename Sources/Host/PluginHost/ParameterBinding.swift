@@ -32,6 +32,7 @@ package struct PluginParameters: Sendable, Equatable {
       case .bool(let value)?: pairs.append((key, value ? "true" : "false"))
       case .integer(let value)?: pairs.append((key, String(value)))
       case .number(let value)?: pairs.append((key, shortText(value)))
+      case .literal(let text)?: pairs.append((key, text))
       default: throw .badData("plugin \(descriptor.id): parameter \(key): expected a number, a boolean or a name")
       }
     }

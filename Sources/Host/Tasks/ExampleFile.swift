@@ -128,8 +128,7 @@ private struct Record {
     switch object[key] {
     case nil, .null: return nil
     case .string(let value): return value
-    case .integer(let value): return String(value)
-    case .number(let value): return "\(value)"
+    case let number? where number.numberText != nil: return number.numberText
     case let other?: throw .badData("\(place): key \"\(key)\": expected a string, found \(other.kind)")
     }
   }

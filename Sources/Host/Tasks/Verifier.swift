@@ -1,7 +1,7 @@
 /// Grades a completion against a gold answer: the reward is 1 or 0.
 package struct Verifier: Sendable {
   package enum Mode: String, Sendable, CaseIterable {
-    /// Equal as numbers: ``AnswerEquality/numeric(_:_:)``.
+    /// Equal in what they say: ``AnswerEquality/numeric(_:_:)``.
     case numeric
     /// Equal as text: ``AnswerEquality/exact(_:_:)``.
     case exact
@@ -16,24 +16,27 @@ package struct Verifier: Sendable {
     guard let extracted = AnswerExtraction.boxed(in: completion) else {
       return Verdict(extracted: nil, gold: gold, isCorrect: false, reason: "no balanced \\boxed{} in the completion")
     }
-    let isCorrect: Bool
-    let reason: String
-    if AnswerEquality.exact(extracted, gold) {
-      (isCorrect, reason) = (true, "equal as text")
-    } else if mode == .numeric, AnswerEquality.numeric(extracted, gold) {
-      (isCorrect, reason) = (true, "equal as numbers")
+    return verdict(answer: extracted, gold: gold)
+  }
+
+  /// The verdict on an answer that has been taken out of its completion. A gold answer in a `\boxed{}` is what stands in it.
+  package func verdict(answer: String, gold: String) -> Verdict {
+    let expected = AnswerExtraction.boxed(in: gold) ?? gold
+    if expected.trimmed.isEmpty { return Verdict(extracted: answer, gold: gold, isCorrect: false, reason: "the gold answer is empty") }
+    if answer.trimmed.isEmpty { return Verdict(extracted: answer, gold: gold, isCorrect: false, reason: "the answer is empty") }
+    let outcome: (isEqual: Bool, reason: String)
+    if mode == .exact {
+      let isEqual = AnswerEquality.exact(answer, expected)
+      let what = "expected \(AnswerEquality.short(expected)), found \(AnswerEquality.short(answer))"
+      outcome = (isEqual, isEqual ? "equal as text" : what)
     } else {
-      (isCorrect, reason) = (false, "expected \(Self.short(gold)), found \(Self.short(extracted))")
+      outcome = AnswerEquality.compare(answer, expected)
     }
-    return Verdict(extracted: extracted, gold: gold, isCorrect: isCorrect, reason: reason)
+    return Verdict(extracted: answer, gold: gold, isCorrect: outcome.isEqual, reason: outcome.reason)
   }
 
   /// Whether two answers are the same answer, as ``verdict(on:gold:)`` compares them.
   package func agree(_ first: String, _ second: String) -> Bool {
     mode == .exact ? AnswerEquality.exact(first, second) : AnswerEquality.numeric(first, second)
-  }
-
-  private static func short(_ answer: String) -> String {
-    answer.utf8.count <= 80 ? answer : String(answer.unicodeScalars.prefix(77).map(Character.init)) + "..."
   }
 }

@@ -1,0 +1,166 @@
+/// What a number counts or measures: powers of known units, or nouns, which do not count.
+struct AnswerUnit: Sendable, Equatable {
+  /// Canonical names with their powers; empty for nouns.
+  private(set) var powers: [String: Int]
+
+  /// A unit and none are the same answer, two units only if they are alike.
+  func agrees(with other: AnswerUnit) -> Bool { powers.isEmpty || other.powers.isEmpty || powers == other.powers }
+
+  var text: String {
+    powers.sorted { $0.key < $1.key }.map { $0.value == 1 ? $0.key : "\($0.key)^\($0.value)" }.joined(separator: "·")
+  }
+
+  static let none = AnswerUnit(powers: [:])
+
+  init(powers: [String: Int]) { self.powers = powers.filter { $0.value != 0 } }
+
+  static func of(_ name: String) -> AnswerUnit { AnswerUnit(powers: [name: 1]) }
+
+  func times(_ other: AnswerUnit) -> AnswerUnit { AnswerUnit(powers: powers.merging(other.powers, uniquingKeysWith: +)) }
+
+  /// Single letters that are units behind a space; glued to a number, letters are variables.
+  static let spacedLetters: Set<String> = ["m", "g", "s", "h", "L", "l", "N", "J", "W", "V", "K", "C", "F"]
+
+  static let signs: [String: String] = [
+    "dollar": "dollar", "pounds": "pound", "euro": "euro", "yen": "yen", "rupee": "rupee", "cent": "cent", "won": "won", "rouble": "rouble",
+  ]
+
+  /// By canonical name, all other ways to write it.
+  private static let spellings: [String: String] = [
+    "mm": "millimeter millimeters millimetre millimetres", "cm": "centimeter centimeters centimetre centimetres", "dm": "decimeter decimeters decimetre",
+    "m": "meter meters metre metres", "km": "kilometer kilometers kilometre kilometres kms", "in": "inch inches", "ft": "foot feet", "yd": "yard yards yds",
+    "mi": "mile miles", "nm": "nanometer nanometers", "g": "gram grams gramme grammes gm", "kg": "kilogram kilograms kilo kilos kgs", "mg": "milligram milligrams",
+    "t": "ton tons tonne tonnes", "lb": "lbs", "pound": "pounds", "oz": "ounce ounces", "s": "second seconds sec secs", "ms": "millisecond milliseconds",
+    "min": "minute minutes mins", "h": "hour hours hr hrs", "day": "days", "week": "weeks", "month": "months", "year": "years yr yrs", "decade": "decades",
+    "century": "centuries", "L": "l liter liters litre litres", "mL": "ml milliliter milliliters millilitre millilitres", "gal": "gallon gallons", "qt": "quart quarts",
+    "pint": "pints", "cup": "cups", "tbsp": "tablespoon tablespoons", "tsp": "teaspoon teaspoons", "dollar": "dollars usd bucks buck", "cent": "cents",
+    "euro": "euros eur", "yen": "jpy", "rupee": "rupees rs inr", "yuan": "rmb cny", "won": "krw", "peso": "pesos", "degree": "degrees deg", "radian": "radians rad",
+    "percent": "percentage", "mph": "", "kph": "kmh", "acre": "acres", "hectare": "hectares ha", "N": "newton newtons", "J": "joule joules", "kJ": "kilojoule kilojoules",
+    "W": "watt watts", "kW": "kilowatt kilowatts", "kWh": "", "Hz": "hertz", "V": "volt volts", "A": "amp amps ampere amperes", "Pa": "pascal pascals",
+    "K": "kelvin", "C": "celsius", "F": "fahrenheit", "mol": "mole moles", "unit": "units", "byte": "bytes", "bit": "bits", "KB": "", "MB": "megabyte megabytes",
+    "GB": "gigabyte gigabytes", "TB": "terabyte terabytes",
+  ]
+
+  private static let names: [String: String] = {
+    var table: [String: String] = [:]
+    for (name, others) in spellings {
+      table[name] = name
+      for other in others.split(separator: " ") { table[String(other)] = name }
+    }
+    return table
+  }()
+
+  private static func name(_ word: String) -> String? {
+    // `unit` says nothing: 25 square units are 25.
+    names[word] ?? (word.utf8.count > 2 ? names[word.lowercased()] : nil)
+  }
+
+  /// Reads what stands behind a number: `cm`, `square feet`, `km/h`, `cm^2`, `miles per hour`, `apples`, `\%`, `a day`; nil where it
+  /// is anything else, such as a word that changes the value.
+  ///
+  /// - Parameter hasUnit: whether a unit stands before, as the sign of a currency: `\$72 per day`.
+  static func read(_ tokens: ArraySlice<AnswerToken>, hasUnit: Bool = false) -> AnswerUnit? {
+    var unit = AnswerUnit.none
+    var index = tokens.startIndex
+    var direction = 1
+    var dimension: Int?
+    var isNoun = false
+    var hasWord = hasUnit
+    while index < tokens.endIndex {
+      let token = tokens[index]
+      index += 1
+      switch token.kind {
+      case .symbol("%"), .command("percent"):
+        unit = unit.times(.of("percent"))
+        hasWord = true
+      case .command("degree"): unit = unit.times(.of("degree"))
+      case .command(let name):
+        if let sign = signs[name] {
+          unit = unit.times(.of(sign))
+        } else if name == "cdot" {
+          guard hasWord else { return nil }
+        } else {
+          return nil
+        }
+      case .symbol("/"):
+        guard hasWord else { return nil }
+        direction = -1
+      case .symbol("*"), .symbol("-"):
+        guard hasWord else { return nil }
+      case .symbol("."):
+        guard hasWord else { return nil }
+      case .symbol("("), .symbol(")"):
+        return nil
+      case .word(let word):
+        let lower = word.lowercased()
+        if !word.unicodeScalars.allSatisfy(\.isASCII) {
+          guard isCountWord(word) else { return nil }
+          hasWord = true
+          continue
+        }
+        guard token.isText || token.space != .none || hasWord else { return nil }
+        if lower == "per" {
+          guard hasWord else { return nil }
+          direction = -1
+          continue
+        }
+        if lower == "percent" || lower == "percentage" || lower == "points" || lower == "point" {
+          if lower.hasPrefix("percent") { unit = unit.times(.of("percent")) }
+          hasWord = true
+          continue
+        }
+        if lower == "cent", index < tokens.endIndex, hasWord == true, tokens[index - 2].word?.lowercased() == "per" { return nil }
+        if ["square", "sq", "cubic", "cu"].contains(lower) {
+          dimension = lower.hasPrefix("s") ? 2 : 3
+          hasWord = true
+          continue
+        }
+        if let name = name(word), !isNoun {
+          var power = 1
+          if index < tokens.endIndex, tokens[index].isSymbol("^") {
+            guard let (exponent, end) = exponent(tokens, from: index + 1) else { return nil }
+            power = exponent
+            index = end
+          }
+          if let square = dimension { power = square }
+          dimension = nil
+          if name != "unit" { unit = unit.times(AnswerUnit(powers: [name: power * direction])) }
+          hasWord = true
+          direction = 1
+          continue
+        }
+        guard !AnswerWords.statements.contains(lower) else { return nil }
+        let isJoining = AnswerWords.joining.contains(lower)
+        guard isJoining || word.utf8.count > 1 else { return nil }
+        if lower == "of", !hasWord { return nil }
+        isNoun = true
+        hasWord = true
+      default: return nil
+      }
+    }
+    return unit
+  }
+
+  /// A word without ASCII letters that counts things, as Chinese has them behind a number; those of a value do not.
+  private static func isCountWord(_ word: String) -> Bool {
+    word.unicodeScalars.allSatisfy { $0.value >= 0x80 && !"十百千万亿億萬半倍分零一二三四五六七八九两〇％点點".unicodeScalars.contains($0) }
+  }
+
+  private static func exponent(_ tokens: ArraySlice<AnswerToken>, from start: Int) -> (Int, Int)? {
+    var index = start
+    let hasBrace = index < tokens.endIndex && tokens[index].isSymbol("{")
+    if hasBrace { index += 1 }
+    var sign = 1
+    if index < tokens.endIndex, tokens[index].isSymbol("-") {
+      sign = -1
+      index += 1
+    }
+    guard index < tokens.endIndex, let digit = tokens[index].digit else { return nil }
+    index += 1
+    if hasBrace {
+      guard index < tokens.endIndex, tokens[index].isSymbol("}") else { return nil }
+      index += 1
+    }
+    return (sign * Int(digit), index)
+  }
+}
