@@ -40,7 +40,8 @@ package final class PlanProgress: RunObserver {
 
   package func completed(_ step: RunStep) {
     last.reward = step["reward"]
-    last.accuracy = step["held_out_accuracy"] ?? step["accuracy"]
+    last.accuracy = step["accuracy"]
+    last.heldOut = step["held_out_accuracy"]
     last.length = step["length_mean"]
     last.tokensPerSecond = step["rollout_tokens_per_second"]
     show(step: before + step.step)

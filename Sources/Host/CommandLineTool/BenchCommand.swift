@@ -91,8 +91,7 @@ enum BenchCommand {
     let named = try arguments.optionalText("model")
     if data != nil, named == nil { throw .usage("--data needs --model: the base model that ships with the program knows generated problems only") }
     let base: String = if let named { named } else { try ShippedModel.folder() }
-    let folder = try ModelFolder(base)
-    let tokenizer = try ModelOptions.tokenizer(folder)
+    let (folder, tokenizer) = try ModelOptions.open(base)
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
     let seed = UInt64(try arguments.integer("seed"))
     var quickstart = Quickstart()

@@ -25,7 +25,7 @@ final class ConsoleObserver: RunObserver {
     console.show(
       Progress(
         stage: step.stage, step: step.step, total: step.total, loss: step["loss"], reward: step["reward"],
-        accuracy: step["held_out_accuracy"] ?? step["accuracy"], kl: step["kl_reference_k3"] ?? step["kl_old_k3"],
+        accuracy: step["accuracy"], heldOut: step["held_out_accuracy"], kl: step["kl_reference_k3"] ?? step["kl_old_k3"],
         length: step["length_mean"],
         tokensPerSecond: step["rollout_tokens_per_second"] ?? step["training_tokens_per_second"]))
   }

@@ -38,6 +38,6 @@ enum DataCommand {
     }
     try file.write(lines)
     try file.commit()
-    try Output.line("\(out): \(count) problems")
+    try Output.line("\(out): \(count) problems", beside: out)
   }
 }

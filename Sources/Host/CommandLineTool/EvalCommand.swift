@@ -18,11 +18,12 @@ enum EvalCommand {
       .value("samples", .integer(1...), default: 1, "completions per question", group: .sampling),
       .value("reward", .choice(Verifier.Mode.self), default: "numeric", "when an answer equals the gold one", group: .data),
       .value("out", .path, "write every completion with its verdict as JSON lines", group: .output, placeholder: "F.jsonl"),
-    ] + GenerateCommand.sampling + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])
+    ] + DataOptions.keys + GenerateCommand.sampling + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let path = try arguments.text("data")
-    let examples = try ExampleFile.read(path, limit: try arguments.optionalInteger("limit"))
+    let examples = try ExampleFile.read(
+      path, limit: try arguments.optionalInteger("limit"), keys: try DataOptions.keys(arguments))
     if let index = examples.firstIndex(where: { $0.question.isEmpty || $0.answer == nil }) {
       throw .badData("\(path): example \(index + 1): evaluation needs a question and an answer")
     }
@@ -32,26 +33,27 @@ enum EvalCommand {
       throw .usage("--samples \(samples) with --temperature 0 would be \(samples) times the same; give a temperature, as 0.8")
     }
     let progress = ConsoleObserver(quiet: try arguments.flag("quiet"))
-    let (folder, model) = try ModelOptions.load(arguments, progress: progress.patient("loading the model"))
-    let tokenizer = try ModelOptions.tokenizer(folder)
+    let (_, tokenizer, model) = try ModelOptions.loadWithTokenizer(arguments, progress: progress.patient("loading the model"))
     let evaluator = Evaluator(
       model, tokenizer: tokenizer, verifier: Verifier(mode: try arguments.choice("reward")))
     let result = try evaluator.evaluate(
       examples, try GenerateCommand.settings(arguments, model: model), samples: samples
     ) { progress.generated("eval", $0) }
     progress.end(stage: "eval")
-    if let out = try arguments.optionalText("out") { try EvaluationFile.write(result, examples, to: out) }
+    let out = try arguments.optionalText("out")
+    if let out { try EvaluationFile.write(result, examples, to: out) }
     if try arguments.flag("json") {
       return try Output.json(result.json)
     }
+    func say(_ text: String) throws(Failure) { try Output.line(text, beside: out ?? "") }
     func share(_ interval: Statistics.Interval) -> String {
       "\(Output.percent(interval.estimate)) (95 % interval \(Output.percent(interval.lower)) to \(Output.percent(interval.upper)))"
     }
-    try Output.line("Pass@1 \(share(result.accuracy)) on \(result.problems) problems × \(samples)")
+    try say("Pass@1 \(share(result.accuracy)) on \(result.problems) problems × \(samples)")
     for point in result.curve.points where point.k > 1 {
-      try Output.line("Pass@\(point.k) \(share(point.pass)), maj@\(point.k) \(share(point.majority))")
+      try say("Pass@\(point.k) \(share(point.pass)), maj@\(point.k) \(share(point.majority))")
     }
-    try Output.line(
+    try say(
       "correct format \(Output.percent(result.format)), truncated \(Output.percent(result.truncated)), mean length \(Output.decimal(result.meanLength, 1)) tokens, \(Output.decimal(result.tokensPerSecond, 0)) tokens/s"
     )
   }

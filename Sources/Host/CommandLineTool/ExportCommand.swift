@@ -1,12 +1,16 @@
 import Arguments
 import Compute
 import Foundations
+import Tasks
+import Tokenization
 import Transformer
 
 /// `export`: an adapter merged into its model, as a Hugging Face folder.
 enum ExportCommand {
   static let spec = CommandSpec(
     name: "export", summary: "merge an adapter into its model, as a Hugging Face folder",
+    discussion:
+      "--out is a new or empty folder; it appears whole or not at all. It says how this program prompts (the chat template) and which tokens end a completion; other generation settings are those of the model's folder.",
     options: [
       ModelOptions.model,
       .required("adapter", .path, "the PEFT LoRA adapter folder to merge", group: .model, placeholder: "DIR"),
@@ -14,14 +18,19 @@ enum ExportCommand {
     ] + ModelOptions.compute)
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
-    let (folder, model) = try ModelOptions.load(arguments)
     let out = try arguments.text("out")
-    if Files.resolved(out) == Files.resolved(folder.path) {
-      throw .usage("--out: is the model's own folder; choose another")
-    }
+    try ModelExport.requireFree(out)
+    // Weights without a tokenizer can be merged too.
+    var folder = try ModelFolder(try arguments.text("model"))
+    let tokenizer = Files.exists(folder.path + "/tokenizer.json") ? try Tokenizer(folder: folder.path) : nil
+    folder = folder.ending(
+      with: try StopTokens.make(
+        declared: folder.endOfText, tokenizer: tokenizer, vocabularySize: folder.configuration.vocabularySize,
+        path: folder.path))
+    let model = try ModelOptions.load(arguments, folder)
     let stored: WeightKind = model.head.kind
     let kind = try arguments.optionalText("precision").flatMap { Precision(rawValue: $0)?.kind } ?? stored
-    try model.export(to: out, source: folder, kind: kind)
+    try model.export(to: out, source: folder, kind: kind, chatTemplate: ChatTemplate().jinja)
     try Output.line("\(out): \(model.configuration.parameterCount) parameters as \(kind.rawValue)")
   }
 }

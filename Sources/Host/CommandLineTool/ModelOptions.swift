@@ -1,6 +1,7 @@
 import Arguments
 import Compute
 import Foundations
+import Tasks
 import Tokenization
 import Transformer
 
@@ -71,19 +72,38 @@ struct ModelOptions {
     _ arguments: ParsedArguments, progress: (Int, Int) -> Void = { _, _ in }
   ) throws(Failure) -> (folder: ModelFolder, model: Transformer) {
     let folder = try ModelFolder(try arguments.text("model"))
-    let model = try ModelOptions(arguments).load(folder, progress: progress)
-    if let adapter = try arguments.optionalText("adapter") { try model.loadAdapter(adapter) }
-    return (folder, model)
+    return (folder, try load(arguments, folder, progress: progress))
   }
 
-  /// The tokeniser of a model's folder; its ids must be ones the model has an embedding for.
-  static func tokenizer(_ folder: ModelFolder) throws(Failure) -> Tokenizer {
+  /// The same with its tokeniser, for commands that draw completions.
+  static func loadWithTokenizer(
+    _ arguments: ParsedArguments, progress: (Int, Int) -> Void = { _, _ in }
+  ) throws(Failure) -> (folder: ModelFolder, tokenizer: Tokenizer, model: Transformer) {
+    let (folder, tokenizer) = try open(try arguments.text("model"))
+    return (folder, tokenizer, try load(arguments, folder, progress: progress))
+  }
+
+  static func load(
+    _ arguments: ParsedArguments, _ folder: ModelFolder, progress: (Int, Int) -> Void = { _, _ in }
+  ) throws(Failure) -> Transformer {
+    let model = try ModelOptions(arguments).load(folder, progress: progress)
+    if let adapter = try arguments.optionalText("adapter") { try model.loadAdapter(adapter) }
+    return model
+  }
+
+  /// A model's folder with its tokeniser, whose ids must be ones the model has an embedding for, and with all tokens that end a
+  /// completion.
+  static func open(_ model: String) throws(Failure) -> (folder: ModelFolder, tokenizer: Tokenizer) {
+    let folder = try ModelFolder(model)
     let tokenizer = try Tokenizer(folder: folder.path)
     guard tokenizer.vocabularySize <= folder.configuration.vocabularySize else {
       throw .badData(
         "\(folder.path)/tokenizer.json: has \(tokenizer.vocabularySize) tokens, the model's vocabulary \(folder.configuration.vocabularySize)"
       )
     }
-    return tokenizer
+    let ends = try StopTokens.make(
+      declared: folder.endOfText, tokenizer: tokenizer, vocabularySize: folder.configuration.vocabularySize,
+      path: folder.path)
+    return (folder.ending(with: ends), tokenizer)
   }
 }

@@ -3,7 +3,19 @@ import Foundations
 /// Standard output: results, and nothing else.
 enum Output {
   static func write(_ text: String) throws(Failure) {
-    try AtomicFile.write(Array(text.utf8), descriptor: STDOUT_FILENO, name: "standard output")
+    do throws(Failure) {
+      try AtomicFile.write(Array(text.utf8), descriptor: STDOUT_FILENO, name: "standard output")
+    } catch {
+      // Whoever read has seen enough: `inspect RUN | head`.
+      if errno == EPIPE { exit(0) }
+      throw error
+    }
+  }
+
+  /// A result in words beside a file that was written; where the file itself is standard output, the words go beside it.
+  static func line(_ text: String, beside out: String) throws(Failure) {
+    guard AtomicFile.isStandardOutput(out) else { return try line(text) }
+    try AtomicFile.write(Array((text + "\n").utf8), descriptor: STDERR_FILENO, name: "standard error")
   }
 
   static func line(_ text: String) throws(Failure) { try write(text + "\n") }

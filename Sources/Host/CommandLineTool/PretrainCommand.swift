@@ -64,7 +64,7 @@ enum PretrainCommand {
     keeping.checkpointEvery = try arguments.integer("checkpoint-every")
     keeping.monitoring = try MonitoringOptions.monitoring(arguments)
     var identity = arguments.json.object ?? [:]
-    for key in ["out", "resume", "quiet", "threads", "config", "checkpoint-every"] + MonitoringOptions.names { identity[key] = nil }
+    for key in ["out", "resume", "quiet", "threads", "config", "checkpoint-every", "checkpoint-minutes", "dry-run"] + MonitoringOptions.names { identity[key] = nil }
     let record = RunRecord(
       stage: "pretrain", identity: identity, description: ["arguments": arguments.json, "backend": .string(backend.name)])
     let precision: Precision = try arguments.choice("precision")

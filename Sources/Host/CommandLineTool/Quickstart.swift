@@ -31,8 +31,7 @@ struct Quickstart {
     throws(Failure) -> QuickstartReport
   {
     let watch = Stopwatch()
-    let folder = try ModelFolder(base)
-    let tokenizer = try ModelOptions.tokenizer(folder)
+    let (folder, tokenizer) = try ModelOptions.open(base)
     let model = try Transformer(folder, on: backend)
     let problems = heldOutProblems(heldOut)
     let probe = (0..<curveProblems).map { WordProblems.make(seed: seed &+ 1, split: .heldOut, index: $0) }

@@ -8,6 +8,10 @@ import Transformer
 
 /// `rl`: reinforcement learning with an algorithm from a plugin.
 enum RLCommand {
+  enum Overlong: String, CaseIterable {
+    case error, skip
+  }
+
   static let spec = CommandSpec(
     name: "rl", summary: "reinforcement learning with an algorithm from a plugin",
     discussion:
@@ -35,7 +39,9 @@ enum RLCommand {
       .value(
         "refill-rounds", .integer(0...), default: 8, "rounds of fresh prompts for dropped groups in one step, at most",
         group: .training),
-    ] + TrainingOptions.options(learningRate: 1e-5) + ModelOptions.compute
+      .value(
+        "overlong", .choice(Overlong.self), default: "error", "what becomes of rows whose prompt fills the model's context", group: .data),
+    ] + DataOptions.keys + HeldOutEvaluation.options + TrainingOptions.options(learningRate: 1e-5) + ModelOptions.compute
       + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])
 
   static func settings(_ arguments: ParsedArguments, examples: Int) throws(Failure) -> RLSettings {
@@ -50,8 +56,12 @@ enum RLCommand {
     settings.seed = UInt64(try arguments.integer("seed"))
     settings.refillRounds = try arguments.integer("refill-rounds")
     settings.shuffles = !(try arguments.flag("no-shuffle"))
-    settings.steps = try arguments.optionalInteger("steps")
-      ?? (examples + settings.promptsPerStep - 1) / settings.promptsPerStep
+    if let steps = try arguments.optionalInteger("steps") {
+      settings.steps = steps
+    } else {
+      settings.steps = (examples + settings.promptsPerStep - 1) / settings.promptsPerStep
+      settings.promptsOfOnePass = examples
+    }
     return settings
   }
 
@@ -61,14 +71,26 @@ enum RLCommand {
     let plugin = try PluginInstance(library, settings: assignments)
     try TrainingOptions.check(library, parameters: assignments, arguments)
     let data = try arguments.text("data")
-    let examples = try ExampleFile.read(data, limit: try arguments.optionalInteger("max-samples"))
-    let folder = try ModelFolder(try arguments.text("model"))
-    let tokenizer = try ModelOptions.tokenizer(folder)
+    var examples = try ExampleFile.read(
+      data, limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments))
+    let (folder, tokenizer) = try ModelOptions.open(try arguments.text("model"))
+    let context = folder.configuration.maxPositions
+    let overlong: Overlong = try arguments.choice("overlong")
+    var skipped: [Int] = []
+    if overlong == .skip {
+      (examples, skipped) = RLTask.fitting(examples, tokenizer: tokenizer, context: context)
+      if examples.isEmpty { throw .badData("\(data): no prompt leaves room for a completion in the model's context of \(context) tokens") }
+    }
+    let rows = examples
     let settings = try settings(arguments, examples: examples.count)
     let verifier = Verifier(mode: try arguments.choice("reward"))
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
     let task = try RLTask(
-      examples, tokenizer: tokenizer, verifier: verifier, name: data, progress: observer.patient("tokenising"))
+      examples, tokenizer: tokenizer, verifier: verifier, name: data, context: context,
+      progress: observer.patient("tokenising"))
+    if settings.groupSize == 1, try RLTask.teachesNothingAlone(try PluginInstance(library, settings: assignments)) {
+      throw .usage("--group-size 1: \(library.id) compares the completions of one prompt, and one alone gets no advantage and no gradient; take 2 or more")
+    }
     let (model, adapter) = try TrainingOptions.model(arguments, folder: folder, observer)
     var policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: settings.updates)
     policy.valueLearningRate = try arguments.number("value-lr")
@@ -80,17 +102,39 @@ enum RLCommand {
         : ReferencePolicy(frozen: try ModelOptions(arguments).load(folder))
     }
     let runFolder = RunFolder(try arguments.text("out"))
+    let evaluation = try HeldOutEvaluation(
+      arguments, model: model, tokenizer: tokenizer, verifier: verifier, rl: settings, out: runFolder.path, adapter: adapter,
+      baseName: try arguments.text("model"), source: folder)
+    var summary = RunSummary()
+    summary.add(model: model, path: folder.path, policy: policy)
+    let total = try ExampleFile.count(data)
+    summary.add("data", "\(examples.count) of \(total) rows of \(data)", .integer(examples.count))
+    if let evaluation { summary.add("held out", "\(evaluation.count) questions of \(try arguments.text("eval-data"))", .integer(evaluation.count)) }
+    summary.add("algorithm", "\(library.id) \(plugin.parameters.settings.joined(separator: " "))", .string(library.id))
+    summary.add("steps", "\(settings.steps) of \(settings.promptsPerStep) prompts × \(settings.groupSize) completions of at most \(settings.maxNewTokens) tokens", .integer(settings.steps))
+    summary.add("updates", "\(settings.updates) at most", .integer(settings.updates))
+    summary.add("out", runFolder.path)
+    if !skipped.isEmpty {
+      observer.console.warning("\(data): \(skipped.count) rows are left out, their prompts fill the context of \(context) tokens (\(RunSummary.lines(skipped)))")
+    }
+    let longest = task.prompts.map(\.tokens.count).max() ?? 0
+    if longest + settings.maxNewTokens > context {
+      let short = task.prompts.count { $0.tokens.count + settings.maxNewTokens > context }
+      observer.console.warning("--max-new-tokens \(settings.maxNewTokens): \(short) prompts leave less room than that in the context of \(context) tokens; their completions end there as truncated")
+    }
+    if try summary.finishes(arguments, observer.console) { return }
     var extra = JSON.Object()
     extra["plugin"] = .string(library.id)
     extra["plugin_parameters"] = plugin.parameters.json
     var record = try TrainingOptions.record(
       arguments, stage: "rl", folder: folder, data: data, backend: model.backend, extra: extra)
     record.description["plugin"] = PluginDescription(library).json
-    let run = RLRun(
+    var run = RLRun(
       model: model, source: folder, policy: policy, settings: settings, plugin: plugin, task: task,
-      text: { try tokenizer.text(of: $0) }, question: { examples[$0].question },
+      text: { try tokenizer.text(of: $0) }, question: { rows[$0].question },
       reference: reference, folder: runFolder, record: record, keeping: try TrainingOptions.keeping(arguments),
       baseName: try arguments.text("model"))
+    if let evaluation { run.afterStep = { step throws(Failure) in try evaluation.metrics(step: step) } }
     if case .interrupted(let step) = try run.run(observer) { throw TrainingOptions.interrupted(at: step) }
     let result = adapter == nil ? runFolder.model : runFolder.adapter
     if try arguments.flag("json") {

@@ -22,29 +22,47 @@ enum SFTCommand {
       .flag("no-shuffle", "take the examples in the order of the file", group: .data),
       .value(
         "loss-on", .choice(TrainingDocuments.LossOn.self), default: "all", "tokens that are learned", group: .training),
-    ] + TrainingOptions.options(learningRate: 2e-5) + ModelOptions.compute
+    ] + DataOptions.keys + TrainingOptions.options(learningRate: 2e-5) + ModelOptions.compute
       + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let data = try arguments.text("data")
-    let examples = try ExampleFile.read(data, limit: try arguments.integer("max-samples"))
-    let folder = try ModelFolder(try arguments.text("model"))
-    let tokenizer = try ModelOptions.tokenizer(folder)
+    let examples = try ExampleFile.read(
+      data, limit: try arguments.integer("max-samples"), keys: try DataOptions.keys(arguments))
+    let (folder, tokenizer) = try ModelOptions.open(try arguments.text("model"))
     var documents = TrainingDocuments()
     documents.lossOn = try arguments.choice("loss-on")
     documents.maxLength = try arguments.integer("max-length")
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
+    var cuts = TrainingDocuments.Report()
+    let context = folder.configuration.maxPositions
+    if documents.maxLength > context { documents.maxLength = context }
     let sequences = try documents.sequences(
-      examples, tokenizer, name: data, progress: observer.patient("tokenising"))
+      examples, tokenizer, name: data, report: &cuts, progress: observer.patient("tokenising"))
     let batchSize = try arguments.integer("batch-size")
     let planned =
       try SFTTrainer.stepsPerEpoch(count: sequences.count, batchSize: batchSize) * arguments.integer("epochs")
     let steps = min(planned, try arguments.optionalInteger("max-steps") ?? planned)
     let (model, adapter) = try TrainingOptions.model(arguments, folder: folder, observer)
     let runFolder = RunFolder(try arguments.text("out"))
+    let policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: steps)
+    var summary = RunSummary()
+    summary.add(model: model, path: folder.path, policy: policy)
+    let total = try ExampleFile.count(data)
+    summary.add("data", "\(examples.count) of \(total) rows of \(data)\(total > examples.count ? " (--max-samples \(examples.count))" : ""), \(sequences.reduce(0) { $0 + $1.predictedCount }) tokens to learn", .integer(examples.count))
+    summary.add("updates", "\(steps), \(batchSize) sequences each", .integer(steps))
+    summary.add("out", runFolder.path)
+    if total > examples.count { observer.console.warning("\(data): \(examples.count) of \(total) rows are used; --max-samples \(total) takes all") }
+    if !cuts.cut.isEmpty {
+      observer.console.warning("\(data): \(cuts.cut.count) sequences are longer than \(documents.maxLength) tokens and are cut (\(RunSummary.lines(cuts.cut)))\(documents.maxLength == context ? "; the model's context is no longer" : "; --max-length takes longer ones")")
+    }
+    if !cuts.empty.isEmpty {
+      observer.console.warning("\(data): \(cuts.empty.count) sequences have no token to learn and teach nothing (\(RunSummary.lines(cuts.empty)))")
+    }
+    if try summary.finishes(arguments, observer.console) { return }
     let run = SFTRun(
       model: model, source: folder, sequences: sequences,
-      policy: try TrainingOptions.policy(arguments, adapter: adapter, steps: steps), batchSize: batchSize, steps: steps,
+      policy: policy, batchSize: batchSize, steps: steps,
       shuffles: !(try arguments.flag("no-shuffle")), seed: UInt64(try arguments.integer("seed")), folder: runFolder,
       record: try TrainingOptions.record(
         arguments, stage: "sft", folder: folder, data: data, backend: model.backend),

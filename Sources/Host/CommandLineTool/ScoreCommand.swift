@@ -37,14 +37,15 @@ enum ScoreCommand {
     writer.add("offsets", offsets, shape: [offsets.count])
     writer.add("log_prob", logProbs, shape: [logProbs.count])
     writer.add("entropy", entropies, shape: [entropies.count])
-    try writer.write(to: try arguments.text("out"))
+    let out = try arguments.text("out")
+    try writer.write(to: out)
     let mean = logProbs.reduce(0.0) { $0 + Double($1) } / Double(max(1, logProbs.count))
     if try arguments.flag("json") {
       try Output.json([
         "sequences": .integer(sequences.count), "tokens": .integer(logProbs.count), "mean_log_prob": .number(mean),
       ])
     } else {
-      try Output.line("\(sequences.count) sequences, \(logProbs.count) scored tokens, mean log-probability \(Output.decimal(mean, 4))")
+      try Output.line("\(sequences.count) sequences, \(logProbs.count) scored tokens, mean log-probability \(Output.decimal(mean, 4))", beside: out)
     }
   }
 

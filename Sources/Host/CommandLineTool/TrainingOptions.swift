@@ -20,7 +20,7 @@ enum TrainingOptions {
         group: .training),
       .value("warmup-steps", .integer(0...), default: 0, "linear warm-up", group: .training),
       .value("lora-rank", .integer(1...65536), default: 16, "rank of a fresh adapter", group: .training),
-      .value("lora-alpha", .number(0...), default: 32, "alpha of a fresh adapter; its scale is alpha / rank", group: .training),
+      .value("lora-alpha", .number(0...1e6), default: 32, "alpha of a fresh adapter; its scale is alpha / rank", group: .training),
       .value(
         "lora-targets", .list, default: .list(AdapterSettings.allTargets), "modules of a fresh adapter",
         group: .training),
@@ -31,7 +31,11 @@ enum TrainingOptions {
       .flag("gradient-checkpointing", "keep block inputs only and compute the rest again; changes no result", group: .training),
       .required("out", .path, "the run folder", group: .output, placeholder: "DIR"),
       .flag("resume", "continue the run in --out from its newest checkpoint", group: .output),
-      .value("checkpoint-every", .integer(1...), default: 50, "steps between checkpoints", group: .output),
+      .value("checkpoint-every", .integer(1...1_000_000_000), default: 50, "steps between checkpoints", group: .output),
+      .value(
+        "checkpoint-minutes", .number(above: 0, through: 1e6), default: 10, "minutes after which a checkpoint is written all the same",
+        group: .output),
+      .flag("dry-run", "say what would be done, check all data, and stop before step 1", group: .output),
     ] + MonitoringOptions.options
   }
 
@@ -49,6 +53,7 @@ enum TrainingOptions {
   private static let incidental = Set<String>([
     "out", "resume", "quiet", "json", "threads", "device", "config", "checkpoint-every", "micro-batch-tokens",
     "gradient-checkpointing", "trust-plugin", "eval-every", "eval-data", "eval-limit",
+    "keep-best", "checkpoint-minutes", "dry-run",
   ]).union(MonitoringOptions.names)
 
   static func policy(_ arguments: ParsedArguments, adapter: AdapterSettings?, steps: Int) throws(Failure) -> PolicySettings {
@@ -67,6 +72,7 @@ enum TrainingOptions {
   static func keeping(_ arguments: ParsedArguments) throws(Failure) -> RunKeeping {
     var keeping = RunKeeping()
     keeping.checkpointEvery = try arguments.integer("checkpoint-every")
+    keeping.checkpointMinutes = try arguments.number("checkpoint-minutes")
     keeping.resumes = try arguments.flag("resume")
     keeping.monitoring = try MonitoringOptions.monitoring(arguments)
     return keeping
@@ -81,6 +87,13 @@ enum TrainingOptions {
     let path = try arguments.optionalText("adapter")
     if isFull, path != nil {
       throw .usage("--full with --adapter: merge the adapter first (nano-reasoner export), then train the merged model")
+    }
+    for name in ["lora-rank", "lora-alpha", "lora-targets"] where try arguments.isGiven(name) && (isFull || path != nil) {
+      throw .usage("--\(name) shapes a fresh adapter and does nothing beside \(isFull ? "--full" : "--adapter"); leave it out")
+    }
+    let targets = try arguments.list("lora-targets")
+    if let twice = targets.first(where: { target in targets.count { $0 == target } > 1 }) {
+      throw .usage("--lora-targets: \(twice) is given twice")
     }
     let model = try options.load(
       folder, trainable: isFull ? .full : .nothing, progress: observer.patient("loading the model"))
@@ -103,9 +116,14 @@ enum TrainingOptions {
     let mayBeLonger: Set<String> = try arguments.text("schedule") == "constant" ? ["steps", "max-steps", "epochs"] : []
     for key in settings.keys where !incidental.contains(key) && !mayBeLonger.contains(key) { identity[key] = settings[key] }
     identity["model_fingerprint"] = .string(try folder.fingerprint())
+    for name in ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"] where Files.exists("\(folder.path)/\(name)") {
+      identity["\(name) sha256"] = .string(try SHA256.hex(file: "\(folder.path)/\(name)"))
+    }
     if let data { identity["data_sha256"] = .string(try SHA256.hex(file: data)) }
     if let adapter = try arguments.optionalText("adapter") {
-      identity["adapter_sha256"] = .string(try SHA256.hex(file: adapter + "/adapter_model.safetensors"))
+      let folder = AdapterSettings.locate(adapter)
+      identity["adapter_sha256"] = .string(try SHA256.hex(file: folder + "/adapter_model.safetensors"))
+      identity["adapter_config_sha256"] = .string(try SHA256.hex(file: folder + "/adapter_config.json"))
     }
     for key in extra.keys { identity[key] = extra[key] }
     let description: JSON.Object = ["arguments": arguments.json, "backend": .string(backend.name)]

@@ -27,7 +27,7 @@ let program = Program(
         Command(PluginCheckCommand.spec, run: PluginCheckCommand.run), Command(PluginNewCommand.spec, run: PluginNewCommand.run),
         Command(PluginCommands.eval, run: PluginCommands.runEval),
       ]),
-    .group("data", "data sets", [Command(DataCommand.spec, run: DataCommand.run)]),
+    .group("data", "data sets", [Command(DataCommand.spec, run: DataCommand.run), Command(DataShowCommand.spec, run: DataShowCommand.run)]),
     Command(DoctorCommand.spec, run: DoctorCommand.run),
   ])
 

@@ -82,7 +82,7 @@ package struct Evaluator {
       }
       requests.append(
         GenerationRequest(
-          prompt: tokenizer.encode(template.prompt(question: example.question)), samples: samples, stream: UInt64(index)))
+          prompt: tokenizer.encode(example.prompt(template)), samples: samples, stream: UInt64(index)))
     }
     let results = try engine.generate(requests, settings, progress: progress)
     var judged: [JudgedCompletion] = []

@@ -1,16 +1,58 @@
 /// A file that is either wholly there or not there: written under a temporary name, synced, renamed.
+///
+/// A symbolic link stays and its target is replaced. What is no file, a FIFO or a device such as `/dev/null`, is opened as it is and
+/// written; `-` is standard output.
 package struct AtomicFile: ~Copyable {
   private let path: String
-  private let temporary: String
+  /// nil where the bytes go straight to their place.
+  private let temporary: String?
   private let descriptor: Int32
   private var finished = false
 
   /// Opens the temporary file beside `path`.
   package init(_ path: String) throws(Failure) {
-    self.path = path
-    temporary = path + ".tmp-\(getpid())"
-    descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-    if descriptor < 0 { throw .inputOutput("\(path): cannot write: \(lastSystemError())") }
+    (self.path, temporary, descriptor) = try Self.open(path)
+  }
+
+  private static func open(_ path: String) throws(Failure) -> (path: String, temporary: String?, descriptor: Int32) {
+    func checked(_ descriptor: Int32) throws(Failure) -> Int32 {
+      if descriptor < 0 { throw .inputOutput("\(path): cannot write: \(lastSystemError())") }
+      return descriptor
+    }
+    if path == "-" { return ("standard output", nil, try checked(dup(STDOUT_FILENO))) }
+    let place = target(path)
+    var status = stat()
+    let isThere = unsafe stat(place, &status) == 0
+    let kind = status.st_mode & S_IFMT
+    if isThere, kind == S_IFDIR { throw .inputOutput("\(path): is a directory; a file is to be written here") }
+    if isThere, kind != S_IFREG { return (place, nil, try checked(unsafe Foundations.open(place, O_WRONLY | O_CLOEXEC))) }
+    let name = place + ".tmp-\(getpid())"
+    let descriptor = try checked(unsafe Foundations.open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666))
+    // Who may read a file does not change because it is written anew.
+    if isThere { fchmod(descriptor, status.st_mode & 0o7777) }
+    return (place, name, descriptor)
+  }
+
+  /// The file behind symbolic links, also where the last of them points at nothing yet.
+  private static func target(_ path: String) -> String {
+    if let real = Files.resolved(path) { return real }
+    var place = path
+    for _ in 0..<40 {
+      var buffer = [CChar](repeating: 0, count: 4096)
+      let count = unsafe readlink(place, &buffer, buffer.count - 1)
+      guard count > 0 else { break }
+      let link = String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      place = link.hasPrefix("/") ? link : Files.directory(of: place) + "/" + link
+    }
+    return place
+  }
+
+  /// Whether a path names what standard output is.
+  package static func isStandardOutput(_ path: String) -> Bool {
+    if path == "-" { return true }
+    var (file, output) = (stat(), stat())
+    guard path != "/dev/null", unsafe stat(path, &file) == 0, unsafe fstat(STDOUT_FILENO, &output) == 0 else { return false }
+    return file.st_dev == output.st_dev && file.st_ino == output.st_ino
   }
 
   package func write(_ bytes: [UInt8]) throws(Failure) {
@@ -23,6 +65,7 @@ package struct AtomicFile: ~Copyable {
 
   /// Syncs the contents and gives the file its name.
   package consuming func commit() throws(Failure) {
+    guard let temporary else { return }
     if fsync(descriptor) != 0 { throw .inputOutput("\(path): cannot sync: \(lastSystemError())") }
     try Files.rename(temporary, to: path)
     finished = true
@@ -30,7 +73,7 @@ package struct AtomicFile: ~Copyable {
 
   deinit {
     close(descriptor)
-    if !finished { unsafe unlink(temporary) }
+    if let temporary, !finished { unsafe unlink(temporary) }
   }
 
   package static func write(_ bytes: [UInt8], to path: String) throws(Failure) {

@@ -380,7 +380,13 @@ extension JSON {
       } else {
         output += Array("\(value)".utf8)
       }
-    case .literal(let text): output += Array(text.utf8)
+    case .literal(let text):
+      // Written as every other number, except for whole numbers and sizes that only the digits hold.
+      if let value = Double(text), value.isFinite, text.utf8.contains(where: { [0x2E, 0x65, 0x45].contains($0) }) {
+        JSON.number(value).write(to: &output, pretty: pretty, indent: indent)
+      } else {
+        output += Array(text.utf8)
+      }
     case .string(let value): Self.append(value, to: &output)
     case .array(let values):
       let flat = !pretty || values.allSatisfy { if case .array = $0 { false } else { $0.object == nil } }

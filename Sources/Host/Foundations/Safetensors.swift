@@ -150,6 +150,39 @@ package final class SafetensorsFile: Sendable {
   }
 
   /// A tensor of whole numbers.
+  /// The first value of a float tensor that is NaN or infinite; nil where all are numbers.
+  package func firstNonFinite(_ entry: Entry) -> Int? {
+    switch entry.type {
+    case .bfloat16: unsafe withBytes(entry) { unsafe Self.place(in: $0, of: UInt16.self, exponent: 0x7F80) }
+    case .float16: unsafe withBytes(entry) { unsafe Self.place(in: $0, of: UInt16.self, exponent: 0x7C00) }
+    case .float32: unsafe withBytes(entry) { unsafe Self.place(in: $0, of: UInt32.self, exponent: 0x7F80_0000) }
+    case .float64: unsafe withBytes(entry) { unsafe Self.place(in: $0, of: UInt64.self, exponent: 0x7FF0_0000_0000_0000) }
+    default: nil
+    }
+  }
+
+  /// Where all bits of an exponent are set: block by block without a branch, so that it runs at the speed of memory.
+  private static func place<Bits: FixedWidthInteger & BitwiseCopyable>(
+    in bytes: UnsafeRawBufferPointer, of type: Bits.Type, exponent: Bits
+  ) -> Int? {
+    let width = MemoryLayout<Bits>.size
+    let count = bytes.count / width
+    let block = 8192
+    var start = 0
+    while start < count {
+      let end = min(count, start + block)
+      var found = 0
+      for index in start..<end {
+        found |= unsafe bytes.loadUnaligned(fromByteOffset: index * width, as: type) & exponent == exponent ? 1 : 0
+      }
+      if found != 0 {
+        return (start..<end).first { unsafe bytes.loadUnaligned(fromByteOffset: $0 * width, as: type) & exponent == exponent }
+      }
+      start = end
+    }
+    return nil
+  }
+
   package func integers(_ name: String) throws(Failure) -> [Int64] {
     let entry = try entry(name)
     let count = entry.elementCount

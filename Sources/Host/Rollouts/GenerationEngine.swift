@@ -18,10 +18,12 @@ package struct GenerationEngine {
 
   /// - Parameters:
   ///   - progress: called now and then; returning false stops with exit code 75.
+  ///   - onToken: called with each token as it is drawn.
   /// - Returns: for each request its completions.
   package func generate(
     _ requests: [GenerationRequest], _ settings: GenerationSettings,
-    progress: (GenerationProgress) -> Bool = { _ in true }
+    progress: (GenerationProgress) -> Bool = { _ in true },
+    onToken: (_ request: Int, _ sample: Int, _ token: Int32) -> Void = { _, _, _ in }
   ) throws(Failure) -> [[Completion]] {
     try check(requests)
     var results = requests.map { Array(repeating: Completion(), count: $0.samples) }
@@ -29,7 +31,10 @@ package struct GenerationEngine {
     guard total > 0, settings.maxNewTokens > 0 else { return results }
 
     let longest = requests.reduce(0) { max($0, $1.prompt.count) }
-    let capacity = longest + settings.maxNewTokens
+    // Nothing grows past the context: a completion that reaches it is truncated there.
+    let context = model.configuration.maxPositions
+    let limits = requests.map { min(settings.maxNewTokens, context - $0.prompt.count) }
+    let capacity = zip(requests, limits).reduce(0) { max($0, $1.0.prompt.count + $1.1) }
     let affordable = Self.cacheBudget / KVCache.bytesPerSlot(model.configuration, capacity: capacity)
     let slots = min(total, settings.batchSize ?? max(1, min(96, affordable)))
     let cache = try KVCache(model.configuration, slots: slots, capacity: capacity, on: backend)
@@ -46,8 +51,9 @@ package struct GenerationEngine {
       results[request][sample].logProbs.append(logProb)
       results[request][sample].entropies.append(entropy)
       tokens += 1
+      onToken(request, sample, token)
       if settings.stopTokens.contains(token) { return false }
-      if results[request][sample].tokens.count >= settings.maxNewTokens {
+      if results[request][sample].tokens.count >= limits[request] {
         results[request][sample].isTruncated = true
         return false
       }
@@ -121,9 +127,9 @@ package struct GenerationEngine {
     let vocabulary = Int32(model.configuration.vocabularySize)
     for request in requests {
       if request.prompt.isEmpty { throw .badData("a prompt without tokens: the model needs at least one to begin from") }
-      if request.prompt.count > model.configuration.maxPositions {
+      if request.prompt.count >= model.configuration.maxPositions {
         throw .badData(
-          "a prompt of \(request.prompt.count) tokens: the model reads at most \(model.configuration.maxPositions) (max_position_embeddings); shorten it"
+          "a prompt of \(request.prompt.count) tokens leaves no room for a completion: the model reads at most \(model.configuration.maxPositions) (max_position_embeddings); shorten it"
         )
       }
       if let id = request.prompt.first(where: { $0 < 0 || $0 >= vocabulary }) {

@@ -1,4 +1,5 @@
 import Foundations
+import Tokenization
 
 /// One item of a data set: a question with its worked solution and gold answer, or a raw training text.
 package struct Example: Sendable, Equatable {
@@ -12,20 +13,53 @@ package struct Example: Sendable, Equatable {
   package let text: String?
   /// The number of steps, where the file or the generator says it.
   package let level: Int?
+  /// The row's own instruction in place of the form's.
+  package let system: String?
+  /// The turns of a dialogue before the question.
+  package let history: [ChatTemplate.Turn]
+  /// Where the example comes from; not a part of what it is.
+  package var source = Source()
+
+  package struct Source: Sendable, Equatable {
+    /// The line of its file, counted from 1.
+    package let line: Int?
+
+    package init(line: Int? = nil) { self.line = line }
+
+    package static func == (left: Source, right: Source) -> Bool { true }
+  }
+
   /// The example's identity, the same in every run and on every machine: FNV-1a of question, answer and text.
   package let key: UInt64
 
   package init(
-    question: String, solution: String? = nil, answer: String? = nil, text: String? = nil, level: Int? = nil
+    question: String, solution: String? = nil, answer: String? = nil, text: String? = nil, level: Int? = nil,
+    system: String? = nil, history: [ChatTemplate.Turn] = []
   ) {
     self.question = question
     self.solution = solution
     self.answer = answer
     self.text = text
     self.level = level
+    self.system = system
+    self.history = history
     var hash = StableHash()
     for part in [question, answer, text] { hash.combine(part) }
+    if system != nil || !history.isEmpty { for part in [system] + history.map(\.content) { hash.combine(part) } }
     key = hash.value
+  }
+
+  /// The same with another gold answer.
+  func answered(_ answer: String) -> Example {
+    var example = Example(
+      question: question, solution: solution, answer: answer, text: text, level: level, system: system, history: history)
+    example.source = source
+    return example
+  }
+
+  /// What the model is given.
+  package func prompt(_ template: ChatTemplate) -> MarkedText {
+    template.prompt(system: system, history: history, marked: question)
   }
 
   /// The example as one JSON line without its line end: GSM8K's form, so that ``ExampleFile`` reads it back.

@@ -11,7 +11,7 @@ extension String {
   var nonEmpty: String? { isEmpty ? nil : self }
 
   /// Where an ASCII mark stands for the last time.
-  func lastRange(of mark: String) -> Range<String.Index>? {
+  package func lastRange(of mark: String) -> Range<String.Index>? {
     let bytes = utf8
     let pattern = Array(mark.utf8)
     guard bytes.count >= pattern.count, !pattern.isEmpty else { return nil }
@@ -21,6 +21,18 @@ extension String {
       if start == bytes.startIndex { return nil }
       start = bytes.index(before: start)
     }
+  }
+
+  /// Where an ASCII mark stands for the first time.
+  package func range(of mark: String) -> Range<String.Index>? {
+    let bytes = utf8
+    let pattern = Array(mark.utf8)
+    var start = bytes.startIndex
+    while bytes.distance(from: start, to: bytes.endIndex) >= pattern.count {
+      if bytes[start...].starts(with: pattern) { return start..<bytes.index(start, offsetBy: pattern.count) }
+      start = bytes.index(after: start)
+    }
+    return nil
   }
 
   /// How often an ASCII mark stands in the text, without overlap.

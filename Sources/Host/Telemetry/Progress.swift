@@ -9,6 +9,8 @@ package struct Progress: Sendable, Equatable {
   package var reward: Double?
   /// Share of correct answers, 0 to 1.
   package var accuracy: Double?
+  /// Share of correct answers to held-out questions.
+  package var heldOut: Double?
   package var kl: Double?
   /// Mean completion length in tokens.
   package var length: Double?
@@ -16,7 +18,7 @@ package struct Progress: Sendable, Equatable {
 
   package init(
     stage: String, step: Int, total: Int? = nil, loss: Double? = nil, reward: Double? = nil, accuracy: Double? = nil,
-    kl: Double? = nil, length: Double? = nil, tokensPerSecond: Double? = nil
+    heldOut: Double? = nil, kl: Double? = nil, length: Double? = nil, tokensPerSecond: Double? = nil
   ) {
     self.stage = stage
     self.step = step
@@ -24,6 +26,7 @@ package struct Progress: Sendable, Equatable {
     self.loss = loss
     self.reward = reward
     self.accuracy = accuracy
+    self.heldOut = heldOut
     self.kl = kl
     self.length = length
     self.tokensPerSecond = tokensPerSecond
@@ -44,6 +47,7 @@ extension Progress {
       (loss.map { "loss \(Format.significant($0))" }, 3),
       (reward.map { "reward \(Format.fixed($0, 3))" }, 1),
       (accuracy.map { "accuracy \(Format.percent($0))" }, 2),
+      (heldOut.map { "held out \(Format.percent($0))" }, 2),
       (kl.map { "KL \(Format.significant($0, 2))" }, 4),
       (length.map { "length \(Format.fixed($0, 0))" }, 6),
       (tokensPerSecond.map { "\(Format.count($0)) tok/s" }, 7),

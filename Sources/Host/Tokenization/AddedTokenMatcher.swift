@@ -6,36 +6,53 @@ struct AddedTokenMatcher: Sendable {
   }
 
   private var patterns: [Pattern] = []
-  /// For each first byte, the patterns that begin with it, longest first.
-  private var byFirstByte: [[Int]] = Array(repeating: [], count: 256)
+  /// The pattern of some bytes.
+  private var byBytes: [[UInt8]: Int] = [:]
+  /// For each first byte, the lengths of the patterns that begin with it, longest first.
+  private var byLength: [[Int]] = []
 
   init(_ tokens: [AddedToken], normalizer: Normalizer) {
+    var seen = Set<[UInt8]>()
+    var lengths = Array(repeating: Set<Int>(), count: 256)
     // Of equal patterns the first wins, and special tokens come first.
     for token in tokens.filter(\.isSpecial) + tokens.filter({ !$0.isSpecial }) {
       var bytes = Array(token.content.utf8)
       if let normal = normalizer.normalized(bytes.span, bytes.indices) { bytes = normal }
-      guard let first = bytes.first, !patterns.contains(where: { $0.bytes == bytes }) else { continue }
-      let place = byFirstByte[Int(first)].firstIndex { patterns[$0].bytes.count < bytes.count }
-      byFirstByte[Int(first)].insert(patterns.count, at: place ?? byFirstByte[Int(first)].count)
+      guard let first = bytes.first, seen.insert(bytes).inserted else { continue }
+      lengths[Int(first)].insert(bytes.count)
+      byBytes[bytes] = patterns.count
       patterns.append(Pattern(bytes: bytes, token: token))
     }
+    byLength = lengths.map { $0.sorted(by: >) }
   }
 
   /// Calls `body` with the parts of a range of the text in order: an added token's id, or nil and a part without any.
-  func split(_ text: Span<UInt8>, _ range: Range<Int>, _ body: (Int32?, Range<Int>) -> Void) {
+  ///
+  /// A match whose text an earlier one has taken, by the white space it strips, is dropped, as `tokenizers` does.
+  ///
+  /// - Parameter data: parts of the text, in order, in which nothing counts as a token.
+  func split(
+    _ text: Span<UInt8>, _ range: Range<Int>, data: [Range<Int>] = [], _ body: (Int32?, Range<Int>) -> Void
+  ) {
     if patterns.isEmpty {
       body(nil, range)
       return
     }
     var done = range.lowerBound
     var index = range.lowerBound
+    var part = 0
     while index < range.upperBound {
+      while part < data.count, data[part].upperBound <= index { part += 1 }
       guard let pattern = match(text, index, range.upperBound) else {
         index += 1
         continue
       }
       var start = index
       var stop = index + pattern.bytes.count
+      if part < data.count, data[part].lowerBound < stop {
+        index += 1
+        continue
+      }
       index = stop
       let token = pattern.token
       if token.isSingleWord {
@@ -56,20 +73,20 @@ struct AddedTokenMatcher: Sendable {
           stop += scalar.length
         }
       }
+      if start < done { continue }
       if done < start { body(nil, done..<start) }
-      body(token.id, min(start, done)..<stop)
+      body(token.id, start..<stop)
       done = stop
     }
     if done < range.upperBound { body(nil, done..<range.upperBound) }
   }
 
   private func match(_ text: Span<UInt8>, _ start: Int, _ end: Int) -> Pattern? {
-    let candidates = byFirstByte[Int(text[start])]
-    candidates: for candidate in candidates {
-      let bytes = patterns[candidate].bytes
-      if start + bytes.count > end { continue }
-      for offset in bytes.indices where text[start + offset] != bytes[offset] { continue candidates }
-      return patterns[candidate]
+    for length in byLength[Int(text[start])] where start + length <= end {
+      var bytes: [UInt8] = []
+      bytes.reserveCapacity(length)
+      for offset in 0..<length { bytes.append(text[start + offset]) }
+      if let place = byBytes[bytes] { return patterns[place] }
     }
     return nil
   }

@@ -17,6 +17,45 @@ package struct ChatTemplate: Sendable, Equatable {
       + "\(Self.thinking)\n"
   }
 
+  /// What of a completion belongs to the form.
+  package static let marks = [thinking, thinkingEnd]
+
+  /// A turn of a dialogue before the question.
+  package struct Turn: Sendable, Equatable {
+    package let isAssistant: Bool
+    package let content: String
+
+    package init(isAssistant: Bool, content: String) {
+      self.isAssistant = isAssistant
+      self.content = content
+    }
+  }
+
+  /// The prompt with what others wrote marked as data, so that a control token in a question is text.
+  ///
+  /// - Parameter system: the row's own instruction; nil takes the form's.
+  package func prompt(system own: String? = nil, history: [Turn] = [], marked question: String) -> MarkedText {
+    var text = MarkedText()
+    text.append(form: "\(Self.start)system\n")
+    if let own { text.append(data: own) } else { text.append(form: system) }
+    text.append(form: "\(Self.end)\n")
+    for turn in history + [Turn(isAssistant: false, content: question)] {
+      text.append(form: "\(Self.start)\(turn.isAssistant ? "assistant" : "user")\n")
+      text.append(data: turn.content, except: turn.isAssistant ? Self.marks : [])
+      text.append(form: "\(Self.end)\n")
+    }
+    text.append(form: "\(Self.start)assistant\n\(Self.thinking)\n")
+    return text
+  }
+
+  /// A completion and the end of its turn.
+  package func completion(marked completion: String) -> MarkedText {
+    var text = MarkedText()
+    text.append(data: completion, except: Self.marks)
+    text.append(form: Self.end)
+    return text
+  }
+
   /// A whole dialogue, closed by `<|im_end|>`.
   package func document(question: String, completion: String) -> String {
     prompt(question: question) + completion + Self.end

@@ -72,6 +72,9 @@ package struct Tokenizer: Sendable {
 
   package func encode(_ text: String) -> [Int32] { encode(validated: Array(text.utf8)) }
 
+  /// Encodes a text whose data hold no control tokens: what looks like one there is text.
+  package func encode(_ text: MarkedText) -> [Int32] { encode(validated: text.bytes, data: text.data) }
+
   /// Encodes UTF-8; each ill-formed part counts as U+FFFD, as Python's `errors="replace"` has it.
   package func encode(_ utf8: [UInt8]) -> [Int32] {
     let isValid = (try? UTF8Span(validating: utf8.span)) != nil
@@ -88,17 +91,23 @@ package struct Tokenizer: Sendable {
     return String(decoding: output, as: UTF8.self)
   }
 
-  private func encode(validated text: [UInt8]) -> [Int32] {
+  private func encode(validated text: [UInt8], data: [Range<Int>] = []) -> [Int32] {
     var output: [Int32] = []
     output.reserveCapacity(text.count / 3 + 4)
     var words = WordEncoder(vocabulary, merges, ignoresMerges: ignoresMerges, cache: pool.take())
-    rawMatcher.split(text.span, text.indices) { id, range in
+    rawMatcher.split(text.span, text.indices, data: data) { id, range in
       if let id {
         output.append(id)
       } else if let normal = normalizer.normalized(text.span, range) {
-        encode(normal.span, normal.indices, &words, &output)
+        // Where a part of the data stands in the normal form: as long as what comes before it has become.
+        func place(_ offset: Int) -> Int {
+          let before = range.lowerBound..<min(max(offset, range.lowerBound), range.upperBound)
+          return min(normal.count, normalizer.normalized(text.span, before)?.count ?? before.count)
+        }
+        let parts = data.filter { $0.overlaps(range) }.map { place($0.lowerBound)..<max(place($0.lowerBound), place($0.upperBound)) }
+        encode(normal.span, normal.indices, data: parts, &words, &output)
       } else {
-        encode(text.span, range, &words, &output)
+        encode(text.span, range, data: data, &words, &output)
       }
     }
     pool.giveBack(words.cache)
@@ -106,8 +115,10 @@ package struct Tokenizer: Sendable {
   }
 
   /// Encodes a part of a normalised text.
-  private func encode(_ text: Span<UInt8>, _ range: Range<Int>, _ words: inout WordEncoder, _ output: inout [Int32]) {
-    normalizedMatcher.split(text, range) { id, range in
+  private func encode(
+    _ text: Span<UInt8>, _ range: Range<Int>, data: [Range<Int>], _ words: inout WordEncoder, _ output: inout [Int32]
+  ) {
+    normalizedMatcher.split(text, range, data: data) { id, range in
       if let id {
         output.append(id)
       } else if preTokenizer.addsPrefixSpace, text[range.lowerBound] != 0x20 {

@@ -57,6 +57,15 @@ package final class Policy {
     retention = checkpoints ? .checkpoints : .everything
   }
 
+  /// About how many bytes a run takes: weights, what is trained with its gradient and two moments, and the rows of one micro-batch.
+  package static func estimatedBytes(_ model: Transformer, _ settings: PolicySettings) -> Int {
+    let width = model.head.kind == .float32 ? 4 : 2
+    let trained = model.parameters.reduce(0) { $0 + $1.shape.reduce(1, *) }
+    let rowBytes = 4 * BlockMemory.valuesPerRow(model.configuration)
+    let rows = settings.microBatchRows ?? max(256, min(4096, activationBudget / max(1, rowBytes)))
+    return model.configuration.parameterCount * width + trained * 16 + rows * rowBytes
+  }
+
   /// Updates made so far.
   package var updates: Int { optimizer.step }
 

@@ -3,6 +3,7 @@ import Foundations
 import PluginHost
 import Tasks
 import Telemetry
+import Tokenization
 import Transformer
 
 /// A reinforcement learning run from its first step to its finished adapter or model.
@@ -71,20 +72,33 @@ package struct RLRun {
     /// What the records and sinks of the step before took.
     var loggingSeconds = 0.0
     var saved = trainer.step
+    var sinceCheckpoint = Stopwatch()
+    /// Where the last whole step left the run.
+    var boundary = try state(of: trainer)
     func checkpoint() throws(Failure) {
-      guard saved != trainer.step else { return }
+      guard saved != boundary.step else { return }
       try log.sync()
       try samples.sync()
-      try checkpoints.write(step: trainer.step) { temporary throws(Failure) in
-        try state(of: trainer).write(to: temporary, policy: policy)
+      try checkpoints.write(step: boundary.step) { temporary throws(Failure) in
+        try boundary.write(to: temporary, policy: policy)
         if let adapter = policySettings.adapter {
           try model.saveAdapter(adapter, baseModel: baseName, to: temporary + "/adapter")
         }
       }
-      saved = trainer.step
+      saved = boundary.step
+      sinceCheckpoint = Stopwatch()
     }
     while trainer.step < settings.steps {
-      let result = try trainer.trainStep()
+      let updates = policy.updates
+      let result: RLStepResult
+      do throws(Failure) {
+        result = try trainer.trainStep()
+      } catch {
+        // Within a step, only the policy that no update of it has touched is that of the step before.
+        if policy.updates == updates { try? checkpoint() }
+        throw error.after(step: saved, of: trainer.step)
+      }
+      boundary = try state(of: trainer)
       var metrics = result.metrics
       metrics.merge(try afterStep(trainer.step))
       metrics["seconds/logging"] = loggingSeconds
@@ -105,13 +119,15 @@ package struct RLRun {
         observer.end(stage: record.stage)
         return .interrupted(step: trainer.step)
       }
-      if trainer.step % keeping.checkpointEvery == 0 { try checkpoint() }
+      if trainer.step % keeping.checkpointEvery == 0 || sinceCheckpoint.seconds > 60 * keeping.checkpointMinutes {
+        try checkpoint()
+      }
     }
     try checkpoint()
     if let adapter = policySettings.adapter {
       try model.saveAdapter(adapter, baseModel: baseName, to: folder.adapter)
     } else {
-      try model.export(to: folder.model, source: source, kind: .float32)
+      try model.export(to: folder.model, source: source, kind: .float32, chatTemplate: ChatTemplate().jinja, replaces: true)
     }
     observer.end(stage: record.stage)
     return .finished

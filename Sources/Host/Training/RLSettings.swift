@@ -23,6 +23,20 @@ package struct RLSettings: Sendable, Equatable {
 
   package init() {}
 
-  /// Optimiser updates of the whole run, at most: what a learning rate's schedule counts in.
-  package var updates: Int { steps * innerEpochs * minibatches }
+  /// Where the run takes each prompt once: how many there are, so that the last step takes those that are left. nil takes
+  /// `promptsPerStep` in every step, from the beginning again where they run out.
+  package var promptsOfOnePass: Int?
+
+  /// The prompts that a step begins with.
+  package func prompts(ofStep step: Int) -> Int {
+    guard let promptsOfOnePass else { return promptsPerStep }
+    return max(1, min(promptsPerStep, promptsOfOnePass - step * promptsPerStep))
+  }
+
+  /// Optimiser updates of the whole run if no group is dropped: the horizon of a learning rate's schedule. A step makes no more
+  /// mini-batches than it has prompts.
+  package var updates: Int {
+    func ofStep(_ step: Int) -> Int { innerEpochs * min(minibatches, prompts(ofStep: step)) }
+    return steps > 0 ? (steps - 1) * ofStep(0) + ofStep(steps - 1) : 0
+  }
 }

@@ -94,7 +94,7 @@ package final class RLTrainer {
   private func collect() throws(Failure) -> CollectedGroups {
     var collected = CollectedGroups()
     for round in 0...settings.refillRounds {
-      let wanted = settings.promptsPerStep - collected.kept.count
+      let wanted = settings.prompts(ofStep: step) - collected.kept.count
       guard wanted > 0, round == 0 || plugin.needs.contains(.refill) else { break }
       let groups = try rollOut(wanted)
       if round > 0 { collected.refilled += groups.count }

@@ -25,6 +25,8 @@ package struct RunRecord: Sendable {
 /// How a run is kept: how often it writes a checkpoint, whether it continues one.
 package struct RunKeeping: Sendable {
   package var checkpointEvery = 50
+  /// Minutes after which a checkpoint is written all the same.
+  package var checkpointMinutes = 10.0
   package var resumes = false
   /// Stops after this many steps of the whole run even where more are planned; for tests of resuming.
   package var stopAfter: Int?
@@ -39,6 +41,15 @@ package enum RunOutcome: Sendable, Equatable {
   case finished
   /// Stopped on request after a step; a checkpoint was written.
   case interrupted(step: Int)
+}
+
+extension Failure {
+  /// The same with what of the run is safe.
+  func after(step saved: Int, of step: Int) -> Failure {
+    guard step > 0, code != .interrupted else { return self }
+    let what = saved > 0 ? "the checkpoint of step \(saved) is whole; once the cause is mended, --resume goes on from there" : "no checkpoint had been written"
+    return Failure(code, "\(message) (in step \(step + 1); \(what))")
+  }
 }
 
 /// One finished step, for whoever watches.

@@ -60,6 +60,7 @@ package struct SFTRun {
     defer { sinks.close(finished: trainer.step >= steps) }
     observer.begin(stage: record.stage, total: steps, resumedAt: trainer.step)
     var saved = trainer.step
+    var sinceCheckpoint = Stopwatch()
     func checkpoint() throws(Failure) {
       guard saved != trainer.step else { return }
       try log.sync()
@@ -70,10 +71,18 @@ package struct SFTRun {
         }
       }
       saved = trainer.step
+      sinceCheckpoint = Stopwatch()
     }
     while trainer.step < steps {
       let watch = Stopwatch()
-      let result = try trainer.trainStep()
+      let result: SFTTrainer.StepResult
+      do throws(Failure) {
+        result = try trainer.trainStep()
+      } catch {
+        // An update is one whole step: an error leaves the policy as the step before did.
+        try? checkpoint()
+        throw error.after(step: saved, of: trainer.step)
+      }
       let seconds = watch.seconds
       let metrics: Metrics = [
         "loss": result.loss, "gradient_norm": result.gradientNorm, "learning_rate": result.learningRate,
@@ -92,7 +101,9 @@ package struct SFTRun {
         observer.end(stage: record.stage)
         return .interrupted(step: trainer.step)
       }
-      if trainer.step % keeping.checkpointEvery == 0 { try checkpoint() }
+      if trainer.step % keeping.checkpointEvery == 0 || sinceCheckpoint.seconds > 60 * keeping.checkpointMinutes {
+        try checkpoint()
+      }
     }
     try checkpoint()
     try finish()
@@ -104,7 +115,7 @@ package struct SFTRun {
     if let adapter = policySettings.adapter {
       try model.saveAdapter(adapter, baseModel: baseName, to: folder.adapter)
     } else {
-      try model.export(to: folder.model, source: source, kind: modelKind)
+      try model.export(to: folder.model, source: source, kind: modelKind, chatTemplate: ChatTemplate().jinja, replaces: true)
       try finishModel(folder.model)
     }
   }

@@ -6,9 +6,12 @@ import Transformer
 package struct TrainingSequence: Sendable {
   package let tokens: [Int32]
   package let lossStart: Int
+  /// Whether it was longer and has been cut.
+  package let isCut: Bool
 
-  package init(tokens: [Int32], lossStart: Int = 1) {
+  package init(tokens: [Int32], lossStart: Int = 1, isCut: Bool = false) {
     self.tokens = tokens
+    self.isCut = isCut
     self.lossStart = max(1, lossStart)
   }
 
@@ -54,7 +57,12 @@ package final class SFTTrainer {
   /// One update.
   package func trainStep() throws(Failure) -> StepResult {
     let batch = batch(step).filter { $0.predictedCount > 0 }
-    let predicted = max(1, batch.reduce(0) { $0 + $1.predictedCount })
+    let predicted = batch.reduce(0) { $0 + $1.predictedCount }
+    // Nothing to learn: no update, not by momentum or decay either.
+    guard predicted > 0 else {
+      step += 1
+      return StepResult(loss: 0, gradientNorm: 0, learningRate: 0, predictedTokens: 0, rows: 0)
+    }
     policy.beginUpdate()
     var loss = 0.0
     for range in microBatches(rows: batch.map { $0.tokens.count - 1 }, limit: policy.microBatchRows) {

@@ -21,30 +21,65 @@ package struct TrainingDocuments: Sendable {
     return "\(reasoning)\(ChatTemplate.thinkingEnd)\n\\boxed{\(answer)}"
   }
 
+  /// What the assistant writes for an example; nil where there is nothing to learn.
+  ///
+  /// A solution that closes its own thinking is taken as it is written: the prompt has opened `<think>`, so one in front goes, and
+  /// `</think>` and the boxed answer are never doubled.
+  package static func completion(_ example: Example) -> String? {
+    var solution = example.solution
+    if var written = solution {
+      if written.hasSuffix(ChatTemplate.end) { written.removeLast(ChatTemplate.end.count) }
+      let start = written.drop { $0.isWhitespace }
+      if start.hasPrefix(ChatTemplate.thinking) {
+        written = String(start.dropFirst(ChatTemplate.thinking.count))
+        if written.hasPrefix("\n") { written.removeFirst() }
+      }
+      if let close = written.range(of: ChatTemplate.thinkingEnd) {
+        let hasBox = AnswerExtraction.hasBoxed(String(written[close.upperBound...]))
+        guard !hasBox, let answer = example.answer else { return written }
+        return "\(written)\(written.hasSuffix("\n") ? "" : "\n")\\boxed{\(answer)}"
+      }
+      solution = written
+    }
+    if let answer = example.answer { return completion(solution: solution, answer: answer) }
+    return solution
+  }
+
   /// A raw text is taken as it is; a question with an answer becomes a dialogue.
   package func sequence(_ example: Example, _ tokenizer: Tokenizer) -> TrainingSequence? {
     if let text = example.text { return cut(TrainingSequence(tokens: tokenizer.encode(text))) }
-    let completion: String
-    if let answer = example.answer {
-      completion = Self.completion(solution: example.solution, answer: answer)
-    } else if let solution = example.solution {
-      completion = solution
-    } else {
-      return nil
-    }
-    let prompt = tokenizer.encode(template.prompt(question: example.question))
-    let rest = tokenizer.encode(completion + ChatTemplate.end)
+    guard let completion = Self.completion(example) else { return nil }
+    let prompt = tokenizer.encode(example.prompt(template))
+    let rest = tokenizer.encode(template.completion(marked: completion))
     return cut(TrainingSequence(tokens: prompt + rest, lossStart: lossOn == .all ? 1 : prompt.count))
   }
 
   private func cut(_ sequence: TrainingSequence) -> TrainingSequence {
     guard sequence.tokens.count > maxLength else { return sequence }
-    return TrainingSequence(tokens: Array(sequence.tokens.prefix(maxLength)), lossStart: sequence.lossStart)
+    return TrainingSequence(tokens: Array(sequence.tokens.prefix(maxLength)), lossStart: sequence.lossStart, isCut: true)
+  }
+
+  /// What cutting to `maxLength` and the choice of tokens that are learned left of the examples.
+  package struct Report: Sendable, Equatable {
+    /// Lines (or numbers) of sequences that were longer and were cut.
+    package var cut: [Int] = []
+    /// Lines of sequences without a token to learn.
+    package var empty: [Int] = []
+
+    package init() {}
   }
 
   /// All examples in order. One that has nothing to learn from is an error that names it.
   package func sequences(
     _ examples: [Example], _ tokenizer: Tokenizer, name: String, progress: (Int, Int) -> Void = { _, _ in }
+  ) throws(Failure) -> [TrainingSequence] {
+    var report = Report()
+    return try sequences(examples, tokenizer, name: name, report: &report, progress: progress)
+  }
+
+  package func sequences(
+    _ examples: [Example], _ tokenizer: Tokenizer, name: String, report: inout Report,
+    progress: (Int, Int) -> Void = { _, _ in }
   ) throws(Failure) -> [TrainingSequence] {
     var sequences: [TrainingSequence] = []
     for (number, example) in examples.enumerated() {
@@ -52,10 +87,14 @@ package struct TrainingDocuments: Sendable {
       guard let sequence = sequence(example, tokenizer) else {
         throw .badData("\(name): example \(number + 1) has a question but neither an answer nor a solution to learn")
       }
+      let place = example.source.line ?? number + 1
+      if sequence.isCut { report.cut.append(place) }
+      if sequence.predictedCount == 0 { report.empty.append(place) }
       sequences.append(sequence)
     }
     guard sequences.contains(where: { $0.predictedCount > 0 }) else {
-      throw .badData("\(name): holds no sequence of two tokens or more; there is nothing to predict")
+      throw .badData(
+        "\(name): no sequence has a token to learn\(report.cut.isEmpty ? "; sequences of two tokens or more are needed" : ": \(report.cut.count) were cut to \(maxLength) tokens (--max-length), which their prompts fill")")
     }
     return sequences
   }

@@ -54,6 +54,7 @@ package struct ModelConfiguration: Sendable, Equatable {
         "\(path): \"model_type\": expected \"qwen2\", found \(json["model_type"]?.kind ?? "nothing"); this program computes the Qwen2 family (Qwen2, Qwen2.5, Qwen2.5-Math)"
       )
     }
+    try ConfigurationKeys.check(json, path: path)
     vocabularySize = try whole("vocab_size")
     hiddenSize = try whole("hidden_size")
     intermediateSize = try whole("intermediate_size")
@@ -73,23 +74,21 @@ package struct ModelConfiguration: Sendable, Equatable {
     heads = HeadShape(queryHeads: queryHeads, keyValueHeads: keyValueHeads, channels: channels)
     rmsEpsilon = Float(try number("rms_norm_eps", in: json, 1e-6))
     maxPositions = try whole("max_position_embeddings", 32_768)
+    guard rmsEpsilon > 0 else {
+      throw .badData("\(path): \"rms_norm_eps\": expected a number that float32 can hold, found \(json["rms_norm_eps"]?.kind ?? "nothing")")
+    }
     if let tied = json["tie_word_embeddings"], tied.bool == nil {
       throw .badData("\(path): \"tie_word_embeddings\": expected true or false, found \(tied.kind)")
     }
     tiesEmbeddings = json["tie_word_embeddings"]?.bool ?? false
 
-    let rope = json["rope_parameters"] ?? json["rope_scaling"]
-    let ropeType = rope?["rope_type"]?.string ?? rope?["type"]?.string ?? "default"
-    guard ropeType == "default" else {
-      throw .badData("\(path): rope type: expected \"default\", found \"\(ropeType)\"; scaled rotary embeddings are not computed")
+    ropeTheta = try ConfigurationKeys.ropeTheta(json, path: path)
+    if let sliding = json["use_sliding_window"], !sliding.isNull, sliding.bool != false {
+      throw .badData(
+        "\(path): \"use_sliding_window\": expected false, found \(sliding.kind); sliding windows are not computed")
     }
-    ropeTheta = try number("rope_theta", in: json["rope_parameters"], number("rope_theta", in: json, 10_000))
-    if json["use_sliding_window"]?.bool == true {
-      throw .badData("\(path): \"use_sliding_window\": expected false, found true; sliding windows are not computed")
-    }
-    let activation = json["hidden_act"]?.string ?? "silu"
-    guard activation == "silu" else {
-      throw .badData("\(path): \"hidden_act\": expected \"silu\", found \"\(activation)\"")
+    if let activation = json["hidden_act"], activation.string != "silu" {
+      throw .badData("\(path): \"hidden_act\": expected \"silu\", found \(activation.kind)")
     }
   }
 
@@ -103,7 +102,8 @@ package struct ModelConfiguration: Sendable, Equatable {
       "hidden_act": "silu", "max_position_embeddings": .integer(maxPositions),
       "rms_norm_eps": .number(Double("\(rmsEpsilon)") ?? Double(rmsEpsilon)), "rope_theta": .number(ropeTheta),
       "tie_word_embeddings": .bool(tiesEmbeddings), "use_sliding_window": false, "attention_dropout": .number(0),
-      "eos_token_id": .integer(Int(endOfText.first ?? 0)), "torch_dtype": .string(kind.rawValue),
+      "eos_token_id": endOfText.count == 1 ? .integer(Int(endOfText[0])) : .array(endOfText.map { .integer(Int($0)) }),
+      "torch_dtype": .string(kind.rawValue),
     ]
   }
 

@@ -29,8 +29,31 @@ extension Transformer {
   }
 
   /// Writes weights, configuration and, from `source`, the tokenizer's files. Adapters are merged in.
-  package func export(to folder: String, source: ModelFolder?, kind: WeightKind) throws(Failure) {
-    try Files.makeDirectory(folder)
+  ///
+  /// The folder is written beside its place and renamed, so it is there whole or not at all, and nothing of an earlier one stays.
+  ///
+  /// - Parameters:
+  ///   - chatTemplate: the form the model was trained in, as Jinja; it replaces the source's.
+  ///   - replaces: whether a folder that is there already gives way: a run's own `model/`, not a folder that a user names.
+  package func export(
+    to place: String, source: ModelFolder?, kind: WeightKind, chatTemplate: String? = nil, replaces: Bool = false
+  ) throws(Failure) {
+    let folder = Files.resolved(place) ?? place
+    if !replaces { try ModelExport.requireFree(place) }
+    let temporary = "\(folder).tmp-\(getpid())"
+    try Files.removeTree(temporary)
+    try Files.makeDirectory(temporary)
+    do throws(Failure) {
+      try write(to: temporary, source: source, kind: kind, chatTemplate: chatTemplate)
+      try Files.removeTree(folder)
+      try Files.rename(temporary, to: folder)
+    } catch {
+      try? Files.removeTree(temporary)
+      throw error
+    }
+  }
+
+  private func write(to folder: String, source: ModelFolder?, kind: WeightKind, chatTemplate: String?) throws(Failure) {
     var writer = SafetensorsWriter()
     for (name, shape) in configuration.tensorShapes {
       writer.add(
@@ -38,16 +61,46 @@ extension Transformer {
         as: kind == .float32 ? .float32 : .bfloat16)
     }
     try writer.write(to: folder + "/model.safetensors")
-    for name in ["tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "chat_template.jinja"] {
-      guard let source, Files.exists("\(source.path)/\(name)"), source.path != folder else { continue }
+    for name in ["tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"] {
+      guard let source, Files.exists("\(source.path)/\(name)") else { continue }
       try Files.copy("\(source.path)/\(name)", to: "\(folder)/\(name)")
     }
-    if !Files.exists(folder + "/generation_config.json") {
-      let generation: JSON = ["eos_token_id": .array(endOfText.map { .integer(Int($0)) })]
-      try AtomicFile.write(generation.text(pretty: true) + "\n", to: folder + "/generation_config.json")
+    try writeJSON("tokenizer_config.json", from: source, to: folder, required: false) { object in
+      if let chatTemplate { object["chat_template"] = .string(chatTemplate) }
+    }
+    if let chatTemplate, source != nil { try AtomicFile.write(chatTemplate, to: folder + "/chat_template.jinja") }
+    let ends: [JSON] = endOfText.map { .integer(Int($0)) }
+    try writeJSON("generation_config.json", from: source, to: folder, required: true) { object in
+      object["eos_token_id"] = .array(ends)
     }
     let config = configuration.json(kind: kind, endOfText: endOfText)
     try AtomicFile.write(config.text(pretty: true) + "\n", to: folder + "/config.json")
+  }
+
+  /// The source's file with some of its keys set anew; where the source has none, these alone, if they are required.
+  private func writeJSON(
+    _ name: String, from source: ModelFolder?, to folder: String, required: Bool, _ change: (inout JSON.Object) -> Void
+  ) throws(Failure) {
+    let path = source.map { "\($0.path)/\(name)" }
+    var object = JSON.Object()
+    if let path, Files.exists(path) {
+      object = try JSON.read(path).object ?? [:]
+    } else if !required {
+      return
+    }
+    change(&object)
+    try AtomicFile.write(JSON.object(object).text(pretty: true) + "\n", to: "\(folder)/\(name)")
+  }
+}
+
+package enum ModelExport {
+  /// Refuses a place where something is already: what an earlier export left would be taken for part of this one.
+  package static func requireFree(_ folder: String) throws(Failure) {
+    guard Files.exists(folder) else { return }
+    guard Files.isDirectory(folder) else { throw .usage("\(folder): is a file; --out takes a new or empty folder") }
+    if let first = try Files.list(folder).first {
+      throw .usage("\(folder): is not empty (it holds \(first)); --out takes a new or empty folder")
+    }
   }
 }
 

@@ -5,8 +5,8 @@ import Foundations
 package struct ModelFolder: Sendable {
   package let path: String
   package let configuration: ModelConfiguration
-  /// The ids that end a completion, from `generation_config.json`, else `config.json`.
-  package let endOfText: [Int32]
+  /// The ids that end a completion, from `generation_config.json` and `config.json`.
+  package private(set) var endOfText: [Int32]
   private let files: [SafetensorsFile]
   private let fileOfTensor: [String: Int]
 
@@ -21,8 +21,14 @@ package struct ModelFolder: Sendable {
     configuration = try ModelConfiguration(json: config, path: configPath)
     let generationPath = path + "/generation_config.json"
     let generation = Files.exists(generationPath) ? try JSON.read(generationPath) : nil
-    let fromGeneration = try Self.ids(generation?["eos_token_id"], name: generationPath)
-    endOfText = fromGeneration.isEmpty ? try Self.ids(config["eos_token_id"], name: configPath) : fromGeneration
+    // Both files may name ends, and what either names ends a completion.
+    var ends: [Int32] = []
+    for (value, name) in [(generation?["eos_token_id"], generationPath), (config["eos_token_id"], configPath)] {
+      for id in try Self.ids(value, name: name) where !ends.contains(id) {
+        ends.append(id)
+      }
+    }
+    endOfText = ends
 
     let single = path + "/model.safetensors"
     let indexPath = path + "/model.safetensors.index.json"
@@ -53,6 +59,59 @@ package struct ModelFolder: Sendable {
     }
     self.files = files
     self.fileOfTensor = fileOfTensor
+    try checkTensors()
+  }
+
+  /// The weight files, in the order of their tensors.
+  package var weightFiles: [String] { files.map(\.path) }
+
+  /// The names that quantised weights and their scales go by.
+  private static let quantisedNames = [
+    ".qweight", ".qzeros", ".scales", ".g_idx", ".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", ".weight_scale", ".weight_scale_inv",
+    ".SCB", ".weight_packed", ".weight_shape", ".input_scale",
+  ]
+
+  /// Whether the files hold the tensors of this model and no others: what is not used would be lost without a word.
+  private func checkTensors() throws(Failure) {
+    for name in fileOfTensor.keys.sorted() {
+      if Self.quantisedNames.contains(where: { name.hasSuffix($0) }) || name.contains(".quant_state.") {
+        throw .badData("\(path): tensor \"\(name)\": the weights are quantised: not supported; take the folder with float32 or bfloat16 weights")
+      }
+    }
+    let known = Set(configuration.tensorShapes.map(\.name))
+    var unused = fileOfTensor.keys.filter { !known.contains($0) && !$0.hasSuffix(".rotary_emb.inv_freq") }
+    let head = "lm_head.weight"
+    if configuration.tiesEmbeddings, let place = unused.firstIndex(of: head) {
+      try checkTiedHead(head)
+      unused.remove(at: place)
+    }
+    if let first = unused.min() {
+      throw .badData(
+        "\(path): tensor \"\(first)\"\(unused.count > 1 ? " and \(unused.count - 1) others" : "") in the weights belong to nothing that config.json describes; this program computes plain Qwen2")
+    }
+  }
+
+  /// A tied model has one matrix; a file may repeat it, but not hold another.
+  private func checkTiedHead(_ head: String) throws(Failure) {
+    let embedding = "model.embed_tokens.weight"
+    let shape = [configuration.vocabularySize, configuration.hiddenSize]
+    let (first, second) = (try file(of: embedding, shape: shape), try file(of: head, shape: shape))
+    let (a, b) = (try first.entry(embedding), try second.entry(head))
+    let isSame =
+      a.type == b.type
+      ? unsafe first.withBytes(a) { x in unsafe second.withBytes(b) { y in unsafe memcmp(x.baseAddress!, y.baseAddress!, min(x.count, y.count)) == 0 } }
+      : try first.floats(embedding) == second.floats(head)
+    if !isSame {
+      throw .badData(
+        "\(path): \"tie_word_embeddings\" is true, but \"\(head)\" in the weights is not the embedding; set it to false in config.json if the file's head is meant")
+    }
+  }
+
+  /// The same folder with all ends that are known of its completions, the tokenizer's among them.
+  package func ending(with ends: [Int32]) -> ModelFolder {
+    var folder = self
+    folder.endOfText = ends
+    return folder
   }
 
   /// The folder a model name stands for: itself, or the newest snapshot in the hub's cache.
@@ -102,6 +161,9 @@ package struct ModelFolder: Sendable {
     guard entry.shape == shape else {
       throw .badData(
         "\(files[number].path): tensor \"\(name)\": expected shape \(shape) by config.json, found \(entry.shape)")
+    }
+    if let place = files[number].firstNonFinite(entry) {
+      throw .badData("\(files[number].path): tensor \"\(name)\": value \(place) is not a finite number; the weights are damaged")
     }
     return files[number]
   }

@@ -1,0 +1,51 @@
+import Arguments
+import Compute
+import Foundations
+import Telemetry
+import Training
+import Transformer
+
+/// What a run is about to do, said before its first step; with --dry-run it is all that is done.
+struct RunSummary {
+  private var rows: [(name: String, text: String, value: JSON)] = []
+
+  mutating func add(_ name: String, _ text: String, _ value: JSON? = nil) { rows.append((name, text, value ?? .string(text))) }
+
+  /// Model, trained parameters and about how much memory they take.
+  mutating func add(model: Transformer, path: String, policy: PolicySettings) {
+    let count = model.configuration.parameterCount
+    let trained = model.parameters.reduce(0) { $0 + $1.shape.reduce(1, *) }
+    add("model", "\(path), \(Format.count(Double(count))) parameters as \(model.head.kind.rawValue)", .string(path))
+    let what = policy.adapter.map { "LoRA of rank \($0.rank) on \($0.targets.count) modules" } ?? "every parameter"
+    add("trained", "\(Format.count(Double(trained))) parameters (\(what))", .integer(trained))
+    let bytes = Policy.estimatedBytes(model, policy)
+    add("memory", "about \(bytes >> 20) MiB for weights, optimiser and one micro-batch", .integer(bytes))
+  }
+
+  var json: JSON {
+    var object = JSON.Object()
+    for row in rows { object[row.name] = row.value }
+    return .object(object)
+  }
+
+  func show(_ console: Console) {
+    let width = rows.map(\.name.count).max() ?? 0
+    for row in rows {
+      console.info("\(row.name)\(String(repeating: " ", count: width - row.name.count))  \(row.text)")
+    }
+  }
+
+  /// Shows what is coming; true where that was all.
+  func finishes(_ arguments: ParsedArguments, _ console: Console) throws(Failure) -> Bool {
+    show(console)
+    guard try arguments.flag("dry-run") else { return false }
+    if try arguments.flag("json") { try Output.json(json) } else { try Output.line("dry run: nothing was trained, nothing written") }
+    return true
+  }
+
+  /// The first few lines of a file, for a message.
+  static func lines(_ lines: [Int]) -> String {
+    let shown = lines.prefix(5).map { "\($0)" }.joined(separator: ", ")
+    return "line\(lines.count == 1 ? "" : "s") \(shown)\(lines.count > 5 ? ", …" : "")"
+  }
+}

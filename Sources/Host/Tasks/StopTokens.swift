@@ -1,0 +1,26 @@
+import Foundations
+import Tokenization
+
+/// The tokens that end a completion, for every command that draws one and for exported folders.
+///
+/// They are what SFT's examples end with (`<|im_end|>`), every end that the model's folder declares, and the tokenizer's own. A base
+/// model's folder names only `<|endoftext|>`; after SFT its completions end with `<|im_end|>` all the same.
+package enum StopTokens {
+  /// - Parameters:
+  ///   - declared: the ends of `generation_config.json` and `config.json`.
+  ///   - vocabularySize: rows of the model's embedding; an end outside could never be drawn.
+  package static func make(
+    declared: [Int32], tokenizer: Tokenizer?, vocabularySize: Int, path: String
+  ) throws(Failure) -> [Int32] {
+    var ends = declared
+    for id in [tokenizer?.id(of: ChatTemplate.end), tokenizer?.endOfText].compactMap({ $0 }) where !ends.contains(id) { ends.append(id) }
+    if let outside = ends.first(where: { $0 < 0 || Int($0) >= vocabularySize }) {
+      throw .badData("\(path): the token \(outside) ends a text, but the model's vocabulary has \(vocabularySize) ids")
+    }
+    if ends.isEmpty {
+      throw .badData(
+        "\(path): no token is known to end a completion: expected \"eos_token_id\" in generation_config.json or config.json, \"eos_token\" in tokenizer_config.json or a token \(ChatTemplate.end)")
+    }
+    return ends
+  }
+}
