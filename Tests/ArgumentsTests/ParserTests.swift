@@ -66,15 +66,15 @@ struct ParserTests {
       (required + ["--group_size=4"], "rl: unknown option --group_size; did you mean --group-size?"),
       (required + ["-resume"], "rl: unknown option -resume; did you mean --resume?"),
       (required + ["--zebra"], "rl: unknown option --zebra; trial rl --help lists the options"),
-      (required + ["--group-size", "many"], "rl: --group-size: expected a whole number of at least 1, found \"many\""),
-      (required + ["--group-size", "-4"], "rl: --group-size: expected a whole number of at least 1, found \"-4\""),
-      (required + ["--group-size", "4.0"], "rl: --group-size: expected a whole number of at least 1, found \"4.0\""),
+      (required + ["--group-size", "many"], "rl: --group-size: expected a whole number from 1 to 1000000000, found \"many\""),
+      (required + ["--group-size", "-4"], "rl: --group-size: expected a whole number from 1 to 1000000000, found \"-4\""),
+      (required + ["--group-size", "4.0"], "rl: --group-size: expected a whole number from 1 to 1000000000, found \"4.0\""),
       (required + ["--level", "9"], "rl: --level: expected a whole number from 1 to 4, found \"9\""),
-      (required + ["--lr", "0"], "rl: --lr: expected a finite number above 0, found \"0\""),
-      (required + ["--lr", "nan"], "rl: --lr: expected a finite number above 0, found \"nan\""),
-      (required + ["--lr", "1e999"], "rl: --lr: expected a finite number above 0, found \"1e999\""),
+      (required + ["--lr", "0"], "rl: --lr: expected a finite number above 0 and at most 1000000000, found \"0\""),
+      (required + ["--lr", "nan"], "rl: --lr: expected a finite number above 0 and at most 1000000000, found \"nan\""),
+      (required + ["--lr", "1e999"], "rl: --lr: expected a finite number above 0 and at most 1000000000, found \"1e999\""),
       (
-        required + ["--temperature", "inf"], "rl: --temperature: expected a finite number of at least 0, found \"inf\""
+        required + ["--temperature", "inf"], "rl: --temperature: expected a finite number from 0 to 1000000000, found \"inf\""
       ),
       (required + ["--top-p=1.1"], "rl: --top-p: expected a finite number above 0 and at most 1, found \"1.1\""),
       (required + ["--precision", "fp16"], "rl: --precision: expected fp32 or bf16, found \"fp16\""),
@@ -86,7 +86,7 @@ struct ParserTests {
       (required + ["--algos", "a,,b"], "rl: --algos: expected names separated by commas, found \"a,,b\""),
       (required + ["--resume=yes"], "rl: --resume: expected true or false, found \"yes\""),
       (required + ["extra"], "rl: unexpected argument \"extra\"; trial rl --help tells more"),
-      (required + ["--lr"], "rl: --lr: expected a finite number above 0, found nothing"),
+      (required + ["--lr"], "rl: --lr: expected a finite number above 0 and at most 1000000000, found nothing"),
       (
         ["rl", "--model", "--data", "d"],
         "rl: --model: expected text, found nothing before --data; a value that begins with -- is given as --model=VALUE"
@@ -136,9 +136,9 @@ struct ParserTests {
       rules: [.atMostOne(["lr", "nothing"])])
     #expect(
       spec.problems == [
-        "bad: --lr: the default \"0\" is not a finite number above 0", "bad: --lr: is declared twice or reserved",
+        "bad: --lr: the default \"0\" is not a finite number above 0 and at most 1000000000", "bad: --lr: is declared twice or reserved",
         "bad: --Snake_Case: a name is lower-case words joined by -", "bad: --silent: needs help",
-        "bad: --n: the default \"x\" is not a whole number of at least 1",
+        "bad: --n: the default \"x\" is not a whole number from 1 to 1000000000",
         "bad: LATE: stands behind a repeated argument", "bad: a rule names --nothing, unknown",
       ])
   }

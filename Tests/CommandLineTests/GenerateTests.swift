@@ -50,7 +50,7 @@ import Testing
     expectRefusal(try generate("{\"prompt\": \"a\"}\n\n{\"prompt\": \n"), 65, "p.jsonl", "3")
     expectRefusal(try generate("\n \n"), 65, "p.jsonl", "holds no prompt")
     expectRefusal(try tool("generate", "--model", Place.model, "--prompt", "", "--raw"), 65, "without tokens")
-    expectRefusal(try tool("generate", "--model", Place.model), 64)
+    expectRefusal(try tool("generate", "--model", Place.model), 65, "standard input", "holds no prompt")
     expectRefusal(try tool("generate", "--model", Place.model, "--prompts", folder.file("none")), 66, "none")
     let long = String(repeating: "x y ", count: 1000)
     expectRefusal(try tool("generate", "--model", Place.model, "--prompt", long), 65, "max_position_embeddings")

@@ -47,7 +47,11 @@ import Testing
 
   @Test func aMissingTensorIsNamed() throws {
     let folder = try TrialFolder()
-    expectRefusal(try score(model(folder, "num_hidden_layers", 3), folder), 65, "model.layers.2.input_layernorm.weight")
+    let deeper = try model(folder, "num_hidden_layers", 3)
+    var config = try #require(try JSON.read(deeper + "/config.json").object)
+    config["layer_types"] = nil
+    try AtomicFile.write(JSON.object(config).text(), to: deeper + "/config.json")
+    expectRefusal(try score(deeper, folder), 65, "model.layers.2.input_layernorm.weight")
     let untied = try TrialFolder()
     expectRefusal(try score(model(untied, "tie_word_embeddings", false), untied), 65, "lm_head.weight")
   }

@@ -76,12 +76,12 @@ import Testing
       ),
       (
         "{\"prompt\": \"P\"}",
-        "data.jsonl: line 1: key \"completion\": expected a string beside \"prompt\", found no such key"
+        "data.jsonl: line 1: key \"completion\": expected a string beside \"prompt\" (or a gold \"answer\"), found no such key"
       ),
       ("{\"text\": \"\"}", "data.jsonl: line 1: key \"text\": expected a text, found an empty string"),
       (
-        "{\"instruction\": \"x\", \"output\": \"y\"}",
-        "data.jsonl: line 1: expected the keys \"question\" and \"answer\", or \"problem\", \"solution\" and \"answer\", or \"prompt\" and \"completion\", or \"text\"; found \"instruction\", \"output\""
+        "{\"foo\": \"x\", \"output\": \"y\"}",
+        "data.jsonl: line 1: expected the keys \"question\" and \"answer\", or \"problem\", \"solution\" and \"answer\", or \"prompt\" and \"completion\" or \"answer\", or \"messages\", or \"text\" (--question-key and --answer-key name others); found \"foo\", \"output\""
       ),
     ])
   func `a bad line is named with its number, key and what stands there`(text: String, message: String) {

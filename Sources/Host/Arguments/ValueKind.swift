@@ -30,24 +30,29 @@ package struct ValueKind: Sendable {
   /// `key=value`.
   package static let assignment = ValueKind(form: .assignment)
 
-  package static let anyInteger = ValueKind(form: .integer(Bounds()))
+  /// No number from outside is unbounded: where a command names no upper end, these are it, so that products of two or three options
+  /// and sizes in bytes stay within 64 bits.
+  package static let largestInteger = 1_000_000_000
+  package static let largestNumber = 1e9
+
+  package static let anyInteger = integer(-largestInteger...largestInteger)
   package static func integer(_ range: PartialRangeFrom<Int>) -> ValueKind {
-    ValueKind(form: .integer(Bounds(lower: range.lowerBound)))
+    integer(range.lowerBound...max(range.lowerBound, largestInteger))
   }
   package static func integer(_ range: ClosedRange<Int>) -> ValueKind {
     ValueKind(form: .integer(Bounds(lower: range.lowerBound, upper: range.upperBound)))
   }
 
-  package static let anyNumber = ValueKind(form: .number(Bounds()))
+  package static let anyNumber = number(-largestNumber...largestNumber)
   package static func number(_ range: PartialRangeFrom<Double>) -> ValueKind {
-    ValueKind(form: .number(Bounds(lower: range.lowerBound)))
+    number(range.lowerBound...max(range.lowerBound, largestNumber))
   }
   package static func number(_ range: ClosedRange<Double>) -> ValueKind {
     ValueKind(form: .number(Bounds(lower: range.lowerBound, upper: range.upperBound)))
   }
   /// A number above `lower`, which itself is not legal, and at most `upper`.
   package static func number(above lower: Double, through upper: Double? = nil) -> ValueKind {
-    ValueKind(form: .number(Bounds(lower: lower, upper: upper, isOpenBelow: true)))
+    ValueKind(form: .number(Bounds(lower: lower, upper: upper ?? max(lower + 1, largestNumber), isOpenBelow: true)))
   }
 
   package static func choice(_ names: [String]) -> ValueKind { ValueKind(form: .choice(names)) }

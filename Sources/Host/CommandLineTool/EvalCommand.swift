@@ -15,7 +15,7 @@ enum EvalCommand {
     options: ModelOptions.all + [
       .required("data", .path, "JSON lines with questions and answers", group: .data, placeholder: "F"),
       .value("limit", .integer(1...), "use the first N questions", group: .data),
-      .value("samples", .integer(1...), default: 1, "completions per question", group: .sampling),
+      .value("samples", .integer(1...65_536), default: 1, "completions per question", group: .sampling),
       .value("reward", .choice(Verifier.Mode.self), default: "numeric", "when an answer equals the gold one", group: .data),
       .value("out", .path, "write every completion with its verdict as JSON lines", group: .output, placeholder: "F.jsonl"),
     ] + DataOptions.keys + GenerateCommand.sampling + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])

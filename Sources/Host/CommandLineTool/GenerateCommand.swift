@@ -9,13 +9,13 @@ import Transformer
 /// `generate`: completions of a prompt or of a file of prompts.
 enum GenerateCommand {
   static let sampling: [OptionSpec] = [
-    .value("temperature", .number(0...), default: 0, "0 takes the likeliest token", group: .sampling),
+    .value("temperature", .number(0...1000), default: 0, "0 takes the likeliest token", group: .sampling),
     .value("top-k", .integer(0...), default: 0, "draw from the K likeliest tokens; 0: all", group: .sampling),
     .value(
       "top-p", .number(above: 0, through: 1), default: 1, "draw from the smallest set of this probability",
       group: .sampling),
-    .value("max-new-tokens", .integer(1...), default: 384, "longest completion", group: .sampling),
-    .value("batch-size", .integer(1...), "sequences decoded at once; changes no text", group: .sampling),
+    .value("max-new-tokens", .integer(1...10_000_000), default: 384, "longest completion", group: .sampling),
+    .value("batch-size", .integer(1...65_536), "sequences decoded at once; changes no text", group: .sampling),
   ]
 
   static let spec = CommandSpec(
@@ -32,7 +32,12 @@ enum GenerateCommand {
     rules: [.atMostOne(["prompt", "prompts"])])
 
   static func settings(_ arguments: ParsedArguments, model: Transformer) throws(Failure) -> GenerationSettings {
-    GenerationSettings(
+    if try arguments.number("temperature") == 0 {
+      for name in ["top-k", "top-p"] where try arguments.isGiven(name) {
+        throw .usage("--\(name) chooses among tokens to draw from, and --temperature 0 draws none: give a temperature, as 0.8, or leave it out")
+      }
+    }
+    return GenerationSettings(
       sampling: SamplingSettings(
         temperature: Float(try arguments.number("temperature")), topK: try arguments.integer("top-k"),
         topP: Float(try arguments.number("top-p"))),

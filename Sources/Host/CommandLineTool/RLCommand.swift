@@ -22,22 +22,22 @@ enum RLCommand {
       .required("data", .path, "JSON lines with questions and answers", group: .data, placeholder: "F"),
       .required("algo", .text, "the plugin's name, or the path of its library", group: .training, placeholder: "NAME|PATH"),
       .repeated("set", .assignment, "a parameter of the plugin", group: .training), TrainingOptions.trustPlugin,
-      .value("group-size", .integer(1...), default: 8, "completions per prompt (G)", group: .training),
-      .value("prompts-per-step", .integer(1...), default: 2, "prompts per step", group: .training),
-      .value("temperature", .number(above: 0), default: 0.8, "sampling temperature", group: .sampling),
+      .value("group-size", .integer(1...65_536), default: 8, "completions per prompt (G)", group: .training),
+      .value("prompts-per-step", .integer(1...100_000), default: 2, "prompts per step", group: .training),
+      .value("temperature", .number(0.001...1000), default: 0.8, "sampling temperature", group: .sampling),
       .value(
-        "logprob-temperature", .number(above: 0), "temperature of log-probabilities; default: the sampling temperature",
+        "logprob-temperature", .number(0.001...1000), "temperature of log-probabilities; default: the sampling temperature",
         group: .sampling),
-      .value("max-new-tokens", .integer(1...), default: 384, "longest completion", group: .sampling),
-      .value("inner-epochs", .integer(1...), default: 2, "passes over each rollout", group: .training),
-      .value("minibatches", .integer(1...), default: 1, "optimiser updates per pass", group: .training),
+      .value("max-new-tokens", .integer(1...10_000_000), default: 384, "longest completion", group: .sampling),
+      .value("inner-epochs", .integer(1...1000), default: 2, "passes over each rollout", group: .training),
+      .value("minibatches", .integer(1...100_000), default: 1, "optimiser updates per pass", group: .training),
       .value("steps", .integer(1...), "steps of the run; default: one pass over the data", group: .training),
       .value("max-samples", .integer(1...), "use at most the first N examples", group: .data),
       .flag("no-shuffle", "take the questions in the order of the file", group: .data),
       .value("reward", .choice(Verifier.Mode.self), default: "numeric", "when an answer equals the gold one", group: .training),
       .value("value-lr", .number(0...), default: 1e-4, "learning rate of a critic's value head", group: .training),
       .value(
-        "refill-rounds", .integer(0...), default: 8, "rounds of fresh prompts for dropped groups in one step, at most",
+        "refill-rounds", .integer(0...10_000), default: 8, "rounds of fresh prompts for dropped groups in one step, at most",
         group: .training),
       .value(
         "overlong", .choice(Overlong.self), default: "error", "what becomes of rows whose prompt fills the model's context", group: .data),
@@ -56,6 +56,9 @@ enum RLCommand {
     settings.seed = UInt64(try arguments.integer("seed"))
     settings.refillRounds = try arguments.integer("refill-rounds")
     settings.shuffles = !(try arguments.flag("no-shuffle"))
+    if settings.groupSize * settings.promptsPerStep > 1_000_000 {
+      throw .usage("--prompts-per-step \(settings.promptsPerStep) × --group-size \(settings.groupSize): at most 1000000 completions a step")
+    }
     if let steps = try arguments.optionalInteger("steps") {
       settings.steps = steps
     } else {
@@ -93,6 +96,12 @@ enum RLCommand {
     }
     let (model, adapter) = try TrainingOptions.model(arguments, folder: folder, observer)
     var policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: settings.updates)
+    if try arguments.isGiven("value-lr"), !plugin.needs.contains(.critic) {
+      throw .usage("--value-lr: \(library.id) has no critic, so it would do nothing; leave it out")
+    }
+    if try arguments.isGiven("refill-rounds"), !plugin.needs.contains(.refill) {
+      throw .usage("--refill-rounds: \(library.id) does not ask for fresh prompts, so it would do nothing; leave it out")
+    }
     policy.valueLearningRate = try arguments.number("value-lr")
     var reference: ReferencePolicy?
     if plugin.needs.contains(.reference) {
@@ -115,12 +124,12 @@ enum RLCommand {
     summary.add("updates", "\(settings.updates) at most", .integer(settings.updates))
     summary.add("out", runFolder.path)
     if !skipped.isEmpty {
-      observer.console.warning("\(data): \(skipped.count) rows are left out, their prompts fill the context of \(context) tokens (\(RunSummary.lines(skipped)))")
+      summary.note("\(data): \(skipped.count) rows are left out, their prompts fill the context of \(context) tokens (\(RunSummary.lines(skipped)))")
     }
     let longest = task.prompts.map(\.tokens.count).max() ?? 0
     if longest + settings.maxNewTokens > context {
       let short = task.prompts.count { $0.tokens.count + settings.maxNewTokens > context }
-      observer.console.warning("--max-new-tokens \(settings.maxNewTokens): \(short) prompts leave less room than that in the context of \(context) tokens; their completions end there as truncated")
+      summary.note("--max-new-tokens \(settings.maxNewTokens): \(short) prompts leave less room than that in the context of \(context) tokens; their completions end there as truncated")
     }
     if try summary.finishes(arguments, observer.console) { return }
     var extra = JSON.Object()

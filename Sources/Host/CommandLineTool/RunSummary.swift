@@ -7,9 +7,13 @@ import Transformer
 
 /// What a run is about to do, said before its first step; with --dry-run it is all that is done.
 struct RunSummary {
+  private var notes: [String] = []
   private var rows: [(name: String, text: String, value: JSON)] = []
 
   mutating func add(_ name: String, _ text: String, _ value: JSON? = nil) { rows.append((name, text, value ?? .string(text))) }
+
+  /// What the user should know before the run begins; part of it, and silent with it under --quiet.
+  mutating func note(_ text: String) { notes.append(text) }
 
   /// Model, trained parameters and about how much memory they take.
   mutating func add(model: Transformer, path: String, policy: PolicySettings) {
@@ -25,6 +29,7 @@ struct RunSummary {
   var json: JSON {
     var object = JSON.Object()
     for row in rows { object[row.name] = row.value }
+    if !notes.isEmpty { object["notes"] = .array(notes.map { .string($0) }) }
     return .object(object)
   }
 
@@ -33,6 +38,7 @@ struct RunSummary {
     for row in rows {
       console.info("\(row.name)\(String(repeating: " ", count: width - row.name.count))  \(row.text)")
     }
+    for note in notes { console.info("warning: \(note)") }
   }
 
   /// Shows what is coming; true where that was all.

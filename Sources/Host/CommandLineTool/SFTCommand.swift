@@ -14,10 +14,10 @@ enum SFTCommand {
     options: [
       ModelOptions.model, ModelOptions.adapter,
       .required("data", .path, "JSON lines", group: .data, placeholder: "F"),
-      .value("batch-size", .integer(1...), default: 4, "sequences per update", group: .training),
+      .value("batch-size", .integer(1...1_000_000), default: 4, "sequences per update", group: .training),
       .value("max-samples", .integer(1...), default: 5000, "use at most the first N examples", group: .data),
       .value("max-length", .integer(2...), default: 2048, "cut longer sequences, in tokens", group: .data),
-      .value("epochs", .integer(1...), default: 1, "passes over the data", group: .training),
+      .value("epochs", .integer(1...1_000_000), default: 1, "passes over the data", group: .training),
       .value("max-steps", .integer(1...), "stop after N updates", group: .training),
       .flag("no-shuffle", "take the examples in the order of the file", group: .data),
       .value(
@@ -52,12 +52,12 @@ enum SFTCommand {
     summary.add("data", "\(examples.count) of \(total) rows of \(data)\(total > examples.count ? " (--max-samples \(examples.count))" : ""), \(sequences.reduce(0) { $0 + $1.predictedCount }) tokens to learn", .integer(examples.count))
     summary.add("updates", "\(steps), \(batchSize) sequences each", .integer(steps))
     summary.add("out", runFolder.path)
-    if total > examples.count { observer.console.warning("\(data): \(examples.count) of \(total) rows are used; --max-samples \(total) takes all") }
+    if total > examples.count { summary.note("\(data): \(examples.count) of \(total) rows are used; --max-samples \(total) takes all") }
     if !cuts.cut.isEmpty {
-      observer.console.warning("\(data): \(cuts.cut.count) sequences are longer than \(documents.maxLength) tokens and are cut (\(RunSummary.lines(cuts.cut)))\(documents.maxLength == context ? "; the model's context is no longer" : "; --max-length takes longer ones")")
+      summary.note("\(data): \(cuts.cut.count) sequences are longer than \(documents.maxLength) tokens and are cut (\(RunSummary.lines(cuts.cut)))\(documents.maxLength == context ? "; the model's context is no longer" : "; --max-length takes longer ones")")
     }
     if !cuts.empty.isEmpty {
-      observer.console.warning("\(data): \(cuts.empty.count) sequences have no token to learn and teach nothing (\(RunSummary.lines(cuts.empty)))")
+      summary.note("\(data): \(cuts.empty.count) sequences have no token to learn and teach nothing (\(RunSummary.lines(cuts.empty)))")
     }
     if try summary.finishes(arguments, observer.console) { return }
     let run = SFTRun(

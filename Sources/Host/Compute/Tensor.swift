@@ -122,8 +122,12 @@ package struct SamplingSettings: Sendable, Equatable {
   package var topK: Int
   package var topP: Float
 
+  /// Below, sampling is greedy.
+  package static let smallestTemperature: Float = 1e-20
+
   package init(temperature: Float, topK: Int = 0, topP: Float = 1) {
-    self.temperature = temperature
+    // So near zero the likeliest token has all the probability, and 1/T times a logit would overflow.
+    self.temperature = temperature < Self.smallestTemperature ? 0 : temperature
     self.topK = topK
     self.topP = topP
   }

@@ -28,7 +28,8 @@ struct AddedTokenMatcher: Sendable {
 
   /// Calls `body` with the parts of a range of the text in order: an added token's id, or nil and a part without any.
   ///
-  /// A match whose text an earlier one has taken, by the white space it strips, is dropped, as `tokenizers` does.
+  /// As `tokenizers` does, a token that strips to the left begins where an earlier one's stripped white space ended, and is dropped
+  /// where that took all of it; one that does not strip counts again.
   ///
   /// - Parameter data: parts of the text, in order, in which nothing counts as a token.
   func split(
@@ -65,6 +66,7 @@ struct AddedTokenMatcher: Sendable {
           guard Self.isSpace(scalar.value) else { break }
           start -= scalar.length
         }
+        start = max(start, done)
       }
       if token.stripsRight {
         while stop < range.upperBound {
@@ -73,7 +75,8 @@ struct AddedTokenMatcher: Sendable {
           stop += scalar.length
         }
       }
-      if start < done { continue }
+      // What is left of a token that strips to the left may be nothing.
+      if start >= stop { continue }
       if done < start { body(nil, done..<start) }
       body(token.id, start..<stop)
       done = stop

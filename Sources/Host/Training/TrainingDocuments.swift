@@ -94,7 +94,7 @@ package struct TrainingDocuments: Sendable {
     }
     guard sequences.contains(where: { $0.predictedCount > 0 }) else {
       throw .badData(
-        "\(name): no sequence has a token to learn\(report.cut.isEmpty ? "; sequences of two tokens or more are needed" : ": \(report.cut.count) were cut to \(maxLength) tokens (--max-length), which their prompts fill")")
+        "\(name): no sequence has a token to learn\(report.cut.isEmpty ? "; there is nothing to predict in sequences of one token" : ": \(report.cut.count) were cut to \(maxLength) tokens (--max-length), which their prompts fill")")
     }
     return sequences
   }
