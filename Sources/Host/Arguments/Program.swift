@@ -38,7 +38,7 @@ package struct Program: Sendable {
       }
       return .success
     } catch {
-      write("\(name): \(error.message)\n", to: STDERR_FILENO)
+      if error != .closedPipe { write("\(name): \(error.message)\n", to: STDERR_FILENO) }
       return error.code
     }
   }

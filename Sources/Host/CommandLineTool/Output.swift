@@ -3,13 +3,7 @@ import Foundations
 /// Standard output: results, and nothing else.
 enum Output {
   static func write(_ text: String) throws(Failure) {
-    do throws(Failure) {
-      try AtomicFile.write(Array(text.utf8), descriptor: STDOUT_FILENO, name: "standard output")
-    } catch {
-      // Whoever read has seen enough: `inspect RUN | head`.
-      if errno == EPIPE { exit(0) }
-      throw error
-    }
+    try AtomicFile.write(Array(text.utf8), descriptor: STDOUT_FILENO, name: AtomicFile.standardOutput)
   }
 
   /// A result in words beside a file that was written; where the file itself is standard output, the words go beside it.

@@ -9,6 +9,9 @@ package struct AtomicFile: ~Copyable {
   private let descriptor: Int32
   private var finished = false
 
+  /// What messages call standard output.
+  package static let standardOutput = "standard output"
+
   /// Opens the temporary file beside `path`.
   package init(_ path: String) throws(Failure) {
     (self.path, temporary, descriptor) = try Self.open(path)
@@ -19,7 +22,7 @@ package struct AtomicFile: ~Copyable {
       if descriptor < 0 { throw .inputOutput("\(path): cannot write: \(lastSystemError())") }
       return descriptor
     }
-    if path == "-" { return ("standard output", nil, try checked(dup(STDOUT_FILENO))) }
+    if path == "-" { return (standardOutput, nil, try checked(dup(STDOUT_FILENO))) }
     let place = target(path)
     var status = stat()
     let isThere = unsafe stat(place, &status) == 0
@@ -102,6 +105,7 @@ package struct AtomicFile: ~Copyable {
       let count = unsafe Foundations.write(descriptor, bytes.baseAddress! + offset, bytes.count - offset)
       if count < 0 {
         if errno == EINTR { continue }
+        if errno == EPIPE, name == standardOutput { throw .closedPipe }
         throw .inputOutput("\(name): cannot write: \(lastSystemError())")
       }
       offset += count

@@ -25,5 +25,8 @@ package struct Failure: Error, Sendable, Equatable, CustomStringConvertible {
   package static func inputOutput(_ message: String) -> Failure { Failure(.inputOutput, message) }
   package static func internalError(_ message: String) -> Failure { Failure(.internalError, message) }
 
+  /// Whoever read standard output has seen enough, as in `inspect RUN | head`: the program ends without a word.
+  package static let closedPipe = Failure(.success, "")
+
   package var description: String { message }
 }

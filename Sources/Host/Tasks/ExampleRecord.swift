@@ -176,10 +176,10 @@ struct ExampleRecord {
     var answer: String?
     if let value = object["answer"], !value.isNull {
       let written = try text(value, "answer")
-      answer = written
+      answer = try sound(written, "answer")
       if let mark = written.lastRange(of: "####") {
         solution = ExampleFile.withoutAnnotations(String(written[..<mark.lowerBound]))
-        answer = String(written[mark.upperBound...])
+        answer = try sound(String(written[mark.upperBound...]), "answer")
       }
     }
     if answer == nil {
@@ -191,7 +191,9 @@ struct ExampleRecord {
     }
     solution = solution?.trimmed.nonEmpty
     answer = answer?.trimmed.nonEmpty
-    if answer == nil, let solution { answer = AnswerExtraction.boxed(in: solution)?.trimmed.nonEmpty }
+    if answer == nil, let solution, let boxed = AnswerExtraction.boxed(in: solution) {
+      answer = try sound(boxed, "solution").trimmed.nonEmpty
+    }
     return (solution, answer)
   }
 
@@ -199,8 +201,16 @@ struct ExampleRecord {
   private func gold(_ value: JSON, _ key: String) throws(Failure) -> String? {
     if let items = value.array, items.count == 1 { return try gold(items[0], key) }
     let written = try text(value, key)
-    guard let mark = written.lastRange(of: "####") else { return written.trimmed.nonEmpty }
-    return String(written[mark.upperBound...]).trimmed.nonEmpty
+    guard let mark = written.lastRange(of: "####") else { return try sound(written, key).trimmed.nonEmpty }
+    return try sound(String(written[mark.upperBound...]), key).trimmed.nonEmpty
+  }
+
+  /// A gold answer without the control characters that a lost backslash leaves.
+  private func sound(_ answer: String, _ key: String) throws(Failure) -> String {
+    if answer.lastRange(of: "####") == nil, let problem = GoldAnswer.controlCharacter(in: answer) {
+      throw .badData("\(place): key \"\(key)\": the gold answer holds \(problem)")
+    }
+    return answer
   }
 
   private func missingAnswer(_ key: String) -> Failure {
