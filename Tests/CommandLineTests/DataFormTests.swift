@@ -27,7 +27,9 @@ import Testing
     (#"{"question": "Q", "answer": "A 2*3=<<2*3=6>>6.\n#### 6"}"#, "Q", "A 2*3=6.\n</think>\n\\boxed{6}"),
     (#"{"prompt":"Q","completion":"ok.\n</think>\n\\boxed{5}"}"#, "Q", "ok.\n</think>\n\\boxed{5}"),
     (#"{"prompt":"Q","completion":"<think>\nok.\n</think>\n\\boxed{5}<|im_end|>"}"#, "Q", "ok.\n</think>\n\\boxed{5}"),
+    (#"{"prompt":"Q","completion":"ok.\n</think>\n\\boxed{5}<|im_end|>\n"}"#, "Q", "ok.\n</think>\n\\boxed{5}"),
     (#"{"problem":"Q","solution":"<think>\nlong\n</think>\n\nSo \\boxed{7}.","answer":"7"}"#, "Q", "long\n</think>\n\nSo \\boxed{7}."),
+    (#"{"prompt":"Q","completion":"ok.\n</think>\n\\boxed{5}<|im_end|>\n"}"#, "Q", "ok.\n</think>\n\\boxed{5}"),
     (#"{"problem":"Q","solution":"<think>\nlong\n</think>\nSo seven.","answer":"7"}"#, "Q", "long\n</think>\nSo seven.\n\\boxed{7}"),
     (#"{"prompt": "Q", "answer": 7}"#, "Q", "</think>\n\\boxed{7}"),
     (#"{"prompt": "Q", "answer": 9223372036854775808}"#, "Q", "</think>\n\\boxed{9223372036854775808}"),
@@ -78,10 +80,10 @@ import Testing
     #expect(try show(Array("\u{FEFF}[\n {\"text\": \"a b\"},\n {\"text\": \"c d\"}\n]\n".utf8)).json["examples"]?.array?.count == 2)
     let kinds: [([UInt8], String)] = [
       ([0x1F, 0x8B, 8, 0], "gzip"), ([0xFF, 0xFE, 0x7B, 0], "UTF-16"), ([0x7B, 0, 0x22, 0, 0x61, 0], "UTF-16"), ([0, 0x7B, 0, 0x22, 0, 0x61], "UTF-16"), ([0x28, 0xB5, 0x2F, 0xFD], "Zstandard"),
-      (Array("PAR1".utf8), "Parquet"), (Array("PK\u{3}\u{4}".utf8), "ZIP"), (Array("<html>".utf8), "HTML"), ([0xFD, 0x37, 0x7A, 0x58, 0x5A, 0], "xz"),
+      (Array("PAR1".utf8), "Parquet"), (Array("PK\u{3}\u{4}".utf8), "ZIP"), (Array("\u{FEFF} <html>".utf8), "HTML"), ([8, 0, 0, 0, 0, 0, 0, 0, 0x7B, 0x7D, 0x20], "safetensors"), ([0x7B, 0, 0, 0, 0x7D, 0, 0, 0], "UTF-32"), ([0xFD, 0x37, 0x7A, 0x58, 0x5A, 0], "xz"),
     ]
     for (bytes, kind) in kinds { expectRefusal(try show(bytes), 65, folder.file("d"), kind) }
-    for row in [#"{"question": "Q", "answer": "\frac{1}{2}"}"#, #"{"problem": "Q", "solution": "x", "answer": "2\times 3"}"#] {
+    for row in [#"{"prompt": "Q", "completion": "\\boxed{\frac{1}{2}}"}"#, #"{"question": "Q", "answer": "\frac{1}{2}"}"#, #"{"problem": "Q", "solution": "x", "answer": "2\times 3"}"#] {
       expectRefusal(try show(Array(row.utf8)), 65, "line 1", "one backslash too few")
     }
     for row in [

@@ -34,7 +34,7 @@ enum BenchCommand {
       .value("eval-every", .integer(0...), default: .integer(defaults.curveEvery), "steps between evaluations that draw the learning curve; 0: only its ends", group: .data),
       .value("curve-limit", .integer(1...), default: .integer(defaults.curveProblems), "of the held-out questions, how many draw the learning curve", group: .data),
           TrainingOptions.trustPlugin,
-    ] + shared + training + ModelOptions.compute + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])
+    ] + DataOptions.keys + shared + training + ModelOptions.compute + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])
 
   /// Options of `rl` with another default on generated problems.
   private static let generatedDefaults: [(name: String, value: String)] = [
@@ -184,7 +184,8 @@ enum BenchCommand {
     let evaluationData = try arguments.optionalText("eval-data")
     var training: [Example]
     if let data {
-      training = try ExampleFile.read(data, limit: try arguments.optionalInteger("max-samples"))
+      training = try ExampleFile.read(
+        data, limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments))
     } else {
       let rl = settings(0)
       // Enough that an algorithm that asks for fresh prompts does not soon see old ones.
@@ -193,7 +194,8 @@ enum BenchCommand {
     var heldOut: [Example]
     var name: String
     if let evaluationData {
-      heldOut = try ExampleFile.read(evaluationData, limit: limit ?? quickstart.heldOut)
+      heldOut = try ExampleFile.read(
+        evaluationData, limit: limit ?? quickstart.heldOut, keys: try DataOptions.keys(arguments))
       name = evaluationData
     } else if let data {
       let count = min(limit ?? quickstart.heldOut, training.count / 5)

@@ -130,7 +130,11 @@ extension JSON {
     return try outcome.get()
   }
 
-  package static func read(_ path: String) throws(Failure) -> JSON { try parse(Files.read(path), name: path) }
+  /// Reads a file, with or without a byte order mark.
+  package static func read(_ path: String) throws(Failure) -> JSON {
+    let bytes = try Files.read(path)
+    return try parse(bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? Array(bytes[3...]) : bytes, name: path)
+  }
 }
 
 @safe private struct JSONParser {

@@ -33,6 +33,14 @@ package enum JSONLines {
     return try lines(bytes, from: start, name: name, limit: limit)
   }
 
+  /// How many records there are, lines counted without being parsed.
+  package static func count(_ bytes: [UInt8], name: String) throws(Failure) -> Int {
+    let start = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
+    guard let first = bytes[start...].first(where: { !isSpace($0) }) else { return 0 }
+    if first == UInt8(ascii: "[") { return try read(bytes, name: name).count }
+    return bytes[start...].split(separator: 0x0A).count { !$0.allSatisfy(isSpace) }
+  }
+
   private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
 
   private static func lines(_ bytes: [UInt8], from first: Int, name: String, limit: Int?) throws(Failure) -> [Record] {
@@ -98,8 +106,12 @@ package enum JSONLines {
     ]
     if let mark = marks.first(where: { bytes.starts(with: $0.0) }) { return mark.1 }
     let start = bytes.prefix(64)
-    if start.first == UInt8(ascii: "<") { return "HTML or XML" }
+    let text = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes[3...].prefix(64) : start
+    if text.first(where: { !isSpace($0) }) == UInt8(ascii: "<") { return "HTML or XML" }
+    // A safetensors file begins with the length of its header, which begins with a brace.
+    if start.count > 9, bytes[8] == UInt8(ascii: "{"), bytes[4..<8].allSatisfy({ $0 == 0 }) { return "a safetensors file" }
     let zeros = start.count { $0 == 0 }
+    if start.count >= 8, zeros * 2 > start.count { return "UTF-32 text; convert it to UTF-8: iconv -f UTF-32LE -t UTF-8" }
     if start.count >= 4, zeros * 3 >= start.count {
       let isLittle = start.count > 1 && bytes[1] == 0
       return "UTF-16 text without a byte order mark; convert it to UTF-8: iconv -f UTF-16\(isLittle ? "LE" : "BE") -t UTF-8"

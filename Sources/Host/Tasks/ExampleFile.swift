@@ -26,9 +26,9 @@ package enum ExampleFile {
     return examples
   }
 
-  /// How many examples a file holds, without reading what they say.
+  /// How many rows a file has, without reading what they say.
   package static func count(_ path: String) throws(Failure) -> Int {
-    try JSONLines.read(try Files.read(path), name: path).count
+    try JSONLines.count(try Files.read(path), name: path)
   }
 
   package static func parse(

@@ -30,7 +30,7 @@ struct ExampleRecord {
     if let prompt = try string("prompt") {
       try require(prompt, "prompt")
       if let completion = try string("completion") {
-        let answer = AnswerExtraction.boxed(in: completion)?.trimmed.nonEmpty
+        let answer = try boxed(completion, "completion")
         return Example(question: prompt, solution: completion, answer: answer, text: text, level: level)
       }
       let (solution, answer) = try solutionAndAnswer()
@@ -127,7 +127,7 @@ struct ExampleRecord {
     }
     try require(question.content, key)
     let (solution, answer) = try solutionAndAnswer()
-    let gold = answer ?? written.flatMap { AnswerExtraction.boxed(in: $0)?.trimmed.nonEmpty }
+    let gold = try answer ?? boxed(written ?? "", key)
     if written == nil, gold == nil { throw missingAnswer("answer") }
     return Example(
       question: question.content, solution: written ?? solution, answer: gold, level: level, system: system, history: turns)
@@ -161,7 +161,7 @@ struct ExampleRecord {
     let input = try string("input")?.trimmed.nonEmpty
     let (solution, answer) = try solutionAndAnswer()
     let output = try string("output")
-    let gold = answer ?? output.flatMap { AnswerExtraction.boxed(in: $0)?.trimmed.nonEmpty }
+    let gold = try answer ?? boxed(output ?? "", "output")
     guard output != nil || gold != nil else { throw missingAnswer("output") }
     return Example(
       question: input.map { "\(instruction)\n\n\($0)" } ?? instruction, solution: output ?? solution, answer: gold, level: level,
@@ -191,9 +191,7 @@ struct ExampleRecord {
     }
     solution = solution?.trimmed.nonEmpty
     answer = answer?.trimmed.nonEmpty
-    if answer == nil, let solution, let boxed = AnswerExtraction.boxed(in: solution) {
-      answer = try sound(boxed, "solution").trimmed.nonEmpty
-    }
+    if answer == nil, let solution { answer = try boxed(solution, "solution") }
     return (solution, answer)
   }
 
@@ -203,6 +201,12 @@ struct ExampleRecord {
     let written = try text(value, key)
     guard let mark = written.lastRange(of: "####") else { return try sound(written, key).trimmed.nonEmpty }
     return try sound(String(written[mark.upperBound...]), key).trimmed.nonEmpty
+  }
+
+  /// The gold answer that a worked text boxes.
+  private func boxed(_ text: String, _ key: String) throws(Failure) -> String? {
+    guard let boxed = AnswerExtraction.boxed(in: text) else { return nil }
+    return try sound(boxed, key).trimmed.nonEmpty
   }
 
   /// A gold answer without the control characters that a lost backslash leaves.

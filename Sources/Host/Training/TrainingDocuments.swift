@@ -28,7 +28,8 @@ package struct TrainingDocuments: Sendable {
   package static func completion(_ example: Example) -> String? {
     var solution = example.solution
     if var written = solution {
-      if written.hasSuffix(ChatTemplate.end) { written.removeLast(ChatTemplate.end.count) }
+      let trimmed = String(written.reversed().drop { $0.isWhitespace }.reversed())
+      if trimmed.hasSuffix(ChatTemplate.end) { written = String(trimmed.dropLast(ChatTemplate.end.count)) }
       let start = written.drop { $0.isWhitespace }
       if start.hasPrefix(ChatTemplate.thinking) {
         written = String(start.dropFirst(ChatTemplate.thinking.count))

@@ -34,10 +34,9 @@ enum ConfigurationKeys {
   static func isOff(_ value: JSON) -> Bool {
     switch value {
     case .null, .bool(false): true
-    case .integer(0): true
     case .array(let items): items.isEmpty
     case .object(let object): object.count == 0
-    case .number(let number): number == 0
+    case .integer, .number, .literal: value.double == 0
     default: false
     }
   }
