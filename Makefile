@@ -61,4 +61,4 @@ uninstall:
 	for source in Plugins/*/; do \
 	  rm -f $(plugins)/libnr-$$($(id)).so; done
 	rm -rf $(root)/share/nano-reasoner
-	-rmdir $(plugins) $(root)/lib/nano-reasoner 2>/dev/null
+	rmdir $(plugins) $(root)/lib/nano-reasoner 2>/dev/null || true

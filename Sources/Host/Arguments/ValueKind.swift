@@ -30,23 +30,15 @@ package struct ValueKind: Sendable {
   /// `key=value`.
   package static let assignment = ValueKind(form: .assignment)
 
-  package static let anyInteger = ValueKind(form: .integer(Bounds()))
-  package static func integer(_ range: PartialRangeFrom<Int>) -> ValueKind {
-    ValueKind(form: .integer(Bounds(lower: range.lowerBound)))
-  }
+  /// A whole number. There is none without both ends: what follows from a number, a product or an allocation, has to have an end too.
   package static func integer(_ range: ClosedRange<Int>) -> ValueKind {
     ValueKind(form: .integer(Bounds(lower: range.lowerBound, upper: range.upperBound)))
-  }
-
-  package static let anyNumber = ValueKind(form: .number(Bounds()))
-  package static func number(_ range: PartialRangeFrom<Double>) -> ValueKind {
-    ValueKind(form: .number(Bounds(lower: range.lowerBound)))
   }
   package static func number(_ range: ClosedRange<Double>) -> ValueKind {
     ValueKind(form: .number(Bounds(lower: range.lowerBound, upper: range.upperBound)))
   }
   /// A number above `lower`, which itself is not legal, and at most `upper`.
-  package static func number(above lower: Double, through upper: Double? = nil) -> ValueKind {
+  package static func number(above lower: Double, through upper: Double) -> ValueKind {
     ValueKind(form: .number(Bounds(lower: lower, upper: upper, isOpenBelow: true)))
   }
 
@@ -168,8 +160,8 @@ extension ValueKind {
     case .flag: .flag(false)
     case .text: .text("text")
     case .path, .configuration: .text("path")
-    case .integer(let bounds): .integer(bounds.lower ?? bounds.upper ?? 1)
-    case .number(let bounds): .number(bounds.upper ?? bounds.lower.map { $0 + 1 } ?? 1)
+    case .integer(let bounds): .integer(bounds.lower)
+    case .number(let bounds): .number(bounds.upper)
     case .choice(let names): .text(names.first ?? "")
     case .list: .list(["a", "b"])
     case .assignment: .assignment(Assignment(key: "key", value: "1"))

@@ -1,21 +1,22 @@
+import Arguments
 import Foundations
 
 /// Standard output: results, and nothing else.
 enum Output {
   static func write(_ text: String) throws(Failure) {
-    do throws(Failure) {
-      try AtomicFile.write(Array(text.utf8), descriptor: STDOUT_FILENO, name: "standard output")
-    } catch {
-      // Whoever read has seen enough: `inspect RUN | head`.
-      if errno == EPIPE { exit(0) }
-      throw error
-    }
+    try AtomicFile.write(Array(text.utf8), descriptor: STDOUT_FILENO, name: AtomicFile.standardOutput)
   }
 
   /// A result in words beside a file that was written; where the file itself is standard output, the words go beside it.
   static func line(_ text: String, beside out: String) throws(Failure) {
     guard AtomicFile.isStandardOutput(out) else { return try line(text) }
     try AtomicFile.write(Array((text + "\n").utf8), descriptor: STDERR_FILENO, name: "standard error")
+  }
+
+  /// Refuses two results for one place.
+  static func checkSeparate(_ arguments: ParsedArguments) throws(Failure) {
+    guard try arguments.flag("json"), let out = try arguments.optionalText("out"), AtomicFile.isStandardOutput(out) else { return }
+    throw .usage("--json and --out \(out) both write to standard output; name a file with --out, or leave --json out")
   }
 
   static func line(_ text: String) throws(Failure) { try write(text + "\n") }

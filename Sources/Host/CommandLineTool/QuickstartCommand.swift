@@ -24,9 +24,9 @@ enum QuickstartCommand {
         group: .output, placeholder: "DIR"),
       .flag("resume", "continue the quickstart in --out", group: .output),
       .value("base", .path, "a base model folder; default: the one that ships with the program", group: .model),
-      .value("held-out", .integer(1...), default: 1000, "problems of the final evaluations", group: .data),
-      .value("sft-steps", .integer(1...), default: .integer(Quickstart().sftSteps), "updates of the SFT stage", group: .training),
-      .value("rl-steps", .integer(1...), default: .integer(Quickstart().rlSteps), "steps of the RL stage", group: .training),
+      .value("held-out", .integer(1...1_000_000), default: 1000, "problems of the final evaluations", group: .data),
+      .value("sft-steps", .integer(1...100_000), default: .integer(Quickstart().sftSteps), "updates of the SFT stage", group: .training),
+      .value("rl-steps", .integer(1...100_000), default: .integer(Quickstart().rlSteps), "steps of the RL stage", group: .training),
       .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
       ModelOptions.seed, ModelOptions.quiet, ModelOptions.json,
     ])
