@@ -29,7 +29,7 @@ enum MonitoringOptions {
     monitoring.livePage = try arguments.flag("live")
     monitoring.tensorBoard = !(try arguments.flag("no-tensorboard"))
     if arguments.declares(samples.name) { monitoring.sampleEvery = try arguments.integer(samples.name) }
-    if let text = try arguments.optionalText("wandb") {
+    if arguments.declares("wandb"), let text = try arguments.optionalText("wandb") {
       var settings = try WeightsAndBiases(text)
       settings.group = try arguments.optionalText("wandb-group")
       settings.tags = try arguments.list("wandb-tags")
