@@ -41,9 +41,9 @@ struct ConfigurationTests {
       (#"{"zebra": 4}"#, "\"zebra\" is not an option of rl"),
       (#"{"config": "other.json"}"#, "\"config\" is not an option of rl"),
       (#"{"group_size": 4, "group-size": 4}"#, "\"group-size\" stands twice, in kebab and in snake case"),
-      (#"{"group_size": "4"}"#, "\"group_size\": expected a whole number from 1 to 1000000000, found \"4\""),
-      (#"{"group_size": 4.5}"#, "\"group_size\": expected a whole number from 1 to 1000000000, found 4.5"),
-      (#"{"lr": -1}"#, "\"lr\": expected a finite number above 0 and at most 1000000000, found -1"),
+      (#"{"group_size": "4"}"#, "\"group_size\": expected a whole number from 1 to 64, found \"4\""),
+      (#"{"group_size": 4.5}"#, "\"group_size\": expected a whole number from 1 to 64, found 4.5"),
+      (#"{"lr": -1}"#, "\"lr\": expected a finite number above 0 and at most 10, found -1"),
       (#"{"precision": "fp16"}"#, "\"precision\": expected fp32 or bf16, found \"fp16\""),
       (#"{"resume": 1}"#, "\"resume\": expected true or false, found 1"),
       (#"{"set": ["beta"]}"#, "\"set\": expected an object of keys and values, found an array of 1"),
@@ -71,7 +71,7 @@ struct ConfigurationTests {
       arguments.json == [
         "model": "m", "precision": "fp32", "device": "auto", "data": "d", "lr": 3e-4, "temperature": 1.0,
         "top-p": .null, "shift": 0.5, "group-size": 8, "level": .null, "set": ["beta": "0.04"], "algos": ["a", "b"],
-        "note": ["x"], "out": "o", "resume": false,
+        "note": ["x"], "out": "o", "resume": false, "full": false,
       ])
     let file = try TrialFile(arguments.json.text(pretty: true))
     #expect(try TrialProgram.parse("rl", "--config", file.path).json == arguments.json)

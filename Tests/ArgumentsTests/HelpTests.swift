@@ -29,6 +29,7 @@ struct HelpTests {
           --level N                   difficulty
           --set KEY=VALUE             a parameter of the algorithm (may be repeated)
           --algos A,B,…               algorithms to compare
+          --full                      train all
 
         Output:
           --note TEXT                 free text (may be repeated)
@@ -72,7 +73,7 @@ struct HelpTests {
     let spec = CommandSpec(
       name: "wide", summary: String(repeating: "A long summary. ", count: 12),
       options: (0..<9).map { index in
-        .required("required-option-\(index)", .integer(1...), String(repeating: "word ", count: 40))
+        .required("required-option-\(index)", .integer(1...9), String(repeating: "word ", count: 40))
       } + [.value("choice", .choice(["constant", "linear", "cosine", "polynomial"]), "long form")])
     let program = Program(name: "trial", version: "1", summary: "", commands: [Command(spec) { _ in }])
     guard case .show(let help) = try program.request(["wide", "-h"]) else { return #expect(Bool(false)) }

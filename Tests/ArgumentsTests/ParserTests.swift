@@ -33,7 +33,7 @@ struct ParserTests {
   @Test("A value may hold an equals sign, be empty text, or be a negative number")
   func awkwardValues() throws {
     let arguments = try TrialProgram.rl(
-      "--set", "rule=a=b", "--set=empty=", "--shift", "-2.5e-1", "--note=", "--note", "-x")
+      "--set", "rule=a=b", "--set=empty=", "--shift", "-2.5e-1", "--note=", "--note", "-x", "--algos=a")
     #expect(
       try arguments.assignments("set") == [Assignment(key: "rule", value: "a=b"), Assignment(key: "empty", value: "")])
     #expect(try arguments.number("shift") == -0.25)
@@ -66,15 +66,15 @@ struct ParserTests {
       (required + ["--group_size=4"], "rl: unknown option --group_size; did you mean --group-size?"),
       (required + ["-resume"], "rl: unknown option -resume; did you mean --resume?"),
       (required + ["--zebra"], "rl: unknown option --zebra; trial rl --help lists the options"),
-      (required + ["--group-size", "many"], "rl: --group-size: expected a whole number from 1 to 1000000000, found \"many\""),
-      (required + ["--group-size", "-4"], "rl: --group-size: expected a whole number from 1 to 1000000000, found \"-4\""),
-      (required + ["--group-size", "4.0"], "rl: --group-size: expected a whole number from 1 to 1000000000, found \"4.0\""),
+      (required + ["--group-size", "many"], "rl: --group-size: expected a whole number from 1 to 64, found \"many\""),
+      (required + ["--group-size", "-4"], "rl: --group-size: expected a whole number from 1 to 64, found \"-4\""),
+      (required + ["--group-size", "4.0"], "rl: --group-size: expected a whole number from 1 to 64, found \"4.0\""),
       (required + ["--level", "9"], "rl: --level: expected a whole number from 1 to 4, found \"9\""),
-      (required + ["--lr", "0"], "rl: --lr: expected a finite number above 0 and at most 1000000000, found \"0\""),
-      (required + ["--lr", "nan"], "rl: --lr: expected a finite number above 0 and at most 1000000000, found \"nan\""),
-      (required + ["--lr", "1e999"], "rl: --lr: expected a finite number above 0 and at most 1000000000, found \"1e999\""),
+      (required + ["--lr", "0"], "rl: --lr: expected a finite number above 0 and at most 10, found \"0\""),
+      (required + ["--lr", "nan"], "rl: --lr: expected a finite number above 0 and at most 10, found \"nan\""),
+      (required + ["--lr", "1e999"], "rl: --lr: expected a finite number above 0 and at most 10, found \"1e999\""),
       (
-        required + ["--temperature", "inf"], "rl: --temperature: expected a finite number from 0 to 1000000000, found \"inf\""
+        required + ["--temperature", "inf"], "rl: --temperature: expected a finite number from 0 to 100, found \"inf\""
       ),
       (required + ["--top-p=1.1"], "rl: --top-p: expected a finite number above 0 and at most 1, found \"1.1\""),
       (required + ["--precision", "fp16"], "rl: --precision: expected fp32 or bf16, found \"fp16\""),
@@ -86,7 +86,7 @@ struct ParserTests {
       (required + ["--algos", "a,,b"], "rl: --algos: expected names separated by commas, found \"a,,b\""),
       (required + ["--resume=yes"], "rl: --resume: expected true or false, found \"yes\""),
       (required + ["extra"], "rl: unexpected argument \"extra\"; trial rl --help tells more"),
-      (required + ["--lr"], "rl: --lr: expected a finite number above 0 and at most 1000000000, found nothing"),
+      (required + ["--lr"], "rl: --lr: expected a finite number above 0 and at most 10, found nothing"),
       (
         ["rl", "--model", "--data", "d"],
         "rl: --model: expected text, found nothing before --data; a value that begins with -- is given as --model=VALUE"
@@ -103,6 +103,45 @@ struct ParserTests {
     let failure = TrialProgram.failure(line)
     if message.hasSuffix("missing nothing") { return #expect(failure == nil) }
     #expect(failure == Failure(.usage, message))
+  }
+
+  @Test(
+    "An option that would do nothing is refused with the reason",
+    arguments: [
+      (["--level", "2", "--full"], "rl: --level does nothing beside --full: all is trained"),
+      (["--note", "x"], "rl: --note does nothing without --algos A,B,…: it is about them"),
+      (["--temperature", "0", "--top-p", "0.5"], "rl: --top-p does nothing with --temperature 0: nothing is drawn"),
+      (["--temperature=0.0", "--group-size=4"], "rl: --group-size does nothing with --temperature 0: all are the same"),
+      (["--level", "2", "--full=false"], nil), (["--full"], nil), (["--note", "x", "--algos", "a"], nil),
+      (["--temperature", "0.1", "--top-p", "0.5"], nil),
+      // A default beside the value asks for nothing.
+      (["--temperature", "0", "--group-size", "8"], nil),
+    ] as [([String], String?)])
+  func vain(words: [String], message: String?) {
+    #expect(TrialProgram.failure(Self.required + words) == message.map { Failure(.usage, $0) })
+  }
+
+  @Test(
+    "A name of another program's, or nearly one, is answered with ours",
+    arguments: [
+      (["--learning_rate", "1"], "rl: unknown option --learning_rate; did you mean --lr?"),
+      (["--learning-rtae=1"], "rl: unknown option --learning-rtae; did you mean --lr?"),
+      (["--num_generations", "4"], "rl: unknown option --num_generations; did you mean --group-size?"),
+      (["--output_dir", "o"], "rl: unknown option --output_dir; did you mean --out?"),
+      (["--beta", "0.1"], "rl: unknown option --beta; did you mean --set beta=VALUE?"),
+      (["--clip-high", "0.1"], "rl: unknown option --clip-high; did you mean --set clip_high=VALUE?"),
+      (["--temprature", "1"], "rl: unknown option --temprature; did you mean --temperature?"),
+      (["--dtaa", "d"], "rl: unknown option --dtaa; did you mean --data?"),
+    ] as [([String], String)])
+  func fieldNames(words: [String], message: String) {
+    #expect(TrialProgram.failure(Self.required + words) == Failure(.usage, message))
+  }
+
+  @Test("A command of another program's is answered with ours, where there is one")
+  func fieldCommands() {
+    #expect(TrialProgram.failure(["ppo"]) == Failure(.usage, "unknown command ppo; did you mean rl?"))
+    #expect(TrialProgram.failure(["infer"]) == Failure(.usage, "unknown command infer; did you mean generate?"))
+    #expect(TrialProgram.failure(["merge"]) == Failure(.usage, "unknown command merge; trial --help lists the commands"))
   }
 
   @Test("Reading an undeclared name or another type is an internal error, and sample() finds it")
@@ -129,16 +168,16 @@ struct ParserTests {
     let spec = CommandSpec(
       name: "bad", summary: "Bad.",
       options: [
-        .value("lr", .number(above: 0), default: 0, "rate"), .flag("lr", "twice"), .flag("Snake_Case", "name"),
-        .flag("silent", ""), .value("n", .integer(1...), default: "x", "number"), .positionals("all", .text, "all"),
+        .value("lr", .number(above: 0, through: 1), default: 0, "rate"), .flag("lr", "twice"), .flag("Snake_Case", "name"),
+        .flag("silent", ""), .value("n", .integer(1...9), default: "x", "number"), .positionals("all", .text, "all"),
         .positional("late", .text, "late"),
       ],
       rules: [.atMostOne(["lr", "nothing"])])
     #expect(
       spec.problems == [
-        "bad: --lr: the default \"0\" is not a finite number above 0 and at most 1000000000", "bad: --lr: is declared twice or reserved",
+        "bad: --lr: the default \"0\" is not a finite number above 0 and at most 1", "bad: --lr: is declared twice or reserved",
         "bad: --Snake_Case: a name is lower-case words joined by -", "bad: --silent: needs help",
-        "bad: --n: the default \"x\" is not a whole number from 1 to 1000000000",
+        "bad: --n: the default \"x\" is not a whole number from 1 to 9",
         "bad: LATE: stands behind a repeated argument", "bad: a rule names --nothing, unknown",
       ])
   }

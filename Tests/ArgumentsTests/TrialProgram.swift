@@ -15,18 +15,24 @@ enum TrialProgram {
         "device", .checked("auto|cpu|cuda[:N]") { ["auto", "cpu"].contains($0) || $0.hasPrefix("cuda") },
         default: "auto", "where to compute", group: .model),
       .required("data", .path, "training data, JSON lines", group: .data, placeholder: "FILE"),
-      .value("lr", .number(above: 0), default: 2e-5, "learning rate", group: .training),
-      .value("temperature", .number(0...), default: 1, "sampling temperature", group: .training),
+      .value("lr", .number(above: 0, through: 10), default: 2e-5, "learning rate", group: .training),
+      .value("temperature", .number(0...100), default: 1, "sampling temperature", group: .training),
       .value("top-p", .number(above: 0, through: 1), "nucleus of the distribution", group: .training),
-      .value("shift", .anyNumber, default: 0.5, "any number", group: .training),
-      .value("group-size", .integer(1...), default: 8, "completions of each prompt", group: .training),
+      .value("shift", .number(-100...100), default: 0.5, "any number", group: .training),
+      .value("group-size", .integer(1...64), default: 8, "completions of each prompt", group: .training),
       .value("level", .integer(1...4), "difficulty", group: .training),
       .repeated("set", .assignment, "a parameter of the algorithm", group: .training),
       .value("algos", .list, "algorithms to compare", group: .training),
       .repeated("note", .text, "free text", group: .output),
       .required("out", .path, "run folder", group: .output, placeholder: "DIR"),
       .flag("resume", "go on with an interrupted run", group: .output),
-      .config,
+      .flag("full", "train all", group: .training), .config,
+    ],
+    rules: [
+      .inVain(["level"], .given("full"), because: "all is trained"),
+      .inVain(["note"], .missing("algos"), because: "it is about them"),
+      .inVain(["top-p"], .value("temperature", 0), because: "nothing is drawn"),
+      .inVain(["group-size"], .value("temperature", 0), because: "all are the same"),
     ])
 
   static let generate = CommandSpec(
@@ -44,7 +50,7 @@ enum TrialProgram {
   static let report = CommandSpec(
     name: "report", summary: "Report on runs.",
     options: [
-      .positional("shift", .anyNumber, "a number"), .positionals("runs", .path, "the runs", placeholder: "RUN"),
+      .positional("shift", .number(-100...100), "a number"), .positionals("runs", .path, "the runs", placeholder: "RUN"),
     ])
 
   static let program = Program(

@@ -112,7 +112,7 @@ struct Trial {
       trainingName: "generated", heldOut: problems(.heldOut, 5), heldOutName: "generated", out: out, baseName: "tied",
       identity: ["learning_rate": .number(learningRate)], description: [:])
     plan.evaluateEvery = 2
-    plan.checkpointEvery = 2
+    plan.keeping.checkpointEvery = 2
     plan.curveProblems = 3
     return plan
   }

@@ -118,8 +118,45 @@ private func logSoftmax(_ logits: [Double], inverse: Double) -> (logProbs: [Doub
     #expect(try backend.download(entropy).map(\.bitPattern) == drawn.entropies.map(\.bitPattern))
   }
 
+  /// At a temperature that is nearly 0 all probability is the likeliest token's, however small the reciprocal's room.
+  @Test(arguments: [1e-3, 1e-10, 1e-20, 1e-37, 1e-38, 1e-40, 1e-45, 1e-50, 1e-300], [(0, 1), (3, 1), (0, 0.5)] as [(Int, Float)])
+  func aTemperatureNearZeroIsGreedyWithLogProbabilitiesOfZero(_ temperature: Double, _ cut: (topK: Int, topP: Float)) throws {
+    let (rows, vocabulary) = (24, 777)
+    var logits = numbers(rows * vocabulary, seed: 11, scale: 30)
+    for row in 0..<rows { logits[row * vocabulary + 7 * row] += 100 }
+    var stream = RandomStream(seed: 2)
+    let uniforms = (0..<rows).map { _ in stream.nextUniform() }
+    let greedy = try draw(logits, SamplingSettings(temperature: 0), uniforms, columns: vocabulary)
+    let settings = SamplingSettings(temperature: temperature, topK: cut.topK, topP: cut.topP)
+    let drawn = try draw(logits, settings, uniforms, columns: vocabulary)
+    #expect(drawn.tokens == greedy.tokens)
+    #expect(drawn.logProbs.allSatisfy { $0 == 0 })
+    #expect(drawn.entropies.allSatisfy { $0 == 0 })
+    // The loss head says the same of the same rows, and a finite number of any other token.
+    let backend = try makeBackend()
+    let (logProb, entropy, logSum) = (try backend.tensor(rows, 1), try backend.tensor(rows, 1), try backend.tensor(rows, 1))
+    let inverse = SamplingSettings.inverse(of: temperature)
+    for targets in [drawn.tokens, drawn.tokens.map { ($0 + 1) % Int32(vocabulary) }] {
+      backend.logSoftmax(
+        try backend.tensor(logits, rows: rows, columns: vocabulary), inverseTemperature: inverse,
+        targets: try backend.upload(targets), logProb: logProb, entropy: entropy, logSum: logSum)
+      let found = try backend.download(logProb)
+      #expect(targets == drawn.tokens ? found.allSatisfy { $0 == 0 } : found.allSatisfy { $0 < -100 && $0.isFinite })
+      #expect(try backend.download(entropy).allSatisfy { $0 == 0 })
+    }
+  }
+
+  @Test func equalLogitsShareTheProbabilityAtAnyTemperature() throws {
+    for temperature in [1e-12, 1e-38, 1e-50] {
+      let drawn = try draw([9, 9, 1, 0, 9, 9, 1, 0], SamplingSettings(temperature: temperature), [0.1, 0.9], columns: 4)
+      #expect(drawn.tokens == [0, 1])
+      #expect(drawn.logProbs.allSatisfy { abs($0 + log(Float(2))) < 1e-6 })
+      #expect(drawn.entropies.allSatisfy { abs($0 - log(Float(2))) < 1e-6 })
+    }
+  }
+
   @Test func aRowThatIsNotANumberGivesNoToken() throws {
-    for temperature in [0, 1] as [Float] {
+    for temperature in [0, 1, 1e-40] {
       let drawn = try draw([0, .nan, 1], SamplingSettings(temperature: temperature), [0.5], columns: 3)
       #expect(drawn.tokens == [-1])
     }

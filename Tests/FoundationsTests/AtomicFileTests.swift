@@ -43,6 +43,72 @@ import Testing
     #expect(failure { () throws(Failure) in try Files.makeDirectory(folder.file("file/below")) }?.code == .inputOutput)
   }
 
+  private func isLink(_ path: String) -> Bool { Files.isLink(path) }
+
+  @Test func aLinkStaysAndWhatItPointsToIsReplaced() throws {
+    let folder = try TrialFolder()
+    try Files.makeDirectory(folder.file("there"))
+    try AtomicFile.write("old", to: folder.file("there/file"))
+    unsafe _ = symlink("there/file", folder.file("link"))
+    unsafe _ = symlink(folder.file("link"), folder.file("second"))
+    try AtomicFile.write("new", to: folder.file("second"))
+    #expect(isLink(folder.file("link")) && isLink(folder.file("second")))
+    #expect(try Files.readText(folder.file("there/file")) == "new")
+    #expect(try Files.list(folder.file("there")) == ["file"], "no temporary file stays")
+  }
+
+  @Test func aLinkThatPointsAtNothingYetMakesItsTarget() throws {
+    let folder = try TrialFolder()
+    try Files.makeDirectory(folder.file("there"))
+    unsafe _ = symlink("there/file", folder.file("link"))
+    try AtomicFile.write("new", to: folder.file("link"))
+    #expect(isLink(folder.file("link")))
+    #expect(try Files.readText(folder.file("there/file")) == "new")
+    unsafe _ = symlink("b", folder.file("a"))
+    unsafe _ = symlink("a", folder.file("b"))
+    #expect(failure { () throws(Failure) in try AtomicFile.write("x", to: folder.file("a")) }?.code == .inputOutput)
+    #expect(isLink(folder.file("a")) && isLink(folder.file("b")))
+  }
+
+  @Test func aPipeIsWrittenAsItIs() throws {
+    let folder = try TrialFolder()
+    #expect(unsafe mkfifo(folder.file("pipe"), 0o600) == 0)
+    // Open for both, so that neither end waits for the other.
+    let reader = unsafe open(folder.file("pipe"), O_RDWR)
+    try AtomicFile.write("through", to: folder.file("pipe"))
+    var bytes = [UInt8](repeating: 0, count: 32)
+    #expect(unsafe read(reader, &bytes, 32) == 7)
+    #expect(Array(bytes.prefix(7)) == Array("through".utf8))
+    close(reader)
+    #expect(try Files.list(folder.path) == ["pipe"])
+  }
+
+  /// A device of its own, as /dev/null is one: the machine's stays out of it.
+  @Test func aDeviceIsWrittenAsItIs() throws {
+    let folder = try TrialFolder()
+    let path = folder.file("null")
+    guard unsafe mknod(path, S_IFCHR | 0o666, dev_t(0x103)) == 0 else { return }
+    let probe = unsafe open(path, O_WRONLY)
+    guard probe >= 0 else { return }
+    close(probe)
+    try AtomicFile.write("away", to: path)
+    unsafe _ = symlink("null", folder.file("link"))
+    try AtomicFile.write("away", to: folder.file("link"))
+    var status = stat()
+    #expect(unsafe lstat(path, &status) == 0 && (status.st_mode & S_IFMT) == S_IFCHR)
+    #expect(isLink(folder.file("link")))
+    #expect(try Files.list(folder.path) == ["link", "null"])
+  }
+
+  @Test func whoMayReadAFileStaysAsItWas() throws {
+    let folder = try TrialFolder()
+    try AtomicFile.write("old", to: folder.file("a"))
+    unsafe _ = chmod(folder.file("a"), 0o640)
+    try AtomicFile.write("new", to: folder.file("a"))
+    var status = stat()
+    #expect(unsafe stat(folder.file("a"), &status) == 0 && status.st_mode & 0o7777 == 0o640)
+  }
+
   @Test func aTreeIsRemovedButNotWhatALinkInItPointsTo() throws {
     let folder = try TrialFolder()
     try Files.makeDirectory(folder.file("kept"))

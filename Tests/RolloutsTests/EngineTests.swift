@@ -68,6 +68,34 @@ import Transformer
     #expect(failure?.message.contains("\(limit + 1)") == true && failure?.message.contains("\(limit)") == true)
   }
 
+  /// A completion ends where the context does, and what lies inside is what it would have been.
+  @Test func nothingGrowsPastTheContext() throws {
+    let model = try loadModel()
+    let limit = model.configuration.maxPositions
+    var unending = settings
+    unending.stopTokens = []
+    unending.maxNewTokens = 10
+    let prompts = [3, 1, 30, 10].map { room in Array(repeating: Int32(5), count: limit - room) }
+    let requests = prompts.enumerated().map { GenerationRequest(prompt: $1, samples: 2, stream: UInt64($0)) }
+    let made = try GenerationEngine(model).generate(requests, unending)
+    #expect(made.map { $0.map(\.tokens.count) } == [[3, 3], [1, 1], [10, 10], [10, 10]])
+    #expect(made.joined().allSatisfy { $0.isTruncated })
+    unending.maxNewTokens = Int.max
+    let most = try GenerationEngine(model).generate(requests, unending)
+    #expect(most.map { $0.map(\.tokens.count) } == [[3, 3], [1, 1], [30, 30], [10, 10]])
+    for (short, long) in zip(made.joined(), most.joined()) { #expect(Array(long.tokens.prefix(short.tokens.count)) == short.tokens) }
+    let full = failure { () throws(Failure) in
+      try GenerationEngine(model).generate([GenerationRequest(prompt: Array(repeating: 5, count: limit), stream: 0)], unending)
+    }
+    #expect(full?.code == .badData)
+  }
+
+  @Test func everyTokenIsToldOnceAsItIsDrawn() throws {
+    var told: [[[Int32]]] = makeRequests().map { Array(repeating: [], count: $0.samples) }
+    let made = try GenerationEngine(loadModel()).generate(makeRequests(), settings, onToken: { told[$0][$1].append($2) })
+    #expect(told == made.map { $0.map(\.tokens) })
+  }
+
   @Test func aRequestToStopEndsWithTheCodeOfAnInterruption() throws {
     let engine = GenerationEngine(try loadModel())
     let failure = failure { () throws(Failure) in try engine.generate(makeRequests(), settings) { _ in false } }

@@ -11,7 +11,7 @@ import Transformer
     stop: Set<Int32> = [2, 3], maxNewTokens: Int = 24
   ) -> GenerationSettings {
     GenerationSettings(
-      sampling: SamplingSettings(temperature: temperature, topK: topK, topP: topP), maxNewTokens: maxNewTokens,
+      sampling: SamplingSettings(temperature: Double(temperature), topK: topK, topP: topP), maxNewTokens: maxNewTokens,
       seed: seed, stopTokens: stop, batchSize: batchSize)
   }
 

@@ -34,6 +34,7 @@ struct ArgumentParser {
     if !missing.isEmpty {
       throw .usage("missing \(Self.sentence(missing.map(\.form), "and")); \(invocation) --help tells more")
     }
+    try checkEffect(settings)
     return ParsedArguments(command: command, spec: spec, settings: settings)
   }
 
@@ -79,9 +80,13 @@ struct ArgumentParser {
     }
     let bare = String(name.drop { $0 == "-" }.map { $0 == "_" ? "-" : Character($0.lowercased()) })
     let known = spec.options.filter { !$0.isPositional }.map(\.name)
-    let nearest = NearestMatch.find(bare, among: known + ["help"])
-    let advice = nearest.map { "did you mean --\($0)?" } ?? "\(invocation) --help lists the options"
-    throw .usage("unknown option \(name); \(advice)")
+    let nearest = FieldNames.option(bare, among: known) ?? NearestMatch.find(bare, among: known + ["help"])
+    guard let option = (nearest ?? FieldNames.nearestOption(bare, among: known)) else {
+      throw .usage("unknown option \(name); \(invocation) --help lists the options")
+    }
+    let isAssigned = spec.option(option)?.kind.isAssignment == true && option != bare
+    let form = isAssigned ? " \(String(bare.map { $0 == "-" ? "_" : $0 }))=VALUE" : ""
+    throw .usage("unknown option \(name); did you mean --\(option)\(form)?")
   }
 
   private func add(_ text: String, to option: OptionSpec, _ values: inout [String: [ArgumentValue]]) throws(Failure) {
@@ -107,10 +112,39 @@ struct ArgumentParser {
     return configured.filter { !keys.contains($0.key) } + typed
   }
 
+  /// Refuses options that would do nothing.
+  private func checkEffect(_ settings: [String: ParsedArguments.Setting]) throws(Failure) {
+    func isGiven(_ name: String) -> Bool {
+      guard let setting = settings[name] else { return false }
+      return setting.source != .default && isSet(setting.values)
+    }
+    for case .inVain(let names, let condition, let reason) in spec.rules {
+      guard let other = spec.option(condition.name) else { continue }
+      let holds: Bool
+      let place: String
+      switch condition {
+      case .given(let name): (holds, place) = (isGiven(name), "beside \(other.label)")
+      case .missing(let name): (holds, place) = (!isGiven(name), "without \(other.form)")
+      case .value(let name, let value):
+        let value = other.kind.value(ofDefault: value) ?? value
+        (holds, place) = (settings[name]?.values == [value], "with \(other.label) \(value.text)")
+      }
+      guard holds else { continue }
+      for name in names where isGiven(name) {
+        guard let option = spec.option(name), let setting = settings[name] else { continue }
+        let isDefault = option.defaultValue.map { setting.values == [$0] } ?? false
+        if isDefault, setting.source == .configuration { continue }
+        if isDefault, case .value = condition { continue }
+        throw .usage("\(option.label) does nothing \(place): \(reason)")
+      }
+    }
+  }
+
   private func checkRules(
     _ typed: [String: [ArgumentValue]], _ configured: [String: [ArgumentValue]]
   ) throws(Failure) {
     for rule in spec.rules {
+      if case .inVain = rule { continue }
       let options = rule.names.compactMap(spec.option)
       let given = options.filter { isSet(typed[$0.name]) || isSet(configured[$0.name]) }
       if given.count > 1 {

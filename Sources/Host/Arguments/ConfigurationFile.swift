@@ -14,7 +14,8 @@ struct ConfigurationFile {
       let name = String(key.map { $0 == "_" ? "-" : $0 })
       guard let option = spec.option(name), !option.kind.isConfiguration else {
         let known = spec.options.filter { !$0.kind.isConfiguration }.map(\.name)
-        let hint = NearestMatch.find(name, among: known).map { "; did you mean \"\($0)\"?" } ?? ""
+        let nearest = FieldNames.option(name, among: known) ?? NearestMatch.find(name, among: known)
+        let hint = (nearest ?? FieldNames.nearestOption(name, among: known)).map { "; did you mean \"\($0)\"?" } ?? ""
         throw .badData("\(path): \"\(key)\" is not an option of \(spec.name)\(hint)")
       }
       if values[name] != nil { throw .badData("\(path): \"\(name)\" stands twice, in kebab and in snake case") }

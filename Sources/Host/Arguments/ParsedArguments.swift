@@ -21,6 +21,9 @@ package struct ParsedArguments: Sendable {
   let spec: CommandSpec
   let settings: [String: Setting]
 
+  /// Whether the command has the option at all, for code that serves several commands.
+  package func declares(_ name: String) -> Bool { spec.option(name) != nil }
+
   /// Where the value comes from; nil where there is none.
   package func source(_ name: String) throws(Failure) -> Source? {
     _ = try option(name)

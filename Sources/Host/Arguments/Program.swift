@@ -29,16 +29,17 @@ package struct Program: Sendable {
   package func main(_ words: [String]) -> ExitCode {
     do throws(Failure) {
       if words.isEmpty {
-        write(help, to: STDERR_FILENO)
+        say(help)
         return .usage
       }
       switch try request(words) {
-      case .show(let text): write(text, to: STDOUT_FILENO)
+      case .show(let text): try AtomicFile.write(Array(text.utf8), descriptor: STDOUT_FILENO, name: AtomicFile.standardOutput)
       case .run(let arguments, let body): try body(arguments)
       }
       return .success
     } catch {
-      if error != .closedPipe { write("\(name): \(error.message)\n", to: STDERR_FILENO) }
+      // Whoever read standard output has seen enough: `inspect RUN | head`.
+      if error != .readerGone { say("\(name): \(error.message)\n") }
       return error.code
     }
   }
@@ -65,7 +66,8 @@ package struct Program: Sendable {
     if word.hasPrefix("-") { throw .usage("expected a command, found \(word); options stand behind the command") }
     guard let command = commands.first(where: { $0.name == word }) else {
       let nearest = NearestMatch.find(word, among: commands.map(\.name))
-      let advice = nearest.map { "did you mean \($0)?" } ?? "\(invocation) --help lists the commands"
+      let advice = (nearest ?? FieldNames.command(word, among: commands.map(\.name))).map { "did you mean \($0)?" }
+        ?? "\(invocation) --help lists the commands"
       throw .usage("unknown command \((path.dropFirst() + [word]).joined(separator: " ")); \(advice)")
     }
     let path = path + [command.name]
@@ -98,8 +100,8 @@ package struct Program: Sendable {
     return problems
   }
 
-  private func write(_ text: String, to descriptor: Int32) {
-    // A closed standard output or error leaves nobody to tell.
-    try? AtomicFile.write(Array(text.utf8), descriptor: descriptor, name: "standard output")
+  /// Says something on standard error; where that is closed there is nobody to tell.
+  private func say(_ text: String) {
+    try? AtomicFile.write(Array(text.utf8), descriptor: STDERR_FILENO, name: "standard error")
   }
 }

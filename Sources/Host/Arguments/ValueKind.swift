@@ -30,29 +30,16 @@ package struct ValueKind: Sendable {
   /// `key=value`.
   package static let assignment = ValueKind(form: .assignment)
 
-  /// No number from outside is unbounded: where a command names no upper end, these are it, so that products of two or three options
-  /// and sizes in bytes stay within 64 bits.
-  package static let largestInteger = 1_000_000_000
-  package static let largestNumber = 1e9
-
-  package static let anyInteger = integer(-largestInteger...largestInteger)
-  package static func integer(_ range: PartialRangeFrom<Int>) -> ValueKind {
-    integer(range.lowerBound...max(range.lowerBound, largestInteger))
-  }
+  /// A whole number. There is none without both ends: what follows from a number, a product or an allocation, has to have an end too.
   package static func integer(_ range: ClosedRange<Int>) -> ValueKind {
     ValueKind(form: .integer(Bounds(lower: range.lowerBound, upper: range.upperBound)))
-  }
-
-  package static let anyNumber = number(-largestNumber...largestNumber)
-  package static func number(_ range: PartialRangeFrom<Double>) -> ValueKind {
-    number(range.lowerBound...max(range.lowerBound, largestNumber))
   }
   package static func number(_ range: ClosedRange<Double>) -> ValueKind {
     ValueKind(form: .number(Bounds(lower: range.lowerBound, upper: range.upperBound)))
   }
   /// A number above `lower`, which itself is not legal, and at most `upper`.
-  package static func number(above lower: Double, through upper: Double? = nil) -> ValueKind {
-    ValueKind(form: .number(Bounds(lower: lower, upper: upper ?? max(lower + 1, largestNumber), isOpenBelow: true)))
+  package static func number(above lower: Double, through upper: Double) -> ValueKind {
+    ValueKind(form: .number(Bounds(lower: lower, upper: upper, isOpenBelow: true)))
   }
 
   package static func choice(_ names: [String]) -> ValueKind { ValueKind(form: .choice(names)) }
@@ -173,8 +160,8 @@ extension ValueKind {
     case .flag: .flag(false)
     case .text: .text("text")
     case .path, .configuration: .text("path")
-    case .integer(let bounds): .integer(bounds.lower ?? bounds.upper ?? 1)
-    case .number(let bounds): .number(bounds.upper ?? bounds.lower.map { $0 + 1 } ?? 1)
+    case .integer(let bounds): .integer(bounds.lower)
+    case .number(let bounds): .number(bounds.upper)
     case .choice(let names): .text(names.first ?? "")
     case .list: .list(["a", "b"])
     case .assignment: .assignment(Assignment(key: "key", value: "1"))

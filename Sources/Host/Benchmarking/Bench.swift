@@ -81,8 +81,7 @@ package struct Bench {
     var settings = plan.settings
     settings.seed = run.seed
     let folder = RunFolder(run.folder)
-    var keeping = RunKeeping()
-    keeping.checkpointEvery = plan.checkpointEvery
+    var keeping = plan.keeping
     keeping.resumes = resuming && folder.holdsRun
     let (questions, tokenizer) = (plan.training, tokenizer)
     var training = RLRun(

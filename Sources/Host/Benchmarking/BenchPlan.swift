@@ -23,7 +23,8 @@ package struct BenchPlan {
   package var evaluateEvery = 0
   /// The first so many of the held-out problems draw the curve.
   package var curveProblems: Int
-  package var checkpointEvery = 50
+  /// How every run is kept and shown.
+  package var keeping = RunKeeping()
   package var out: String
   /// What the base model is called in the adapters' settings.
   package var baseName: String

@@ -160,7 +160,9 @@ static void sample_task(void *context, int64_t row, int32_t worker) {
   const sample_job *j = context;
   const float *logits = j->logits + row * j->ld;
   int greedy = !(j->temperature > 0), truncated = !greedy && ((j->top_k > 0 && j->top_k < j->V) || j->top_p < 1);
-  float factor = greedy ? 1.0f : 1.0f / j->temperature;
+  /* Colder than this the reciprocal, or a logit times it, overflows, and nothing is left to tell: all probability is the
+     likeliest token's already (SamplingSettings.coldest). */
+  float factor = greedy ? 1.0f : 1.0f / (j->temperature < 1e-20f ? 1e-20f : j->temperature);
   int64_t floats = truncated ? (int64_t)sizeof(bins) / 4 + j->V * 2 : nrk_ceil(j->V, SOFTMAX_BLOCK);
   float *scratch = nrk_scratch(j->pool, worker, floats);
   softmax_row r = normalise(logits, j->V, factor, truncated ? NULL : scratch);

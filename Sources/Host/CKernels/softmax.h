@@ -31,7 +31,10 @@ static softmax_row normalise(const float *logits, int64_t V, float factor, float
   return (softmax_row){top, total, logf(total), sum_lanes(weighted)};
 }
 NRK_INLINE float row_log_z(softmax_row r) { return r.top + r.log_sum; }
-NRK_INLINE float row_log_prob(softmax_row r, float logit, float factor) { return logit * factor - row_log_z(r); }
+/* At a temperature near 0 the largest logit takes the sum's logarithm into its last digit; there it is subtracted by itself. */
+NRK_INLINE float row_log_prob(softmax_row r, float logit, float factor) {
+  return fabsf(r.top) > 0x1p24f ? (logit * factor - r.top) - r.log_sum : logit * factor - row_log_z(r);
+}
 /* log z - sum p z = log sum - sum p (z - max): without the cancellation of two large numbers */
 NRK_INLINE float row_entropy(softmax_row r) { return r.log_sum - r.weighted / r.sum; }
 

@@ -30,11 +30,16 @@ enum BenchCommand {
       ModelOptions.adapter,
       .value("data", .path, "JSON lines with questions and answers; default: generated problems", group: .data, placeholder: "F"),
       .value("eval-data", .path, "held-out questions; default: up to a fifth of --data, from its end, which is then not trained on", group: .data, placeholder: "F"),
-      .value("eval-limit", .integer(1...), "evaluate on the first N held-out questions; default: 1000 at most", group: .data),
-      .value("eval-every", .integer(0...), default: .integer(defaults.curveEvery), "steps between evaluations that draw the learning curve; 0: only its ends", group: .data),
-      .value("curve-limit", .integer(1...), default: .integer(defaults.curveProblems), "of the held-out questions, how many draw the learning curve", group: .data),
-          TrainingOptions.trustPlugin,
-    ] + DataOptions.keys + shared + training + ModelOptions.compute + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])
+      .value("eval-limit", .integer(Limits.generated), "evaluate on the first N held-out questions; default: 1000 at most", group: .data),
+      .value("eval-every", .integer(Limits.countOrNone), default: .integer(defaults.curveEvery), "steps between evaluations that draw the learning curve; 0: only its ends", group: .data),
+      .value("curve-limit", .integer(Limits.generated), default: .integer(defaults.curveProblems), "of the held-out questions, how many draw the learning curve", group: .data),
+      TrainingOptions.trustPlugin,
+    ] + DataOptions.keys + shared + training + [MonitoringOptions.samples] + ModelOptions.compute
+      + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config],
+    rules: TrainingOptions.rules + [
+      .inVain(["max-samples"], .missing("data"), because: "the problems are generated, as many as are needed"),
+      .inVain(["full"], .missing("data"), because: "the stage before trains an adapter; give --data, or leave --full out"),
+    ])
 
   /// Options of `rl` with another default on generated problems.
   private static let generatedDefaults: [(name: String, value: String)] = [
@@ -50,7 +55,10 @@ enum BenchCommand {
     return RLCommand.spec.options.filter { names.contains($0.name) }
   }()
 
-  private static let training = TrainingOptions.options(learningRate: 1e-5)
+  /// A benchmark is many runs: a plan of one and its name elsewhere say nothing here.
+  private static let training = TrainingOptions.options(learningRate: 1e-5).filter {
+    $0.name != "dry-run" && !$0.name.hasPrefix("wandb")
+  }
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let (plan, bench, observer) = try prepare(arguments)
@@ -80,6 +88,9 @@ enum BenchCommand {
     for algorithm in algorithms {
       try TrainingOptions.check(algorithm.library, parameters: algorithm.settings, arguments)
     }
+    var plugins: [PluginInstance] = []
+    for algorithm in algorithms { plugins.append(try PluginInstance(algorithm.library, algorithm.parameters)) }
+    try RLCommand.checkUse(arguments, by: plugins)
     let baseline = try position(of: try arguments.optionalText("baseline"), in: algorithms)
     let out = try arguments.text("out")
     let resumes = try arguments.flag("resume")
@@ -131,7 +142,7 @@ enum BenchCommand {
     plan.verifier = Verifier(mode: try arguments.choice("reward"))
     plan.evaluateEvery = try arguments.integer("eval-every")
     plan.curveProblems = min(try arguments.integer("curve-limit"), questions.heldOut.count)
-    plan.checkpointEvery = try arguments.integer("checkpoint-every")
+    plan.keeping = try TrainingOptions.keeping(arguments)
     let options = try ModelOptions(arguments)
     let bench = try Bench(plan, model: model, source: folder, tokenizer: tokenizer) { () throws(Failure) in
       adapter != nil ? try ReferencePolicy(adapterOf: model) : ReferencePolicy(frozen: try options.load(folder))

@@ -10,7 +10,7 @@ enum DataCommand {
       "Problems of one to four steps with worked solutions, in GSM8K's form. The two splits share no problem, by construction. The same seed gives the same file.",
     options: [
       .required("out", .path, "the file to write", group: .output, placeholder: "F.jsonl"),
-      .required("count", .integer(1...10_000_000), "how many problems", group: .data),
+      .required("count", .integer(Limits.generated), "how many problems", group: .data),
       ModelOptions.seed,
       .value("level", .integer(1...4), "steps of every problem; default: one to four, mixed", group: .data),
       .value("split", .choice(WordProblems.Split.self), default: "train", "which of the two disjoint sets", group: .data),

@@ -19,11 +19,12 @@ enum DataShowCommand {
     options: [
       ModelOptions.model,
       .required("data", .path, "the data file", group: .data, placeholder: "F"),
-      .value("limit", .integer(1...1_000_000), default: 3, "show the first N examples", group: .data),
+      .value("limit", .integer(Limits.count), default: 3, "show the first N examples", group: .data),
       .value("stage", .choice(Stage.self), default: "sft", "what it is read for", group: .data),
       .value("loss-on", .choice(TrainingDocuments.LossOn.self), default: "all", "tokens that are learned", group: .training),
-      .value("max-length", .integer(2...10_000_000), default: 2048, "cut longer sequences, in tokens", group: .data),
-    ] + DataOptions.keys + [ModelOptions.json, .config])
+      .value("max-length", .integer(2...Limits.tokens.upperBound), default: 2048, "cut longer sequences, in tokens", group: .data),
+    ] + DataOptions.keys + [ModelOptions.json, .config],
+    rules: [.inVain(["loss-on", "max-length"], .value("stage", "rl"), because: "nothing of the prompt is learned or cut; leave it out")])
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let path = try arguments.text("data")

@@ -14,13 +14,15 @@ enum EvalCommand {
       "Intervals are over problems: samples of one problem are not independent (docs/evaluation.md). With --samples N come pass@k (one of k right, unbiased) and maj@k (the most frequent answer right) for k of 2, 4 … N.",
     options: ModelOptions.all + [
       .required("data", .path, "JSON lines with questions and answers", group: .data, placeholder: "F"),
-      .value("limit", .integer(1...), "use the first N questions", group: .data),
-      .value("samples", .integer(1...65_536), default: 1, "completions per question", group: .sampling),
+      .value("limit", .integer(Limits.count), "use the first N questions", group: .data),
+      .value("samples", .integer(Limits.group), default: 1, "completions per question", group: .sampling),
       .value("reward", .choice(Verifier.Mode.self), default: "numeric", "when an answer equals the gold one", group: .data),
       .value("out", .path, "write every completion with its verdict as JSON lines", group: .output, placeholder: "F.jsonl"),
-    ] + DataOptions.keys + GenerateCommand.sampling + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])
+    ] + DataOptions.keys + GenerateCommand.sampling + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config],
+    rules: GenerateCommand.samplingRules)
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
+    try Output.checkSeparate(arguments)
     let path = try arguments.text("data")
     let examples = try ExampleFile.read(
       path, limit: try arguments.optionalInteger("limit"), keys: try DataOptions.keys(arguments))
@@ -28,18 +30,17 @@ enum EvalCommand {
       throw .badData("\(path): example \(index + 1): evaluation needs a question and an answer")
     }
     let samples = try arguments.integer("samples")
-    let temperature = try arguments.number("temperature")
-    if samples > 1, temperature == 0 {
-      throw .usage("--samples \(samples) with --temperature 0 would be \(samples) times the same; give a temperature, as 0.8")
-    }
+    try Limits.checkCompletions(examples.count, times: samples, "--samples")
     let progress = ConsoleObserver(quiet: try arguments.flag("quiet"))
     let (_, tokenizer, model) = try ModelOptions.loadWithTokenizer(arguments, progress: progress.patient("loading the model"))
     let evaluator = Evaluator(
       model, tokenizer: tokenizer, verifier: Verifier(mode: try arguments.choice("reward")))
-    let result = try evaluator.evaluate(
-      examples, try GenerateCommand.settings(arguments, model: model), samples: samples
-    ) { progress.generated("eval", $0) }
+    let settings = try GenerateCommand.settings(arguments, model: model)
+    let result = try evaluator.evaluate(examples, settings, samples: samples) { progress.generated("eval", $0) }
     progress.end(stage: "eval")
+    GenerateCommand.noteContext(
+      model.configuration.maxPositions,
+      reachedBy: result.completions.count { $0.isTruncated && $0.tokenCount < settings.maxNewTokens })
     let out = try arguments.optionalText("out")
     if let out { try EvaluationFile.write(result, examples, to: out) }
     if try arguments.flag("json") {

@@ -9,13 +9,19 @@ import Transformer
 /// `generate`: completions of a prompt or of a file of prompts.
 enum GenerateCommand {
   static let sampling: [OptionSpec] = [
-    .value("temperature", .number(0...1000), default: 0, "0 takes the likeliest token", group: .sampling),
-    .value("top-k", .integer(0...), default: 0, "draw from the K likeliest tokens; 0: all", group: .sampling),
+    .value("temperature", .number(Limits.temperature), default: 0, "0 takes the likeliest token", group: .sampling),
+    .value("top-k", .integer(Limits.topK), default: 0, "draw from the K likeliest tokens; 0: all", group: .sampling),
     .value(
       "top-p", .number(above: 0, through: 1), default: 1, "draw from the smallest set of this probability",
       group: .sampling),
-    .value("max-new-tokens", .integer(1...10_000_000), default: 384, "longest completion", group: .sampling),
-    .value("batch-size", .integer(1...65_536), "sequences decoded at once; changes no text", group: .sampling),
+    .value("max-new-tokens", .integer(Limits.tokens), default: 384, "longest completion", group: .sampling),
+    .value("batch-size", .integer(Limits.batch), "sequences decoded at once; changes no text", group: .sampling),
+  ]
+
+  /// Without chance there is nothing to choose from, and all samples are the same.
+  static let samplingRules: [OptionRule] = [
+    .inVain(["top-k", "top-p"], .value("temperature", 0), because: "the likeliest token is taken; give a temperature, as 0.8, or leave it out"),
+    .inVain(["samples"], .value("temperature", 0), because: "all would be the same; give a temperature, as 0.8"),
   ]
 
   static let spec = CommandSpec(
@@ -26,20 +32,15 @@ enum GenerateCommand {
       .value(
         "prompts", .path, "JSON lines with \"prompt\", \"question\" or \"problem\"; - reads standard input", group: .data,
         placeholder: "F.jsonl"),
-      .value("samples", .integer(1...65_536), default: 1, "completions per prompt", group: .sampling),
+      .value("samples", .integer(Limits.group), default: 1, "completions per prompt", group: .sampling),
       .flag("raw", "no chat form: continue the text itself", group: .data),
     ] + sampling + [ModelOptions.seed, ModelOptions.json, .config],
-    rules: [.atMostOne(["prompt", "prompts"])])
+    rules: [.atMostOne(["prompt", "prompts"])] + samplingRules)
 
   static func settings(_ arguments: ParsedArguments, model: Transformer) throws(Failure) -> GenerationSettings {
-    if try arguments.number("temperature") == 0 {
-      for name in ["top-k", "top-p"] where try arguments.isGiven(name) {
-        throw .usage("--\(name) chooses among tokens to draw from, and --temperature 0 draws none: give a temperature, as 0.8, or leave it out")
-      }
-    }
-    return GenerationSettings(
+    GenerationSettings(
       sampling: SamplingSettings(
-        temperature: Float(try arguments.number("temperature")), topK: try arguments.integer("top-k"),
+        temperature: try arguments.number("temperature"), topK: try arguments.integer("top-k"),
         topP: Float(try arguments.number("top-p"))),
       maxNewTokens: try arguments.integer("max-new-tokens"), seed: UInt64(try arguments.integer("seed")),
       stopTokens: Set(model.endOfText), batchSize: try arguments.optionalInteger("batch-size"))
@@ -47,14 +48,12 @@ enum GenerateCommand {
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let prompts = try readPrompts(arguments)
+    let samples = try arguments.integer("samples")
+    try Limits.checkCompletions(prompts.count, times: samples, "--samples")
     let (_, tokenizer, model) = try ModelOptions.loadWithTokenizer(arguments)
     let isRaw = try arguments.flag("raw")
     let template = ChatTemplate()
-    let samples = try arguments.integer("samples")
     let generation = try settings(arguments, model: model)
-    if samples > 1, generation.sampling.temperature == 0 {
-      throw .usage("--samples \(samples) with --temperature 0 would be \(samples) times the same; give a temperature, as 0.8")
-    }
     let requests = prompts.enumerated().map { index, prompt in
       GenerationRequest(
         prompt: isRaw ? tokenizer.encode(prompt) : tokenizer.encode(template.prompt(marked: prompt)), samples: samples,
@@ -67,13 +66,25 @@ enum GenerateCommand {
     var decoder = StreamingDecoder(tokenizer)
     var failure: Failure?
     let watch = Stopwatch()
-    let results = try GenerationEngine(model).generate(requests, generation, progress: { _ in !Interruption.isRequested }) { _, _, token in
-      guard isStreaming, failure == nil, !generation.stopTokens.contains(token) else { return }
-      do throws(Failure) {
-        if tokenizer.contains(token) { try Output.write(try decoder.feed(token)) }
-      } catch let error { failure = error }
+    let results: [[Completion]]
+    do throws(Failure) {
+      results = try GenerationEngine(model).generate(
+        requests, generation, progress: { _ in failure == nil && !Interruption.isRequested }
+      ) { _, _, token in
+        guard isStreaming, failure == nil, !generation.stopTokens.contains(token) else { return }
+        do throws(Failure) {
+          if tokenizer.contains(token) { try Output.write(try decoder.feed(token)) }
+        } catch let error { failure = error }
+      }
+    } catch {
+      if let failure { throw failure }
+      // The line that was begun is ended.
+      if isStreaming, error.code == .interrupted { try Output.line("") }
+      throw error
     }
     if let failure { throw failure }
+    let context = model.configuration.maxPositions
+    noteContext(context, reachedBy: results.joined().count { $0.isTruncated && $0.tokens.count < generation.maxNewTokens })
     if isStreaming { return try Output.line(decoder.finish()) }
     let seconds = watch.seconds
     var lines: [JSON] = []
@@ -98,10 +109,18 @@ enum GenerateCommand {
     for line in lines { try Output.json(line) }
   }
 
+  /// Says that completions ended for want of room, which nobody asked for.
+  static func noteContext(_ context: Int, reachedBy count: Int) {
+    guard count > 0 else { return }
+    Console(quiet: false).warning(
+      "\(count) completion\(count == 1 ? "" : "s") reached the model's context of \(context) tokens (max_position_embeddings) and ended there as truncated")
+  }
+
   /// The prompts: of --prompt, of a file of records, or of standard input as one text.
   private static func readPrompts(_ arguments: ParsedArguments) throws(Failure) -> [String] {
     if let prompt = try arguments.optionalText("prompt"), prompt != "-" { return [prompt] }
     guard let path = try arguments.optionalText("prompts") else {
+      if isatty(STDIN_FILENO) == 1 { Console(quiet: false).info("reading the prompt from the terminal; Ctrl-D on an empty line ends it") }
       let bytes = try Files.readAll(STDIN_FILENO, name: "standard input")
       guard let text = String(validating: bytes, as: UTF8.self) else { throw .badData("standard input: is not UTF-8 text") }
       let prompt = text.hasSuffix("\n") ? String(text.dropLast()) : text

@@ -14,9 +14,13 @@ import Transformer
 struct HeldOutEvaluation {
   static let options: [OptionSpec] = [
     .value("eval-data", .path, "held-out questions, answered greedily at the end and every --eval-every steps", group: .data, placeholder: "F"),
-    .value("eval-every", .integer(1...1_000_000_000), "steps between held-out evaluations", group: .data),
-    .value("eval-limit", .integer(1...1_000_000_000), "use the first N held-out questions", group: .data),
+    .value("eval-every", .integer(Limits.count), "steps between held-out evaluations", group: .data),
+    .value("eval-limit", .integer(Limits.count), "use the first N held-out questions", group: .data),
     .flag("keep-best", "keep the adapter of the best held-out step in OUT/best", group: .output),
+  ]
+
+  static let rules: [OptionRule] = [
+    .inVain(["eval-every", "eval-limit", "keep-best"], .missing("eval-data"), because: "it needs held-out questions")
   ]
 
   private let evaluator: Evaluator
@@ -42,12 +46,7 @@ struct HeldOutEvaluation {
     _ arguments: ParsedArguments, model: Transformer, tokenizer: Tokenizer, verifier: Verifier, rl: RLSettings, out: String,
     adapter: AdapterSettings?, baseName: String, source: ModelFolder
   ) throws(Failure) {
-    guard let path = try arguments.optionalText("eval-data") else {
-      for name in ["eval-every", "eval-limit", "keep-best"] where try arguments.isGiven(name) {
-        throw .usage("--\(name) needs held-out questions: --eval-data F")
-      }
-      return nil
-    }
+    guard let path = try arguments.optionalText("eval-data") else { return nil }
     examples = try ExampleFile.read(
       path, limit: try arguments.optionalInteger("eval-limit"), keys: try DataOptions.keys(arguments))
     if let index = examples.firstIndex(where: { $0.question.isEmpty || $0.answer == nil }) {

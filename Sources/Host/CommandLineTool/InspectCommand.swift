@@ -15,10 +15,14 @@ enum InspectCommand {
     examples: ["nano-reasoner inspect runs/grpo --step 20 --sample 3 --by entropy"],
     options: [
       .positional("run", .path, "a run folder", placeholder: "RUN"),
-      .value("step", .integer(0...), "the step; default: the newest"),
-      .value("sample", .integer(1...), "one completion, by its number in the step", placeholder: "K"),
+      .value("step", .integer(Limits.countOrNone), "the step; default: the newest"),
+      .value("sample", .integer(Limits.count), "one completion, by its number in the step", placeholder: "K"),
       .value("by", .choice(SampleText.Measure.self), default: "advantage", "what tokens are coloured by"),
       .value("only", .choice(Outcome.self), default: "all", "completions to list"),
+    ],
+    rules: [
+      .inVain(["by"], .missing("sample"), because: "tokens are shown of one completion"),
+      .inVain(["only"], .given("sample"), because: "it chooses what the table lists; leave it out"),
     ])
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {

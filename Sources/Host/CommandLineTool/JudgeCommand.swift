@@ -15,7 +15,10 @@ enum JudgeCommand {
       .value("data", .path, "JSON lines with pairs; - reads standard input", group: .data, placeholder: "F.jsonl"),
       .value("reward", .choice(Verifier.Mode.self), default: "numeric", "when an answer equals the gold one", group: .data),
       ModelOptions.json, .config,
-    ], rules: [.exactlyOne(["answer", "data"])])
+    ], rules: [
+      .exactlyOne(["answer", "data"]),
+      .inVain(["gold"], .given("data"), because: "each line of it has its own"),
+    ])
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let verifier = Verifier(mode: try arguments.choice("reward"))
@@ -27,7 +30,6 @@ enum JudgeCommand {
       if try arguments.flag("json") { return try Output.json(json(verdict)) }
       return try Output.line("\(verdict.isCorrect ? "correct" : "wrong"): \(verdict.reason)")
     }
-    if try arguments.isGiven("gold") { throw .usage("--gold goes with --answer; the lines of --data have their own") }
     let path = try arguments.text("data")
     let isInput = path == "-"
     let name = isInput ? "standard input" : path

@@ -22,7 +22,7 @@ struct ModelOptions {
     "model", .path, "a Hugging Face model folder, or a hub name in the local cache", group: .model, placeholder: "M")
   static let adapter = OptionSpec.value(
     "adapter", .path, "a PEFT LoRA adapter folder", group: .model, placeholder: "DIR")
-  static let seed = OptionSpec.value("seed", .integer(0...Int.max), default: 42, "seed of all random numbers", group: .other)
+  static let seed = OptionSpec.value("seed", .integer(Limits.seed), default: 42, "seed of all random numbers", group: .other)
   static let json = OptionSpec.flag("json", "print one machine-readable result on standard output", group: .output)
   static let quiet = OptionSpec.flag("quiet", "no progress on standard error", group: .output)
 
@@ -30,12 +30,14 @@ struct ModelOptions {
     .value(
       "precision", .choice(Precision.self),
       "how frozen weights are kept in memory; default: bf16 where the file has it (exact), else fp32", group: .model),
-    .value("quantize", .choice(Quantization.self), default: "none", "quantise frozen weights; this build takes none", group: .model),
+    .value(
+      "quantize", .checked("none") { Quantization(rawValue: $0) != nil }, default: "none",
+      "frozen weights as they are; this build quantises nothing", group: .model),
     .value(
       "device",
-      .checked("auto, cpu, cuda or cuda:N") { text in
+      .checked("auto or cpu") { text in
         ["auto", "cpu", "cuda"].contains(text) || (text.hasPrefix("cuda:") && Int(text.dropFirst(5)) != nil)
-      }, default: "auto", "where to compute; this build takes auto and cpu", group: .model, placeholder: "auto|cpu|cuda[:N]"),
+      }, default: "auto", "where to compute; this build computes on the CPU", group: .model, placeholder: "auto|cpu"),
     .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
   ]
 

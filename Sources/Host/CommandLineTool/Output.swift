@@ -1,3 +1,4 @@
+import Arguments
 import Foundations
 
 /// Standard output: results, and nothing else.
@@ -10,6 +11,12 @@ enum Output {
   static func line(_ text: String, beside out: String) throws(Failure) {
     guard AtomicFile.isStandardOutput(out) else { return try line(text) }
     try AtomicFile.write(Array((text + "\n").utf8), descriptor: STDERR_FILENO, name: "standard error")
+  }
+
+  /// Refuses two results for one place.
+  static func checkSeparate(_ arguments: ParsedArguments) throws(Failure) {
+    guard try arguments.flag("json"), let out = try arguments.optionalText("out"), AtomicFile.isStandardOutput(out) else { return }
+    throw .usage("--json and --out \(out) both write to standard output; name a file with --out, or leave --json out")
   }
 
   static func line(_ text: String) throws(Failure) { try write(text + "\n") }

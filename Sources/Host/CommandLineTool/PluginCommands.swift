@@ -37,13 +37,15 @@ enum PluginCommands {
     ])
 
   static func runEval(_ arguments: ParsedArguments) throws(Failure) {
+    try Output.checkSeparate(arguments)
     let library = try PluginRegistry.find(try arguments.text("name"))
     let assignments = try arguments.assignments("set").map { "\($0.key)=\($0.value)" }
     let instance = try PluginInstance(library, settings: assignments)
     let result = try PluginEvaluation(try SafetensorsFile(try arguments.text("batch")), instance)
-    try result.write(to: try arguments.text("out"))
+    let out = try arguments.text("out")
+    try result.write(to: out)
     if try arguments.flag("json") { return try Output.json(result.json) }
-    try Output.line("\(library.id): loss \(result.loss), \(result.keep.count { $0 }) of \(result.keep.count) groups kept")
-    for (name, value) in result.metrics { try Output.line("  \(name) \(value)") }
+    try Output.line("\(library.id): loss \(result.loss), \(result.keep.count { $0 }) of \(result.keep.count) groups kept", beside: out)
+    for (name, value) in result.metrics { try Output.line("  \(name) \(value)", beside: out) }
   }
 }

@@ -14,7 +14,7 @@ enum PretrainCommand {
       "Learns a byte-level BPE vocabulary from generated word problems, starts from random weights and trains every parameter. The result is a complete Hugging Face folder in --out/model. The defaults remake the base model that ships with the program.",
     options: [
       .required("out", .path, "the run folder", group: .output, placeholder: "DIR"),
-      .value("documents", .integer(1...10_000_000), default: .integer(defaults.documents), "training texts", group: .data),
+      .value("documents", .integer(Limits.generated), default: .integer(defaults.documents), "training texts", group: .data),
       .value("chat-share", .number(0...1), default: .number(defaults.chatShare), "share of texts in chat form", group: .data),
       .value(
         "practice-share", .number(0...1), default: .number(defaults.practiceShare), "share of texts that are calculations",
@@ -27,18 +27,18 @@ enum PretrainCommand {
       .value(
         "intermediate", .integer(16...65536), default: .integer(defaults.intermediateSize), "width of the feed-forward part",
         group: .model),
-      .value("batch-size", .integer(1...1_000_000), default: .integer(defaults.batchSize), "texts per update", group: .training),
-      .value("lr", .number(0...), default: .number(defaults.learningRate), "peak learning rate, cosine to zero", group: .training),
-      .value("warmup-steps", .integer(0...), default: .integer(defaults.warmupSteps), "linear warm-up", group: .training),
-      .value("weight-decay", .number(0...), default: .number(defaults.weightDecay), "decoupled weight decay", group: .training),
-      .value("seed", .integer(0...Int.max), default: .integer(Int(defaults.seed)), "seed of all random numbers", group: .other),
+      .value("batch-size", .integer(Limits.batch), default: .integer(defaults.batchSize), "texts per update", group: .training),
+      .value("lr", .number(Limits.learningRate), default: .number(defaults.learningRate), "peak learning rate, cosine to zero", group: .training),
+      .value("warmup-steps", .integer(Limits.countOrNone), default: .integer(defaults.warmupSteps), "linear warm-up", group: .training),
+      .value("weight-decay", .number(Limits.weightDecay), default: .number(defaults.weightDecay), "decoupled weight decay", group: .training),
+      .value("seed", .integer(Limits.seed), default: .integer(Int(defaults.seed)), "seed of all random numbers", group: .other),
       .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
       .value(
         "precision", .choice(Precision.self), default: "bf16", "how the finished weights are written", group: .output),
       .flag("resume", "continue the run in --out from its newest checkpoint", group: .output),
-      .value("checkpoint-every", .integer(1...), default: 100, "steps between checkpoints", group: .output),
+      .value("checkpoint-every", .integer(Limits.count), default: 100, "steps between checkpoints", group: .output),
       ModelOptions.quiet, .config,
-    ] + MonitoringOptions.options)
+    ] + MonitoringOptions.options, rules: MonitoringOptions.rules)
 
   private static let defaults = PretrainingSettings()
 

@@ -39,15 +39,16 @@ struct Quickstart {
     let greedy = GenerationSettings(
       sampling: SamplingSettings(temperature: 0), maxNewTokens: maxNewTokens, seed: seed,
       stopTokens: Set(model.endOfText))
-    if !resumes, RunFolder(out + "/sft").holdsRun {
-      throw .usage("\(out): holds a quickstart already; continue it with --resume or choose another --out")
+    if !resumes, [out, out + "/sft", out + "/rl"].contains(where: { RunFolder($0).holdsRun }) {
+      throw .usage("\(out): holds a run already; continue it with --resume or choose another --out")
     }
     try Files.makeDirectory(out)
     var report = QuickstartReport(
       algorithm: plugin.library.descriptor.title, id: plugin.library.id, questions: problems.map(\.question), seed: seed, folder: out)
+    report.base = base
 
     var sampled = greedy
-    sampled.sampling = SamplingSettings(temperature: Float(temperature))
+    sampled.sampling = SamplingSettings(temperature: temperature)
     func measure(_ stage: String, _ seconds: Double) throws(Failure) {
       func result(_ label: String, _ settings: GenerationSettings) throws(Failure) -> EvaluationResult {
         let result = try evaluator.evaluate(problems, settings) { observer.generated(label, $0) }

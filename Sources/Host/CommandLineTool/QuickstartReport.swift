@@ -17,6 +17,8 @@ struct QuickstartReport {
   let seed: UInt64
   let folder: String
   let questions: [String]
+  /// The folder of the base model.
+  var base = ""
   var seconds = 0.0
   var sftLoss: [(step: Int, loss: Double)] = []
   var reward: [(step: Int, value: Double)] = []
@@ -128,7 +130,22 @@ struct QuickstartReport {
     \(exampleText)
     Picture: \(folder)/report.svg   Table: \(folder)/report.md   Adapter: \(folder)/rl/adapter
 
+    \(next)
     """
+  }
+
+  /// Commands to go on with, as they can be copied.
+  private var next: String {
+    let adapted = ["--model", base, "--adapter", "\(folder)/rl/adapter"]
+    let question = questions.min { $0.utf8.count < $1.utf8.count } ?? ""
+    let commands: [(what: String, words: [String])] = [
+      ("ask the trained model", ["generate"] + adapted + ["--prompt", question]),
+      ("read what it wrote in its last step", ["inspect", "\(folder)/rl"]),
+      ("curves and completions as one page, \(folder)/report.html", ["report", folder]),
+      ("a whole model for other programs", ["export"] + adapted + ["--out", "\(folder)/model"]),
+    ]
+    let lines = commands.map { "  # \($0.what)\n  \(ShellWord.program) \(ShellWord.line($0.words))" }
+    return "Next:\n" + lines.joined(separator: "\n") + "\n"
   }
 
   var json: JSON {

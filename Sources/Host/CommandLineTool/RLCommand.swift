@@ -22,27 +22,42 @@ enum RLCommand {
       .required("data", .path, "JSON lines with questions and answers", group: .data, placeholder: "F"),
       .required("algo", .text, "the plugin's name, or the path of its library", group: .training, placeholder: "NAME|PATH"),
       .repeated("set", .assignment, "a parameter of the plugin", group: .training), TrainingOptions.trustPlugin,
-      .value("group-size", .integer(1...65_536), default: 8, "completions per prompt (G)", group: .training),
-      .value("prompts-per-step", .integer(1...100_000), default: 2, "prompts per step", group: .training),
-      .value("temperature", .number(0.001...1000), default: 0.8, "sampling temperature", group: .sampling),
+      .value("group-size", .integer(Limits.group), default: 8, "completions per prompt (G)", group: .training),
+      .value("prompts-per-step", .integer(Limits.group), default: 2, "prompts per step", group: .training),
+      .value("temperature", temperature, default: 0.8, "sampling temperature", group: .sampling),
       .value(
-        "logprob-temperature", .number(0.001...1000), "temperature of log-probabilities; default: the sampling temperature",
+        "logprob-temperature", temperature, "temperature of log-probabilities; default: the sampling temperature",
         group: .sampling),
-      .value("max-new-tokens", .integer(1...10_000_000), default: 384, "longest completion", group: .sampling),
-      .value("inner-epochs", .integer(1...1000), default: 2, "passes over each rollout", group: .training),
-      .value("minibatches", .integer(1...100_000), default: 1, "optimiser updates per pass", group: .training),
-      .value("steps", .integer(1...), "steps of the run; default: one pass over the data", group: .training),
-      .value("max-samples", .integer(1...), "use at most the first N examples", group: .data),
+      .value("max-new-tokens", .integer(Limits.tokens), default: 384, "longest completion", group: .sampling),
+      .value("inner-epochs", .integer(Limits.innerEpochs), default: 2, "passes over each rollout", group: .training),
+      .value("minibatches", .integer(Limits.minibatches), default: 1, "optimiser updates per pass", group: .training),
+      .value("steps", .integer(Limits.count), "steps of the run; default: one pass over the data", group: .training),
+      .value("max-samples", .integer(Limits.count), "use at most the first N examples", group: .data),
       .flag("no-shuffle", "take the questions in the order of the file", group: .data),
       .value("reward", .choice(Verifier.Mode.self), default: "numeric", "when an answer equals the gold one", group: .training),
-      .value("value-lr", .number(0...), default: 1e-4, "learning rate of a critic's value head", group: .training),
+      .value("value-lr", .number(Limits.learningRate), default: 1e-4, "learning rate of a critic's value head", group: .training),
       .value(
-        "refill-rounds", .integer(0...10_000), default: 8, "rounds of fresh prompts for dropped groups in one step, at most",
+        "refill-rounds", .integer(0...1000), default: 8, "rounds of fresh prompts for dropped groups in one step, at most",
         group: .training),
       .value(
         "overlong", .choice(Overlong.self), default: "error", "what becomes of rows whose prompt fills the model's context", group: .data),
-    ] + DataOptions.keys + HeldOutEvaluation.options + TrainingOptions.options(learningRate: 1e-5) + ModelOptions.compute
-      + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])
+    ] + DataOptions.keys + HeldOutEvaluation.options + TrainingOptions.options(learningRate: 1e-5) + [MonitoringOptions.samples]
+      + ModelOptions.compute
+      + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config],
+    rules: TrainingOptions.rules + MonitoringOptions.rules + HeldOutEvaluation.rules)
+
+  private static let temperature = ValueKind.number(Limits.smallestTrainingTemperature...Limits.temperature.upperBound)
+
+  /// Refuses options that ask for what the plugin does not do.
+  static func checkUse(_ arguments: ParsedArguments, by plugins: [PluginInstance]) throws(Failure) {
+    let names = plugins.map(\.library.id).joined(separator: ", ")
+    if try arguments.isGiven("value-lr"), !plugins.contains(where: { $0.needs.contains(.critic) }) {
+      throw .usage("--value-lr does nothing with \(names), which has no critic; leave it out")
+    }
+    if try arguments.isGiven("refill-rounds"), !plugins.contains(where: { $0.needs.contains(.refill) }) {
+      throw .usage("--refill-rounds does nothing with \(names), which asks for no fresh prompts; leave it out")
+    }
+  }
 
   static func settings(_ arguments: ParsedArguments, examples: Int) throws(Failure) -> RLSettings {
     var settings = RLSettings()
@@ -51,14 +66,13 @@ enum RLCommand {
     settings.temperature = try arguments.number("temperature")
     settings.logProbTemperature = try arguments.optionalNumber("logprob-temperature")
     settings.maxNewTokens = try arguments.integer("max-new-tokens")
+    try Limits.checkCompletions(
+      settings.promptsPerStep, times: settings.groupSize, "--prompts-per-step with --group-size")
     settings.innerEpochs = try arguments.integer("inner-epochs")
     settings.minibatches = try arguments.integer("minibatches")
     settings.seed = UInt64(try arguments.integer("seed"))
     settings.refillRounds = try arguments.integer("refill-rounds")
     settings.shuffles = !(try arguments.flag("no-shuffle"))
-    if settings.groupSize * settings.promptsPerStep > 1_000_000 {
-      throw .usage("--prompts-per-step \(settings.promptsPerStep) × --group-size \(settings.groupSize): at most 1000000 completions a step")
-    }
     if let steps = try arguments.optionalInteger("steps") {
       settings.steps = steps
     } else {
@@ -72,6 +86,7 @@ enum RLCommand {
     let library = try PluginRegistry.find(try arguments.text("algo"))
     let assignments = try arguments.assignments("set").map { "\($0.key)=\($0.value)" }
     let plugin = try PluginInstance(library, settings: assignments)
+    try checkUse(arguments, by: [plugin])
     try TrainingOptions.check(library, parameters: assignments, arguments)
     let data = try arguments.text("data")
     var examples = try ExampleFile.read(
@@ -96,12 +111,6 @@ enum RLCommand {
     }
     let (model, adapter) = try TrainingOptions.model(arguments, folder: folder, observer)
     var policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: settings.updates)
-    if try arguments.isGiven("value-lr"), !plugin.needs.contains(.critic) {
-      throw .usage("--value-lr: \(library.id) has no critic, so it would do nothing; leave it out")
-    }
-    if try arguments.isGiven("refill-rounds"), !plugin.needs.contains(.refill) {
-      throw .usage("--refill-rounds: \(library.id) does not ask for fresh prompts, so it would do nothing; leave it out")
-    }
     policy.valueLearningRate = try arguments.number("value-lr")
     var reference: ReferencePolicy?
     if plugin.needs.contains(.reference) {

@@ -28,15 +28,26 @@ enum ReportCommand {
     let page = ReportPage.html(runs)
     let out = try arguments.optionalText("out") ?? (given.count == 1 ? given[0] + "/report.html" : "report.html")
     try AtomicFile.write(page, to: out)
-    try Output.line("\(out): \(runs.count) \(runs.count == 1 ? "run" : "runs"), \(Output.decimal(Double(page.count) / 1e6, 1)) MB")
+    try Output.line("\(out): \(runs.count) \(runs.count == 1 ? "run" : "runs"), \(Output.decimal(Double(page.count) / 1e6, 1)) MB", beside: out)
   }
 
-  /// The folder itself, or the runs it holds.
+  /// The folder itself, or the runs below it: a benchmark has them two folders down.
   private static func runs(in path: String) throws(Failure) -> [String] {
-    if Files.exists(path + "/metrics.jsonl") { return [path] }
-    let found = try Files.list(path).map { "\(path)/\($0)" }.filter { Files.exists($0 + "/metrics.jsonl") }
+    let found = try runs(in: path, depth: 4)
     if found.isEmpty {
       throw .missingInput("\(path): no run here: expected metrics.jsonl, as --out of a training command has, or folders with one")
+    }
+    return found
+  }
+
+  private static func runs(in path: String, depth: Int) throws(Failure) -> [String] {
+    if Files.exists(path + "/metrics.jsonl") { return [path] }
+    var found: [String] = []
+    guard depth > 0 else { return found }
+    for name in try Files.list(path) where !name.hasPrefix(".") {
+      let below = path.hasSuffix("/") ? path + name : "\(path)/\(name)"
+      // A link may lead around in a circle.
+      if Files.isDirectory(below), depth == 4 || !Files.isLink(below) { found += try runs(in: below, depth: depth - 1) }
     }
     return found
   }

@@ -14,16 +14,16 @@ enum SFTCommand {
     options: [
       ModelOptions.model, ModelOptions.adapter,
       .required("data", .path, "JSON lines", group: .data, placeholder: "F"),
-      .value("batch-size", .integer(1...1_000_000), default: 4, "sequences per update", group: .training),
-      .value("max-samples", .integer(1...), default: 5000, "use at most the first N examples", group: .data),
-      .value("max-length", .integer(2...), default: 2048, "cut longer sequences, in tokens", group: .data),
-      .value("epochs", .integer(1...1_000_000), default: 1, "passes over the data", group: .training),
-      .value("max-steps", .integer(1...), "stop after N updates", group: .training),
+      .value("batch-size", .integer(Limits.batch), default: 4, "sequences per update", group: .training),
+      .value("max-samples", .integer(Limits.count), default: 5000, "use at most the first N examples", group: .data),
+      .value("max-length", .integer(2...Limits.tokens.upperBound), default: 2048, "cut longer sequences, in tokens", group: .data),
+      .value("epochs", .integer(Limits.epochs), default: 1, "passes over the data", group: .training),
+      .value("max-steps", .integer(Limits.count), "stop after N updates", group: .training),
       .flag("no-shuffle", "take the examples in the order of the file", group: .data),
       .value(
         "loss-on", .choice(TrainingDocuments.LossOn.self), default: "all", "tokens that are learned", group: .training),
     ] + DataOptions.keys + TrainingOptions.options(learningRate: 2e-5) + ModelOptions.compute
-      + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config])
+      + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config], rules: TrainingOptions.rules + MonitoringOptions.rules)
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let data = try arguments.text("data")

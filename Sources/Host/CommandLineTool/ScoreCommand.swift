@@ -17,6 +17,7 @@ enum ScoreCommand {
     ])
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
+    try Output.checkSeparate(arguments)
     let path = try arguments.text("tokens")
     let (_, model) = try ModelOptions.load(arguments)
     let sequences = try read(path, vocabulary: model.configuration.vocabularySize)

@@ -12,13 +12,13 @@ enum TrainingOptions {
   static func options(learningRate: Double) -> [OptionSpec] {
     [
       .value(
-        "lr", .number(0...), default: .number(learningRate), "learning rate of AdamW (0.9, 0.999, 1e-8)", group: .training),
-      .value("weight-decay", .number(0...), default: 0.01, "decoupled weight decay", group: .training),
-      .value("clip-grad-norm", .number(0...), default: 1, "largest global gradient norm; 0: no clipping", group: .training),
+        "lr", .number(Limits.learningRate), default: .number(learningRate), "learning rate of AdamW (0.9, 0.999, 1e-8)", group: .training),
+      .value("weight-decay", .number(Limits.weightDecay), default: 0.01, "decoupled weight decay", group: .training),
+      .value("clip-grad-norm", .number(Limits.gradientNorm), default: 1, "largest global gradient norm; 0: no clipping", group: .training),
       .value(
         "schedule", .choice(LearningRateSchedule.Shape.self), default: "constant", "learning rate over the run",
         group: .training),
-      .value("warmup-steps", .integer(0...), default: 0, "linear warm-up", group: .training),
+      .value("warmup-steps", .integer(Limits.countOrNone), default: 0, "linear warm-up", group: .training),
       .value("lora-rank", .integer(1...65536), default: 16, "rank of a fresh adapter", group: .training),
       .value("lora-alpha", .number(0...1e6), default: 32, "alpha of a fresh adapter; its scale is alpha / rank", group: .training),
       .value(
@@ -26,18 +26,27 @@ enum TrainingOptions {
         group: .training),
       .flag("full", "train every parameter instead of an adapter", group: .training),
       .value(
-        "micro-batch-tokens", .integer(1...), "tokens of one forward and backward; changes no result; default: by memory",
+        "micro-batch-tokens", .integer(Limits.count), "tokens of one forward and backward; changes no result; default: by memory",
         group: .training),
       .flag("gradient-checkpointing", "keep block inputs only and compute the rest again; changes no result", group: .training),
       .required("out", .path, "the run folder", group: .output, placeholder: "DIR"),
       .flag("resume", "continue the run in --out from its newest checkpoint", group: .output),
-      .value("checkpoint-every", .integer(1...1_000_000_000), default: 50, "steps between checkpoints", group: .output),
+      .value("checkpoint-every", .integer(Limits.count), default: 50, "steps between checkpoints", group: .output),
       .value(
         "checkpoint-minutes", .number(above: 0, through: 1e6), default: 10, "minutes after which a checkpoint is written all the same",
         group: .output),
       .flag("dry-run", "say what would be done, check all data, and stop before step 1", group: .output),
     ] + MonitoringOptions.options
   }
+
+  /// Options of these that do nothing beside others.
+  static let rules: [OptionRule] = [
+    .inVain(["adapter"], .given("full"), because: "merge the adapter first (nano-reasoner export), then train the merged model"),
+    .inVain(freshAdapter, .given("full"), because: "it shapes a fresh adapter, and every parameter is trained; leave it out"),
+    .inVain(freshAdapter, .given("adapter"), because: "it shapes a fresh adapter, and the given one has its own; leave it out"),
+  ]
+
+  private static let freshAdapter = ["lora-rank", "lora-alpha", "lora-targets"]
 
   /// For the commands that train with a plugin.
   static let trustPlugin = OptionSpec.flag(
@@ -85,12 +94,6 @@ enum TrainingOptions {
     let options = try ModelOptions(arguments)
     let isFull = try arguments.flag("full")
     let path = try arguments.optionalText("adapter")
-    if isFull, path != nil {
-      throw .usage("--full with --adapter: merge the adapter first (nano-reasoner export), then train the merged model")
-    }
-    for name in ["lora-rank", "lora-alpha", "lora-targets"] where try arguments.isGiven(name) && (isFull || path != nil) {
-      throw .usage("--\(name) shapes a fresh adapter and does nothing beside \(isFull ? "--full" : "--adapter"); leave it out")
-    }
     let targets = try arguments.list("lora-targets")
     if let twice = targets.first(where: { target in targets.count { $0 == target } > 1 }) {
       throw .usage("--lora-targets: \(twice) is given twice")
@@ -139,7 +142,6 @@ enum TrainingOptions {
   /// The command that goes on with what this one began.
   static var continuation: String {
     let words = CommandLine.arguments.dropFirst().filter { $0 != "--resume" } + ["--resume"]
-    let command = words.map { $0.contains(where: { " \t\n'\"\\$*?".contains($0) }) ? "'\($0)'" : $0 }.joined(separator: " ")
-    return "nano-reasoner \(command)"
+    return "nano-reasoner \(ShellWord.line(Array(words)))"
   }
 }

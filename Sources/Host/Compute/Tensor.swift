@@ -118,16 +118,20 @@ package struct AdamWSettings: Sendable, Equatable {
 
 /// How a token is drawn from a row of logits. Temperature 0 takes the largest.
 package struct SamplingSettings: Sendable, Equatable {
-  package var temperature: Float
+  package let temperature: Float
   package var topK: Int
   package var topP: Float
 
-  /// Below, sampling is greedy.
-  package static let smallestTemperature: Float = 1e-20
+  /// The lowest temperature that is computed with; what lies between it and 0 is taken for it. Float32 logits that differ at all
+  /// differ by so much at it that all probability is the likeliest token's, as it would be at any lower one, and nothing
+  /// overflows.
+  package static let coldest: Float = 1e-20
 
-  package init(temperature: Float, topK: Int = 0, topP: Float = 1) {
-    // So near zero the likeliest token has all the probability, and 1/T times a logit would overflow.
-    self.temperature = temperature < Self.smallestTemperature ? 0 : temperature
+  /// What logits are multiplied by.
+  package static func inverse(of temperature: Double) -> Float { 1 / max(Float(temperature), coldest) }
+
+  package init(temperature: Double, topK: Int = 0, topP: Float = 1) {
+    self.temperature = temperature > 0 ? max(Float(temperature), Self.coldest) : 0
     self.topK = topK
     self.topP = topP
   }

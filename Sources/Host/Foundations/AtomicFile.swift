@@ -22,17 +22,24 @@ package struct AtomicFile: ~Copyable {
       if descriptor < 0 { throw .inputOutput("\(path): cannot write: \(lastSystemError())") }
       return descriptor
     }
-    if path == "-" { return (standardOutput, nil, try checked(dup(STDOUT_FILENO))) }
-    let place = target(path)
+    if isStandardOutput(path) { return (standardOutput, nil, try checked(dup(STDOUT_FILENO))) }
+    // Asked of the path itself, not of what its links spell: the name of a pipe behind /proc/self/fd is no path.
     var status = stat()
-    let isThere = unsafe stat(place, &status) == 0
+    let isThere = unsafe stat(path, &status) == 0
+    if !isThere, errno == ELOOP { throw .inputOutput("\(path): cannot write: \(lastSystemError())") }
     let kind = status.st_mode & S_IFMT
     if isThere, kind == S_IFDIR { throw .inputOutput("\(path): is a directory; a file is to be written here") }
-    if isThere, kind != S_IFREG { return (place, nil, try checked(unsafe Foundations.open(place, O_WRONLY | O_CLOEXEC))) }
+    if isThere, kind != S_IFREG {
+      return (path, nil, try checked(unsafe Foundations.open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY)))
+    }
+    let place = target(path)
     let name = place + ".tmp-\(getpid())"
     let descriptor = try checked(unsafe Foundations.open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666))
-    // Who may read a file does not change because it is written anew.
-    if isThere { fchmod(descriptor, status.st_mode & 0o7777) }
+    // Whose a file is and who may read it does not change because it is written anew.
+    if isThere {
+      _ = fchown(descriptor, status.st_uid, status.st_gid)
+      fchmod(descriptor, status.st_mode & 0o7777)
+    }
     return (place, name, descriptor)
   }
 
@@ -50,11 +57,13 @@ package struct AtomicFile: ~Copyable {
     return place
   }
 
-  /// Whether a path names what standard output is.
+  /// Whether a path names what standard output is: `-`, or `/dev/stdout` and whatever else leads there.
   package static func isStandardOutput(_ path: String) -> Bool {
     if path == "-" { return true }
     var (file, output) = (stat(), stat())
-    guard path != "/dev/null", unsafe stat(path, &file) == 0, unsafe fstat(STDOUT_FILENO, &output) == 0 else { return false }
+    guard unsafe stat(path, &file) == 0, unsafe fstat(STDOUT_FILENO, &output) == 0 else { return false }
+    // `/dev/null` twice is not one place: nothing written there meets.
+    if (file.st_mode & S_IFMT) == S_IFCHR, isatty(STDOUT_FILENO) == 0 { return false }
     return file.st_dev == output.st_dev && file.st_ino == output.st_ino
   }
 
@@ -105,7 +114,7 @@ package struct AtomicFile: ~Copyable {
       let count = unsafe Foundations.write(descriptor, bytes.baseAddress! + offset, bytes.count - offset)
       if count < 0 {
         if errno == EINTR { continue }
-        if errno == EPIPE, name == standardOutput { throw .closedPipe }
+        if errno == EPIPE, name == standardOutput { throw .readerGone }
         throw .inputOutput("\(name): cannot write: \(lastSystemError())")
       }
       offset += count

@@ -25,8 +25,8 @@ package struct Failure: Error, Sendable, Equatable, CustomStringConvertible {
   package static func inputOutput(_ message: String) -> Failure { Failure(.inputOutput, message) }
   package static func internalError(_ message: String) -> Failure { Failure(.internalError, message) }
 
-  /// Whoever read standard output has seen enough, as in `inspect RUN | head`: the program ends without a word.
-  package static let closedPipe = Failure(.success, "")
+  /// Nobody reads standard output any more. Whoever did has seen enough, as `head` has: the program ends with 0 and says nothing.
+  package static let readerGone = Failure(.success, "standard output: its reader is gone")
 
   package var description: String { message }
 }

@@ -7,6 +7,11 @@ package enum Files {
     return unsafe stat(path, &status) == 0 && (status.st_mode & S_IFMT) == S_IFDIR
   }
 
+  package static func isLink(_ path: String) -> Bool {
+    var status = stat()
+    return unsafe lstat(path, &status) == 0 && (status.st_mode & S_IFMT) == S_IFLNK
+  }
+
   /// Creates a directory and those above it.
   package static func makeDirectory(_ path: String) throws(Failure) {
     if isDirectory(path) { return }

@@ -127,7 +127,8 @@ struct ExampleRecord {
     }
     try require(question.content, key)
     let (solution, answer) = try solutionAndAnswer()
-    let gold = try answer ?? boxed(written ?? "", key)
+    let inBox = try boxed(written ?? "", key)
+    let gold = answer ?? inBox
     if written == nil, gold == nil { throw missingAnswer("answer") }
     return Example(
       question: question.content, solution: written ?? solution, answer: gold, level: level, system: system, history: turns)
@@ -161,7 +162,8 @@ struct ExampleRecord {
     let input = try string("input")?.trimmed.nonEmpty
     let (solution, answer) = try solutionAndAnswer()
     let output = try string("output")
-    let gold = try answer ?? boxed(output ?? "", "output")
+    let inBox = try boxed(output ?? "", "output")
+    let gold = answer ?? inBox
     guard output != nil || gold != nil else { throw missingAnswer("output") }
     return Example(
       question: input.map { "\(instruction)\n\n\($0)" } ?? instruction, solution: output ?? solution, answer: gold, level: level,

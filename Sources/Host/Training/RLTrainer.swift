@@ -118,7 +118,7 @@ package final class RLTrainer {
         prompt: task.prompts[example].tokens, samples: settings.groupSize, stream: UInt64(position))
     }
     let generation = GenerationSettings(
-      sampling: SamplingSettings(temperature: Float(settings.temperature)), maxNewTokens: settings.maxNewTokens,
+      sampling: SamplingSettings(temperature: settings.temperature), maxNewTokens: settings.maxNewTokens,
       seed: settings.seed, stopTokens: Set(policy.model.endOfText))
     let completions = try engine.generate(requests, generation) { _ in !shouldStop() }
     var groups: [RolloutGroup] = []

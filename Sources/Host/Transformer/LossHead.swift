@@ -31,7 +31,7 @@ package struct LossHead {
   /// `logProb[i] = log softmax(W h[rows[i]] / temperature)[targets[i]]`
   package func forward(_ hidden: Tensor, _ targets: TokenTargets, temperature: Double) throws(Failure) -> Pass {
     let count = targets.count
-    let inverse = 1 / Float(temperature)
+    let inverse = SamplingSettings.inverse(of: temperature)
     let rows = try backend.upload(targets.rows)
     let wanted = try backend.tensor(count, hidden.columns)
     backend.take(rows, of: hidden, into: wanted)

@@ -384,8 +384,11 @@ addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout
 function groupsOf(run) {
   if (run.groups) return run.groups;
   run.groups = [];
+  const counts = {};
   let group;
   for (const sample of run.samples) {
+    // The number in its step, from 1, as `inspect --sample` takes it.
+    sample.number = counts[sample.step] = (counts[sample.step] ?? 0) + 1;
     if (!group || group.step !== sample.step || group.stage !== sample.stage || group.example !== sample.example || sample.sample <= group.last) {
       group = { step: sample.step, stage: sample.stage, example: sample.example, question: sample.question, samples: [], last: -1, position: run.groups.length };
       run.groups.push(group);
@@ -451,14 +454,14 @@ function drawGroup(group) {
   const cards = element("div", { id: "cards" });
   for (const sample of group.samples) if (passes(sample, group)) cards.append(card(sample));
   $("group").append(
-    element("div", { class: "prompt" }, element("small", {}, `step ${group.step} · example ${group.example} · gold ${group.samples[0].gold}`), group.question), cards);
+    element("div", { class: "prompt" }, element("small", {}, `step ${group.step} · example ${group.example + 1} · gold ${group.samples[0].gold}`), group.question), cards);
 }
 
 function card(sample) {
   const kind = outcome(sample);
   const facts = [element("span", { class: "mark " + kind }, kind + (kind === "right" && sample.truncated ? ", truncated" : ""))];
   const fact = (text) => facts.push(element("span", {}, text));
-  fact("#" + sample.sample);
+  fact("#" + sample.number);
   fact("reward " + number(sample.reward));
   if (sample.advantage !== undefined) fact("advantage " + number(sample.advantage));
   fact(sample.length + " tokens");
