@@ -26,7 +26,7 @@ run = os.path.join(base, "run")
 def start(words, seconds=10):
     """rc (None: still running), output, error; in a folder of its own and with little memory."""
     folder = tempfile.mkdtemp(dir=base)
-    process = subprocess.Popen(["sh", "-c", 'ulimit -v 12000000; exec "$@"', "sh", tool] + words, cwd=folder, stdin=subprocess.DEVNULL,
+    process = subprocess.Popen(["sh", "-c", 'ulimit -v 24000000; exec "$@"', "sh", tool] + words, cwd=folder, stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         out, err = process.communicate(timeout=seconds)
