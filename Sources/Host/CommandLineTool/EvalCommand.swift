@@ -24,11 +24,7 @@ enum EvalCommand {
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     try Output.checkSeparate(arguments)
     let path = try arguments.text("data")
-    let examples = try ExampleFile.read(
-      path, limit: try arguments.optionalInteger("limit"), keys: try DataOptions.keys(arguments))
-    if let index = examples.firstIndex(where: { $0.question.isEmpty || $0.answer == nil }) {
-      throw .badData("\(path): example \(index + 1): evaluation needs a question and an answer")
-    }
+    let examples = try DataOptions.questions(path, limit: try arguments.optionalInteger("limit"), arguments)
     let samples = try arguments.integer("samples")
     try Limits.checkCompletions(examples.count, times: samples, "--samples")
     let progress = ConsoleObserver(quiet: try arguments.flag("quiet"))

@@ -1,7 +1,6 @@
 import Arguments
 import Compute
 import Foundations
-import Tasks
 import Tokenization
 import Transformer
 
@@ -21,12 +20,9 @@ enum ExportCommand {
     let out = try arguments.text("out")
     try ModelExport.requireFree(out)
     // Weights without a tokenizer can be merged too.
-    var folder = try ModelFolder(try arguments.text("model"))
-    let tokenizer = Files.exists(folder.path + "/tokenizer.json") ? try Tokenizer(folder: folder.path) : nil
-    folder = folder.ending(
-      with: try StopTokens.make(
-        declared: folder.endOfText, tokenizer: tokenizer, vocabularySize: folder.configuration.vocabularySize,
-        path: folder.path))
+    let source = try ModelFolder(try arguments.text("model"))
+    let tokenizer = Files.exists(source.path + "/tokenizer.json") ? try Tokenizer(folder: source.path) : nil
+    let folder = try ModelOptions.ending(source, tokenizer)
     let model = try ModelOptions.load(arguments, folder)
     let stored: WeightKind = model.head.kind
     let kind = try arguments.optionalText("precision").flatMap { Precision(rawValue: $0)?.kind } ?? stored

@@ -47,11 +47,7 @@ struct HeldOutEvaluation {
     adapter: AdapterSettings?, baseName: String, source: ModelFolder
   ) throws(Failure) {
     guard let path = try arguments.optionalText("eval-data") else { return nil }
-    examples = try ExampleFile.read(
-      path, limit: try arguments.optionalInteger("eval-limit"), keys: try DataOptions.keys(arguments))
-    if let index = examples.firstIndex(where: { $0.question.isEmpty || $0.answer == nil }) {
-      throw .badData("\(path): example \(index + 1): evaluation needs a question and an answer")
-    }
+    examples = try DataOptions.questions(path, limit: try arguments.optionalInteger("eval-limit"), arguments)
     evaluator = Evaluator(model, tokenizer: tokenizer, verifier: verifier)
     settings = GenerationSettings(
       sampling: SamplingSettings(temperature: 0), maxNewTokens: rl.maxNewTokens, seed: rl.seed, stopTokens: Set(model.endOfText))

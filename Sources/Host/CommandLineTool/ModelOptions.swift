@@ -103,9 +103,14 @@ struct ModelOptions {
         "\(folder.path)/tokenizer.json: has \(tokenizer.vocabularySize) tokens, the model's vocabulary \(folder.configuration.vocabularySize)"
       )
     }
-    let ends = try StopTokens.make(
-      declared: folder.endOfText, tokenizer: tokenizer, vocabularySize: folder.configuration.vocabularySize,
-      path: folder.path)
-    return (folder.ending(with: ends), tokenizer)
+    return (try ending(folder, tokenizer), tokenizer)
+  }
+
+  /// The folder with all tokens that end a completion; of weights without a tokenizer, those that the folder declares.
+  static func ending(_ folder: ModelFolder, _ tokenizer: Tokenizer?) throws(Failure) -> ModelFolder {
+    folder.ending(
+      with: try StopTokens.make(
+        declared: folder.endOfText, tokenizer: tokenizer, vocabularySize: folder.configuration.vocabularySize,
+        path: folder.path))
   }
 }

@@ -133,8 +133,12 @@ extension JSON {
   /// Reads a file, with or without a byte order mark.
   package static func read(_ path: String) throws(Failure) -> JSON {
     let bytes = try Files.read(path)
-    return try parse(bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? Array(bytes[3...]) : bytes, name: path)
+    let start = textStart(bytes)
+    return try parse(start > 0 ? Array(bytes[start...]) : bytes, name: path)
   }
+
+  /// Where a text begins: behind its byte order mark, if it has one.
+  static func textStart(_ bytes: [UInt8]) -> Int { bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0 }
 }
 
 @safe private struct JSONParser {
@@ -352,13 +356,10 @@ extension JSON {
       if position == exponent { throw failure("expected a digit in the exponent") }
     }
     let text = unsafe String(decoding: bytes[start..<position], as: UTF8.self)
-    let value: JSON
-    if isWhole, let integer = Int(text) {
-      value = .integer(integer)
-    } else {
-      guard let double = Double(text) else { throw failure("cannot read the number \(text)") }
-      value = .number(double)
-    }
+    // A whole number that fits has one form, but for the sign of zero.
+    if isWhole, let integer = Int(text) { return text == "-0" ? .literal(text) : .integer(integer) }
+    guard let double = Double(text) else { throw failure("cannot read the number \(text)") }
+    let value = JSON.number(double)
     return value.text() == text ? value : .literal(text)
   }
 }

@@ -27,15 +27,15 @@ package enum JSONLines {
   /// it should be ends the reading with one `Failure` that names place and key.
   package static func read(_ bytes: [UInt8], name: String, limit: Int? = nil) throws(Failure) -> [Record] {
     if let kind = foreignKind(bytes) { throw .badData("\(name): expected JSON lines in UTF-8, found \(kind)") }
-    let start = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
+    let start = JSON.textStart(bytes)
     guard let first = bytes[start...].first(where: { !isSpace($0) }) else { return [] }
-    if first == UInt8(ascii: "["), let records = try array(Array(bytes[start...]), name: name, limit: limit) { return records }
+    if first == UInt8(ascii: "[") { return try array(Array(bytes[start...]), name: name, limit: limit) }
     return try lines(bytes, from: start, name: name, limit: limit)
   }
 
   /// How many records there are, lines counted without being parsed.
   package static func count(_ bytes: [UInt8], name: String) throws(Failure) -> Int {
-    let start = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
+    let start = JSON.textStart(bytes)
     guard let first = bytes[start...].first(where: { !isSpace($0) }) else { return 0 }
     if first == UInt8(ascii: "[") { return try read(bytes, name: name).count }
     return bytes[start...].split(separator: 0x0A).count { !$0.allSatisfy(isSpace) }
@@ -73,11 +73,10 @@ package enum JSONLines {
     return records
   }
 
-  /// The objects of an array; nil where the file begins like one but its first line is a whole value of its own.
-  private static func array(_ bytes: [UInt8], name: String, limit: Int?) throws(Failure) -> [Record]? {
-    guard let items = try JSON.parse(bytes, name: name).array else { return nil }
+  /// The objects of a text that is an array.
+  private static func array(_ bytes: [UInt8], name: String, limit: Int?) throws(Failure) -> [Record] {
     var records: [Record] = []
-    for (index, item) in items.enumerated() {
+    for (index, item) in (try JSON.parse(bytes, name: name).array ?? []).enumerated() {
       if let limit, records.count >= limit { break }
       let place = "\(name): record \(index + 1)"
       guard let object = item.object else { throw .badData("\(place): expected an object, found \(item.kind)") }
@@ -106,7 +105,7 @@ package enum JSONLines {
     ]
     if let mark = marks.first(where: { bytes.starts(with: $0.0) }) { return mark.1 }
     let start = bytes.prefix(64)
-    let text = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes[3...].prefix(64) : start
+    let text = bytes[JSON.textStart(bytes)...].prefix(64)
     if text.first(where: { !isSpace($0) }) == UInt8(ascii: "<") { return "HTML or XML" }
     // A safetensors file begins with the length of its header, which begins with a brace.
     if start.count > 9, bytes[8] == UInt8(ascii: "{"), bytes[4..<8].allSatisfy({ $0 == 0 }) { return "a safetensors file" }

@@ -149,7 +149,6 @@ package final class SafetensorsFile: Sendable {
     }
   }
 
-  /// A tensor of whole numbers.
   /// The first value of a float tensor that is NaN or infinite; nil where all are numbers.
   package func firstNonFinite(_ entry: Entry) -> Int? {
     switch entry.type {
@@ -183,6 +182,7 @@ package final class SafetensorsFile: Sendable {
     return nil
   }
 
+  /// A tensor of whole numbers.
   package func integers(_ name: String) throws(Failure) -> [Int64] {
     let entry = try entry(name)
     let count = entry.elementCount

@@ -13,8 +13,7 @@ package struct ChatTemplate: Sendable, Equatable {
 
   /// The text a completion continues: it ends after `<think>` and a new line.
   package func prompt(question: String) -> String {
-    "\(Self.start)system\n\(system)\(Self.end)\n\(Self.start)user\n\(question)\(Self.end)\n\(Self.start)assistant\n"
-      + "\(Self.thinking)\n"
+    prompt(marked: question).text
   }
 
   /// What of a completion belongs to the form.

@@ -62,9 +62,6 @@ package struct ModelFolder: Sendable {
     try checkTensors()
   }
 
-  /// The weight files, in the order of their tensors.
-  package var weightFiles: [String] { files.map(\.path) }
-
   /// The names that quantised weights and their scales go by.
   private static let quantisedNames = [
     ".qweight", ".qzeros", ".scales", ".g_idx", ".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", ".weight_scale", ".weight_scale_inv",

@@ -6,7 +6,6 @@ enum AnswerAliases {
     var output: [Unicode.Scalar] = []
     let scalars = Array(text.unicodeScalars)
     output.reserveCapacity(scalars.count)
-    func isDigit(_ scalar: Unicode.Scalar?) -> Bool { scalar.map { ("0"..."9").contains($0) } ?? false }
     var index = 0
     while index < scalars.count {
       let scalar = scalars[index]
@@ -103,14 +102,14 @@ enum AnswerAliases {
   /// Commands that mean what another does.
   static let command: [String: String] = [
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "sfrac": "frac", "nicefrac": "frac", "leq": "le", "leqslant": "le", "geq": "ge",
-    "geqslant": "ge", "neq": "ne", "lt": "<", "gt": ">", "varnothing": "emptyset", "dbinom": "binom", "tbinom": "binom", "choose": "choose",
+    "geqslant": "ge", "neq": "ne", "lt": "<", "gt": ">", "varnothing": "emptyset", "dbinom": "binom", "tbinom": "binom",
     "times": "cdot", "ast": "cdot", "div": "/", "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "lbrack": "[", "rbrack": "]",
     "lbrace": "{", "rbrace": "}", "lparen": "(", "rparen": ")", "infin": "infty", "dots": "ldots", "cdots": "ldots", "dotsc": "ldots",
     "rightarrow": "to", "implies": "Rightarrow", "land": "and", "wedge": "and", "lor": "or", "vee": "or", "varphi": "phi",
     "varepsilon": "epsilon", "vartheta": "theta", "isin": "in", "union": "cup", "textdegree": "degree", "textdollar": "dollar",
-    "textpercent": "percent", "backslash": "setminus", "Vert": "||", "lVert": "||", "rVert": "||", "arcsin": "arcsin", "sen": "sin",
-    "tg": "tan", "ctg": "cot", "arctg": "arctan", "lg": "lg", "R": "reals", "dag": "dagger", "centerdot": "cdot", "bullet": "cdot", "euro": "euro",
-    "EUR": "euro", "pounds": "pounds", "yen": "yen", "cent": "cent", "textsterling": "pounds", "texteuro": "euro", "textyen": "yen",
+    "textpercent": "percent", "backslash": "setminus", "Vert": "||", "lVert": "||", "rVert": "||", "sen": "sin",
+    "tg": "tan", "ctg": "cot", "arctg": "arctan", "R": "reals", "dag": "dagger", "centerdot": "cdot", "bullet": "cdot",
+    "EUR": "euro", "textsterling": "pounds", "texteuro": "euro", "textyen": "yen",
   ]
 
   /// Commands that say how something looks, not what it is.

@@ -99,7 +99,7 @@ struct AnswerLexer {
       switch first {
       case ",", "!", ";", ":", ">": space = .thin
       case " ", "\n", "\t": if space == .none { space = .wide }
-      case "(", ")", "[", "]": if first == "[" || first == "]" { break }
+      case "(", ")", "[", "]": break
       case "\\": add(.command("newline"), isText: isText)
       case "{", "}", "|": add(.command(first == "|" ? "||" : String(Character(first))), isText: isText)
       case "$": add(.command("dollar"), isText: isText)

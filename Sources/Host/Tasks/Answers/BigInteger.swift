@@ -129,7 +129,8 @@ struct BigInteger: Sendable, Hashable, Comparable {
   }
 
   private static func add(_ a: [UInt32], _ b: [UInt32]) -> [UInt32] {
-    var (long, short) = a.count >= b.count ? (a, b) : (b, a)
+    let short = a.count >= b.count ? b : a
+    var long = a.count >= b.count ? a : b
     var carry: UInt64 = 0
     for index in long.indices {
       if index >= short.count, carry == 0 { break }
@@ -138,7 +139,6 @@ struct BigInteger: Sendable, Hashable, Comparable {
       carry = value >> 32
     }
     if carry > 0 { long.append(1) }
-    short = []
     return long
   }
 

@@ -69,6 +69,6 @@ extension Form {
   /// Without its degree sign, where each of its terms has one.
   var withoutDegrees: Form? {
     guard !terms.isEmpty, terms.allSatisfy({ $0.factors.contains { $0.key == "\\degree" } }) else { return nil }
-    return divided(by: .symbol("\\degree")) ?? nil
+    return divided(by: .symbol("\\degree"))
   }
 }
