@@ -110,7 +110,7 @@ struct ModelOptions {
   static func ending(_ folder: ModelFolder, _ tokenizer: Tokenizer?) throws(Failure) -> ModelFolder {
     folder.ending(
       with: try StopTokens.make(
-        declared: folder.endOfText, tokenizer: tokenizer, vocabularySize: folder.configuration.vocabularySize,
-        path: folder.path))
+        declared: folder.endOfText, sources: folder.endSources, tokenizer: tokenizer,
+        vocabularySize: folder.configuration.vocabularySize, path: folder.path))
   }
 }

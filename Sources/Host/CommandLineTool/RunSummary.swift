@@ -22,6 +22,9 @@ struct RunSummary {
     add("model", "\(path), \(Format.count(Double(count))) parameters as \(model.head.kind.rawValue)", .string(path))
     let what = policy.adapter.map { "LoRA of rank \($0.rank) on \($0.targets.count) modules" } ?? "every parameter"
     add("trained", "\(Format.count(Double(trained))) parameters (\(what))", .integer(trained))
+    if let adapter = policy.adapter, adapter.dropout > 0 {
+      note("the adapter was trained with \"lora_dropout\" \(adapter.dropout); this program goes on without dropout")
+    }
     let bytes = Policy.estimatedBytes(model, policy)
     add("memory", "about \(bytes >> 20) MiB for weights, optimiser and one micro-batch", .integer(bytes))
   }

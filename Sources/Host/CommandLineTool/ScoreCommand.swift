@@ -21,6 +21,8 @@ enum ScoreCommand {
     let path = try arguments.text("tokens")
     let (_, model) = try ModelOptions.load(arguments)
     let sequences = try read(path, vocabulary: model.configuration.vocabularySize)
+    let folder = try arguments.text("model")
+    let weights = try arguments.optionalText("adapter") ?? folder
     let head = LossHead(model)
     var logProbs: [Float] = []
     var entropies: [Float] = []
@@ -29,6 +31,10 @@ enum ScoreCommand {
       var targets = TokenTargets()
       for sequence in sequences[range] { batch.appendPredicted(sequence, targets: &targets) }
       let scores = try head.forward(try model.forward(batch).hidden, targets, temperature: 1)
+      guard (scores.logProbs + scores.entropies).allSatisfy(\.isFinite) else {
+        throw .badData(
+          "\(weights): a log-probability is not a finite number; the weights are too large for float32")
+      }
       logProbs += scores.logProbs
       entropies += scores.entropies
     }

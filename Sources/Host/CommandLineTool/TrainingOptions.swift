@@ -129,7 +129,9 @@ enum TrainingOptions {
       identity["adapter_config_sha256"] = .string(try SHA256.hex(file: folder + "/adapter_config.json"))
     }
     for key in extra.keys { identity[key] = extra[key] }
-    let description: JSON.Object = ["arguments": arguments.json, "backend": .string(backend.name)]
+    let description: JSON.Object = [
+      "arguments": arguments.json, "backend": .string(backend.name), "stop_tokens": .array(folder.endOfText.map { .integer(Int($0)) }),
+    ]
     return RunRecord(stage: stage, identity: identity, description: description)
   }
 

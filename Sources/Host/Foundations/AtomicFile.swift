@@ -44,7 +44,7 @@ package struct AtomicFile: ~Copyable {
   }
 
   /// The file behind symbolic links, also where the last of them points at nothing yet.
-  private static func target(_ path: String) -> String {
+  package static func target(_ path: String) -> String {
     if let real = Files.resolved(path) { return real }
     var place = path
     for _ in 0..<40 {

@@ -131,6 +131,13 @@ package enum Files {
     path.split(separator: "/").last.map(String.init) ?? path
   }
 
+  /// `runs/a/` names the folder that `runs/a` names, also before it is there.
+  package static func withoutTrailingSlashes(_ path: String) -> String {
+    var text = path[...]
+    while text.count > 1, text.last == "/" { text.removeLast() }
+    return String(text)
+  }
+
   /// The absolute path with symbolic links resolved; nil where the file does not exist.
   package static func resolved(_ path: String) -> String? {
     guard let real = unsafe realpath(path, nil) else { return nil }

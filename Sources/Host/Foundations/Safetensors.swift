@@ -73,6 +73,10 @@ package final class SafetensorsFile: Sendable {
   private static func entry(_ value: JSON, name: String, start: Int, end: Int) throws(Failure) -> Entry {
     guard let typeName = value["dtype"]?.string else { throw .badData("\(name): the header gives no dtype") }
     guard let type = ElementType(rawValue: typeName) else {
+      if typeName == "I8" || typeName.hasPrefix("F8") || typeName.hasPrefix("F6") || typeName.hasPrefix("F4") {
+        throw .badData(
+          "\(name): dtype \(typeName): the weights are quantised: not supported; take the folder with float32 or bfloat16 weights")
+      }
       throw .badData("\(name): dtype \(typeName) is not supported; expected F32, F16, BF16, F64, I64, I32, U8 or BOOL")
     }
     guard let dimensions = value["shape"]?.array else { throw .badData("\(name): the header gives no shape") }
@@ -149,13 +153,16 @@ package final class SafetensorsFile: Sendable {
     }
   }
 
-  /// The first value of a float tensor that is NaN or infinite; nil where all are numbers.
+  /// The first value of a float tensor that is NaN or infinite, or that float32 has no number for; nil where all are numbers.
   package func firstNonFinite(_ entry: Entry) -> Int? {
     switch entry.type {
     case .bfloat16: unsafe withBytes(entry) { unsafe Self.place(in: $0, of: UInt16.self, exponent: 0x7F80) }
     case .float16: unsafe withBytes(entry) { unsafe Self.place(in: $0, of: UInt16.self, exponent: 0x7C00) }
     case .float32: unsafe withBytes(entry) { unsafe Self.place(in: $0, of: UInt32.self, exponent: 0x7F80_0000) }
-    case .float64: unsafe withBytes(entry) { unsafe Self.place(in: $0, of: UInt64.self, exponent: 0x7FF0_0000_0000_0000) }
+    case .float64:
+      unsafe withBytes(entry) { bytes in
+        (0..<entry.elementCount).first { unsafe !Float(bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Double.self)).isFinite }
+      }
     default: nil
     }
   }

@@ -8,14 +8,16 @@ import Tokenization
 package enum StopTokens {
   /// - Parameters:
   ///   - declared: the ends of `generation_config.json` and `config.json`.
+  ///   - sources: the file and key that declare each of them.
   ///   - vocabularySize: rows of the model's embedding; an end outside could never be drawn.
   package static func make(
-    declared: [Int32], tokenizer: Tokenizer?, vocabularySize: Int, path: String
+    declared: [Int32], sources: [Int32: String], tokenizer: Tokenizer?, vocabularySize: Int, path: String
   ) throws(Failure) -> [Int32] {
     var ends = declared
     for id in [tokenizer?.id(of: ChatTemplate.end), tokenizer?.endOfText].compactMap({ $0 }) where !ends.contains(id) { ends.append(id) }
     if let outside = ends.first(where: { $0 < 0 || Int($0) >= vocabularySize }) {
-      throw .badData("\(path): the token \(outside) ends a text, but the model's vocabulary has \(vocabularySize) ids")
+      let place = sources[outside] ?? (tokenizer?.endOfText == outside ? "\(path)/tokenizer_config.json: \"eos_token\"" : "\(path)/tokenizer.json: \(ChatTemplate.end)")
+      throw .badData("\(place): the token \(outside) ends a text, but the model's vocabulary has \(vocabularySize) ids (\"vocab_size\")")
     }
     if ends.isEmpty {
       throw .badData(

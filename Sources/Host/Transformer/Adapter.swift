@@ -10,6 +10,8 @@ package struct AdapterSettings: Sendable, Equatable {
   package var targets: [String]
   /// Scale by α/√r instead of α/r (Kalajdzievski, arXiv 2312.03732).
   package var usesRankStabilizedScale = false
+  /// What a loaded adapter was trained with, as its file says; this program trains without.
+  package var dropout = 0.0
 
   package init(rank: Int = 16, alpha: Double = 32, targets: [String] = allTargets) {
     self.rank = rank
@@ -70,12 +72,15 @@ extension Transformer {
     let folder = AdapterSettings.locate(given)
     var settings = try AdapterSettings(folder: folder)
     let file = try SafetensorsFile(folder + "/adapter_model.safetensors")
+    let named = try AdapterTargets(folder: folder)
     var unused = Set(file.names)
     removeAdapter()
     for linear in linears {
       let prefix = "base_model.model.\(linear.name)"
       let (nameA, nameB) = ("\(prefix).lora_A.weight", "\(prefix).lora_B.weight")
-      guard file.entries[nameA] != nil || file.entries[nameB] != nil else { continue }
+      let isHeld = file.entries[nameA] != nil || file.entries[nameB] != nil
+      try named.check(linear.name, isHeld: isHeld, file: file.path)
+      guard isHeld else { continue }
       let (shapeA, shapeB) = (try file.entry(nameA).shape, try file.entry(nameB).shape)
       guard shapeA == [settings.rank, linear.inputs] else {
         throw .badData("\(file.path): tensor \"\(nameA)\": expected shape [\(settings.rank), \(linear.inputs)], found \(shapeA)")
@@ -136,9 +141,15 @@ extension AdapterSettings {
       throw .badData("\(path): \"lora_alpha\": expected a number, found \(json["lora_alpha"]?.kind ?? "nothing")")
     }
     try Self.check(json, path: path)
-    // PEFT may name the modules by a pattern; which they are, the tensors say.
+    // Which modules the adapter is on, the tensors say; AdapterTargets sees to it that the file's names say the same.
     self.init(rank: rank, alpha: alpha)
     usesRankStabilizedScale = json["use_rslora"]?.bool ?? false
+    if let value = json["lora_dropout"], !value.isNull {
+      guard let share = value.double, (0...1).contains(share) else {
+        throw .badData("\(path): \"lora_dropout\": expected a number from 0 to 1, found \(value.kind)")
+      }
+      dropout = share
+    }
     guard scale.isFinite else {
       throw .badData("\(path): \"lora_alpha\" (\(alpha)) over the rank \(rank) is too large for float32")
     }

@@ -27,8 +27,13 @@ enum ConfigurationKeys {
   /// Keys with the one value under which they change nothing.
   private static let required: [String: JSON] = [
     "attention_dropout": .integer(0), "hidden_dropout": .integer(0), "resid_pdrop": .integer(0), "embd_pdrop": .integer(0), "pretraining_tp": .integer(1),
-    "qkv_bias": .bool(true), "logit_scale": .integer(1), "partial_rotary_factor": .integer(1),
+    "logit_scale": .integer(1), "logits_scaling": .integer(1), "embedding_multiplier": .integer(1), "residual_multiplier": .integer(1),
+    "partial_rotary_factor": .integer(1), "is_causal": .bool(true), "use_causal_mask": .bool(true), "causal": .bool(true), "qkv_bias": .bool(true),
+    "use_qkv_bias": .bool(true), "use_rotary": .bool(true), "use_rope": .bool(true), "use_rms_norm": .bool(true), "scale_attn_weights": .bool(true),
   ]
+
+  /// Parts of the names of keys that multiply: 0 does not turn them off.
+  private static let factors = ["multiplier", "scal", "factor", "ratio", "gain", "eps", "theta"]
 
   /// A value that turns its key off.
   static func isOff(_ value: JSON) -> Bool {
@@ -41,16 +46,27 @@ enum ConfigurationKeys {
     }
   }
 
-  static func check(_ json: JSON, path: String) throws(Failure) {
+  /// Quantised weights are named before anything else: what fails for them later would not say why.
+  static func checkQuantization(_ json: JSON, path: String) throws(Failure) {
     guard let object = json.object else { return }
     for key in ["quantization_config", "compression_config"] {
       guard let value = object[key], !value.isNull else { continue }
-      let method = value["quant_method"]?.string ?? value["quantization_method"]?.string ?? (value["load_in_4bit"]?.bool == true ? "bitsandbytes" : "method not named")
+      let method = value["quant_method"]?.string ?? value["quantization_method"]?.string ?? (value["load_in_4bit"]?.bool == true || value["load_in_8bit"]?.bool == true ? "bitsandbytes" : "method not named")
       throw .badData(
         "\(path): \"\(key)\": the weights are quantised (\(method)): not supported; take the folder with float32 or bfloat16 weights")
     }
+  }
+
+  static func check(_ json: JSON, path: String) throws(Failure) {
+    guard let object = json.object else { return }
     for key in object.keys where !computed.contains(key) && !irrelevant.contains(key) {
-      guard let value = object[key], !isOff(value) else { continue }
+      guard let value = object[key], !value.isNull else { continue }
+      if let expected = required[key] {
+        if value == expected || value.double != nil && value.double == expected.double { continue }
+        throw .badData("\(path): \"\(key)\": expected \(expected.kind), found \(value.kind); nothing else is computed")
+      }
+      let isFactor = value.double != nil && factors.contains { key.contains($0) }
+      if isOff(value), !isFactor { continue }
       if key == "layer_types" {
         guard let types = value.array, types.allSatisfy({ $0.string == "full_attention" }) else {
           let other = value.array?.first { $0.string != "full_attention" } ?? value
@@ -60,10 +76,6 @@ enum ConfigurationKeys {
           throw .badData("\(path): \"layer_types\": expected \(layers) layers (num_hidden_layers), found \(types.count)")
         }
         continue
-      }
-      if let expected = required[key] {
-        if value == expected || value.double != nil && value.double == expected.double { continue }
-        throw .badData("\(path): \"\(key)\": expected \(expected.kind), found \(value.kind); nothing else is computed")
       }
       throw .badData(
         "\(path): \"\(key)\": \(value.kind): this program does not know what the key changes; if it changes nothing in the computation, remove it from the file")

@@ -49,6 +49,7 @@ package struct ModelConfiguration: Sendable, Equatable {
       return number
     }
     guard json.object != nil else { throw .badData("\(path): expected an object, found \(json.kind)") }
+    try ConfigurationKeys.checkQuantization(json, path: path)
     guard json["model_type"]?.string == "qwen2" else {
       throw .badData(
         "\(path): \"model_type\": expected \"qwen2\", found \(json["model_type"]?.kind ?? "nothing"); this program computes the Qwen2 family (Qwen2, Qwen2.5, Qwen2.5-Math)"

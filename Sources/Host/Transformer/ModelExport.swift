@@ -25,6 +25,9 @@ extension Transformer {
       }
       for column in 0..<inputs { values[output * inputs + column] += adapter.scale * row[column] }
     }
+    guard values.allSatisfy(\.isFinite) else {
+      throw .badData("\(name): the adapter's product is too large for float32; it cannot be merged")
+    }
     return values
   }
 
@@ -38,7 +41,7 @@ extension Transformer {
   package func export(
     to place: String, source: ModelFolder?, kind: WeightKind, chatTemplate: String? = nil, replaces: Bool = false
   ) throws(Failure) {
-    let folder = Files.resolved(place) ?? place
+    let folder = AtomicFile.target(Files.withoutTrailingSlashes(place))
     if !replaces { try ModelExport.requireFree(place) }
     let temporary = "\(folder).tmp-\(getpid())"
     try Files.removeTree(temporary)

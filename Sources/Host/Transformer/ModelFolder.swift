@@ -7,6 +7,8 @@ package struct ModelFolder: Sendable {
   package let configuration: ModelConfiguration
   /// The ids that end a completion, from `generation_config.json` and `config.json`.
   package private(set) var endOfText: [Int32]
+  /// The file and key that name each of them.
+  package let endSources: [Int32: String]
   private let files: [SafetensorsFile]
   private let fileOfTensor: [String: Int]
 
@@ -23,12 +25,15 @@ package struct ModelFolder: Sendable {
     let generation = Files.exists(generationPath) ? try JSON.read(generationPath) : nil
     // Both files may name ends, and what either names ends a completion.
     var ends: [Int32] = []
+    var sources: [Int32: String] = [:]
     for (value, name) in [(generation?["eos_token_id"], generationPath), (config["eos_token_id"], configPath)] {
       for id in try Self.ids(value, name: name) where !ends.contains(id) {
         ends.append(id)
+        sources[id] = "\(name): \"eos_token_id\""
       }
     }
     endOfText = ends
+    endSources = sources
 
     let single = path + "/model.safetensors"
     let indexPath = path + "/model.safetensors.index.json"
@@ -54,6 +59,15 @@ package struct ModelFolder: Sendable {
         _ = try files[numbers[shard]!].entry(tensor)
         fileOfTensor[tensor] = numbers[shard]
       }
+      // The index may leave out what a shard holds; that is in the weights all the same.
+      for (number, file) in files.enumerated() {
+        for name in file.names {
+          if let other = fileOfTensor[name], other != number {
+            throw .badData("\(file.path): tensor \"\(name)\" is in \(files[other].path) too; one of them must go")
+          }
+          fileOfTensor[name] = number
+        }
+      }
     } else {
       throw .missingInput("\(path): no model.safetensors and no model.safetensors.index.json")
     }
@@ -78,6 +92,10 @@ package struct ModelFolder: Sendable {
     let known = Set(configuration.tensorShapes.map(\.name))
     var unused = fileOfTensor.keys.filter { !known.contains($0) && !$0.hasSuffix(".rotary_emb.inv_freq") }
     let head = "lm_head.weight"
+    if !configuration.tiesEmbeddings, fileOfTensor[head] == nil {
+      throw .badData(
+        "\(path): the weights have no tensor \"\(head)\", and config.json does not tie the head to the embedding (\"tie_word_embeddings\": true)")
+    }
     if configuration.tiesEmbeddings, let place = unused.firstIndex(of: head) {
       try checkTiedHead(head)
       unused.remove(at: place)
