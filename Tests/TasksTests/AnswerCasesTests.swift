@@ -134,10 +134,12 @@ import Testing
   }
 
   @Test func `a control character in a gold answer is a lost backslash`() {
-    for text in ["\u{C}rac{1}{2}", "\u{8}inom52", "5\u{7}", "\text{cm}", "2\times3", "\right)", "x\neq 2", "\u{1B}[0m", "\theta", "\u{85}"] {
+    for text in ["\u{C}rac{1}{2}", "\u{8}inom52", "5\u{7}", "\text{cm}", "2\times3", "\right)", "x\neq 2", "\u{1B}[0m", "\theta", "\u{85}", "\textrm{a}", "\textit{a}",
+      "\textdegree", "\triangleq", "\nearrow", "\rvert", "A\nsubseteq B",
+    ] {
       #expect(GoldAnswer.controlCharacter(in: text)?.contains("one backslash too few") == true, "\(text.debugDescription)")
     }
-    for text in ["5", "5\n", "a\tb", "line\r\nline", #"\frac{1}{2}"#, "two\nlines", ""] {
+    for text in ["5", "5\n", "a\tb", "line\r\nline", #"\frac{1}{2}"#, "two\nlines", "", "one\textra", "a\trow"] {
       #expect(GoldAnswer.controlCharacter(in: text) == nil, "\(text.debugDescription)")
     }
   }

@@ -2,9 +2,16 @@
 package enum GoldAnswer {
   /// Commands whose first letters JSON reads as an escape where a backslash is missing: `"\frac"` is a form feed and `rac`.
   private static let lost: [(character: Unicode.Scalar, escape: Character, rests: [String])] = [
-    ("\t", "t", ["ext", "imes", "an", "heta", "frac", "au", "o", "riangle", "ilde", "extbf", "herefore"]),
-    ("\n", "n", ["eq", "e", "u", "ot", "abla", "otin", "eg", "i", "mid", "parallel", "less", "leq", "geq"]),
-    ("\r", "r", ["ight", "ho", "angle", "m", "floor", "ceil", "oot", "brace", "ightarrow"]),
+    ("\t", "t", [
+      "ext", "extbf", "extit", "extrm", "extsf", "exttt", "extup", "extsc", "extnormal", "extstyle", "extdegree", "extdollar", "extpercent", "imes", "an", "anh",
+      "heta", "frac", "au", "o", "riangle", "riangleq", "ilde", "herefore", "binom",
+    ]),
+    ("\n", "n", [
+      "eq", "e", "u", "ot", "abla", "otin", "eg", "i", "mid", "parallel", "less", "leq", "geq", "earrow", "warrow", "subset", "subseteq", "cong", "sim",
+    ]),
+    ("\r", "r", [
+      "ight", "ho", "angle", "m", "floor", "ceil", "oot", "brace", "brack", "ightarrow", "vert", "Vert", "group",
+    ]),
   ]
 
   /// What is wrong with a gold answer that holds a control character, most likely since its file has one backslash too few; nil

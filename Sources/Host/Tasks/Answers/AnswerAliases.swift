@@ -19,8 +19,31 @@ enum AnswerAliases {
         index = run.end
         continue
       }
+      if let root = roots[scalar] {
+        // Of a typed root sign the whole number behind it is the radicand: `√16` is 4. In LaTeX `\sqrt16` takes the 1 alone.
+        output += root.unicodeScalars
+        index += 1
+        while index < scalars.count, scalars[index] == " " { index += 1 }
+        let start = index
+        while index < scalars.count, digit(scalars[index]) != nil { index += 1 }
+        if index > start {
+          let point: Unicode.Scalar = "."
+          if index + 1 < scalars.count, scalars[index] == point, digit(scalars[index + 1]) != nil {
+            index += 1
+            while index < scalars.count, digit(scalars[index]) != nil { index += 1 }
+          }
+          output.append("{")
+          output += scalars[start..<index].map { digit($0) ?? $0 }
+          output.append("}")
+        }
+        continue
+      }
       if let (above, below) = fractions[scalar] {
         output += "\\frac{\(above)}{\(below)}".unicodeScalars
+      } else if let digit = digit(scalar) {
+        output.append(digit)
+      } else if let letter = plainLetter(scalar) {
+        output += (commands[letter].map { Array($0.unicodeScalars) } ?? [letter])
       } else if let command = commands[scalar] {
         output += command.unicodeScalars
       } else if (0xFF01...0xFF5E).contains(scalar.value), let ascii = Unicode.Scalar(scalar.value - 0xFEE0) {
@@ -34,6 +57,33 @@ enum AnswerAliases {
     }
     return output
   }
+
+  /// The ASCII digit that a decimal digit of any script or type face stands for.
+  private static func digit(_ scalar: Unicode.Scalar) -> Unicode.Scalar? {
+    if ("0"..."9").contains(scalar) { return scalar }
+    guard scalar.value >= 0x80, scalar.properties.numericType == .decimal, let value = scalar.properties.numericValue else { return nil }
+    return Unicode.Scalar(0x30 + UInt32(value))
+  }
+
+  /// The plain letter of a mathematical type face: `𝑥` is x, `𝜋` is π (Unicode, block "Mathematical Alphanumeric Symbols").
+  private static func plainLetter(_ scalar: Unicode.Scalar) -> Unicode.Scalar? {
+    switch scalar.value {
+    case 0x1D400...0x1D6A3:
+      let place = (scalar.value - 0x1D400) % 52
+      return Unicode.Scalar(place < 26 ? 0x41 + place : 0x61 + place - 26)
+    case 0x1D6A8...0x1D7C9:
+      let place = (scalar.value - 0x1D6A8) % 58
+      // Capitals, ∇, small letters, and six variant forms.
+      if place < 25 { return Unicode.Scalar(0x391 + place) }
+      if (26..<51).contains(place) { return Unicode.Scalar(0x3B1 + place - 26) }
+      let variants: [UInt32: Unicode.Scalar] = [25: "∇", 51: "∂", 52: "ϵ", 53: "ϑ", 54: "κ", 55: "ϕ", 56: "ρ", 57: "π"]
+      return variants[place]
+    case 0x210E: return "h"
+    default: return nil
+    }
+  }
+
+  private static let roots: [Unicode.Scalar: String] = ["√": "\\sqrt ", "∛": "\\sqrt[3]", "∜": "\\sqrt[4]"]
 
   private struct ScriptTable {
     let mark: String
@@ -56,7 +106,7 @@ enum AnswerAliases {
     Dictionary(zip(from.unicodeScalars, to), uniquingKeysWith: { first, _ in first })
   }
 
-  private static let superscripts = ScriptTable(mark: "^", characters: characters("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ", "0123456789+-=()ni"))
+  private static let superscripts = ScriptTable(mark: "^", characters: characters("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱᵗʰˢᵈʳˣʸ", "0123456789+-=()nithsdrxy"))
   private static let subscripts = ScriptTable(
     mark: "_", characters: characters("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₒₓₖₙₘₚₛₜᵢⱼ", "0123456789+-=()aeoxknmpstij"))
 
@@ -70,7 +120,7 @@ enum AnswerAliases {
 
   private static let commands: [Unicode.Scalar: String] = {
     var table: [Unicode.Scalar: String] = [
-      "∞": "\\infty ", "√": "\\sqrt ", "∛": "\\sqrt[3]", "∜": "\\sqrt[4]", "×": "\\cdot ", "·": "\\cdot ", "⋅": "\\cdot ",
+      "∞": "\\infty ", "×": "\\cdot ", "·": "\\cdot ", "⋅": "\\cdot ",
       "∙": "\\cdot ", "•": "\\cdot ", "∗": "\\cdot ", "⨯": "\\cdot ", "✕": "\\cdot ", "÷": "/", "∕": "/", "⁄": "/", "≤": "\\le ",
       "⩽": "\\le ", "≦": "\\le ", "≥": "\\ge ", "⩾": "\\ge ", "≧": "\\ge ", "≠": "\\ne ", "≈": "\\approx ", "≅": "\\cong ",
       "≡": "\\equiv ", "∼": "\\sim ", "∝": "\\propto ", "∈": "\\in ", "∉": "\\notin ", "⊂": "\\subset ", "⊆": "\\subseteq ",

@@ -15,7 +15,11 @@ struct AnswerReader {
 
   private static func trimmed(_ tokens: [AnswerToken]) -> [AnswerToken] {
     var slice = tokens[...]
-    while let last = slice.last, last.isSymbol(".") || last.isSymbol(",") || last.isSymbol(";") { slice.removeLast() }
+    while let last = slice.last, last.isSymbol(".") || last.isSymbol(",") || last.isSymbol(";") {
+      // `0.333...` goes on: it is not the number that it begins with.
+      if last.isSymbol("."), slice.dropLast().last?.isSymbol(".") == true { break }
+      slice.removeLast()
+    }
     while let first = slice.first, first.isSymbol(",") || first.isSymbol(":") { slice.removeFirst() }
     return Array(slice)
   }
@@ -113,7 +117,7 @@ struct AnswerReader {
       place += 1
     }
     if signs == ["="] || signs == ["in"] || signs.allSatisfy({ $0 == "=" }) {
-      if let name = Self.name(operands[0]), let value = equalValues(operands.dropFirst(), depth: depth) { return .named(name, value) }
+      if let name = Self.tupleName(operands[0]) ?? Self.name(operands[0]), let value = equalValues(operands.dropFirst(), depth: depth) { return .named(name, value) }
       if signs == ["="], let name = Self.name(operands[1]), let value = union(operands[0], depth: depth) { return .named(name, value) }
     }
     if signs.allSatisfy({ $0 == "=" }), let value = equalValues(operands[...], depth: depth), value.number != nil { return value }
@@ -149,6 +153,21 @@ struct AnswerReader {
   private static let nameCommands: Set<String> = ["angle", "triangle", "text", "overline", "vec", "hat", "bar", "widehat", "measuredangle", "overrightarrow", "square"]
   private static let valueFunctions: Set<String> = ["sin", "cos", "tan", "cot", "sec", "csc", "det", "max", "min", "deg", "dim"]
 
+  /// Short words in front that say something of the name; `BC` and `AD` are names.
+  private static let notNames: Set<String> = ["not", "no", "if", "log", "ln", "exp", "or", "and", "is"]
+
+  /// `(x,y)` in front of a pair: the key of letters in brackets.
+  private static func tupleName(_ tokens: ArraySlice<AnswerToken>) -> String? {
+    guard tokens.first?.isSymbol("(") == true, tokens.last?.isSymbol(")") == true, tokens.contains(where: { $0.isSymbol(",") }) else { return nil }
+    let parts = tokens.dropFirst().dropLast().split(omittingEmptySubsequences: false) { $0.isSymbol(",") }
+    var names: [String] = []
+    for part in parts {
+      guard let name = name(part), !name.contains("(") else { return nil }
+      names.append(name)
+    }
+    return "(\(names.joined(separator: ",")))"
+  }
+
   /// The key of a left side that only names what is asked for: `x`, `a_{10}`, `f(x)`, `P(A)`, `AB`, `\angle A`, `\text{Area}`, `|AB|`.
   private static func name(_ tokens: ArraySlice<AnswerToken>) -> String? {
     var key = ""
@@ -158,7 +177,7 @@ struct AnswerReader {
     for (offset, token) in tokens.enumerated() {
       switch token.kind {
       case .word(let word):
-        if AnswerWords.statements.contains(word.lowercased()), word.utf8.count > 3 { return nil }
+        if AnswerWords.statements.contains(word.lowercased()), word.utf8.count > 3 || notNames.contains(word.lowercased()) { return nil }
         hasName = true
       case .command(let name):
         guard depth > 0 || nameCommands.contains(name) || isGreek(name) || valueFunctions.contains(name) || name.hasPrefix("mathbb:") || name == "circ"
@@ -248,6 +267,10 @@ struct AnswerReader {
 
   private func bracketed(_ tokens: ArraySlice<AnswerToken>, depth: Int) -> AnswerValue? {
     if tokens.count == 1, tokens.first?.isCommand("emptyset") == true { return .set([]) }
+    // Capitals on their own are a word whose order counts, such as tosses of a coin; within an expression they are variables.
+    if tokens.count == 1, let word = tokens.first?.word, word.utf8.count > 1, word.utf8.allSatisfy({ (0x41...0x5A).contains($0) }) {
+      return Self.text(tokens)
+    }
     guard tokens.count >= 2, let first = tokens.first, let last = tokens.last, let open = Self.opens(first), let close = Self.closes(last) else { return nil }
     var level = 0
     for index in tokens.indices {
@@ -308,6 +331,11 @@ struct AnswerReader {
       unit = .of(sign)
       tokens = place == tokens.startIndex ? tokens.dropFirst() : (Array(tokens.prefix(1)) + tokens.dropFirst(2))[...]
     }
+    if let word = tokens.first?.word, let code = AnswerUnit.prefix(word) {
+      var rest = tokens.dropFirst()
+      if word == "Rs", rest.first?.isSymbol(".") == true { rest = rest.dropFirst() }
+      if rest.first?.digit != nil { (tokens, unit) = (rest, .of(code)) }
+    }
     var parser = ExpressionParser(tokens)
     guard let first = parser.sum() else { return nil }
     guard let value = finished(first, parser.rest, unit) else { return nil }
@@ -331,7 +359,7 @@ struct AnswerReader {
     if !rest.isEmpty {
       guard form.isClosed, let read = AnswerUnit.read(rest, hasUnit: unit != .none) else { return nil }
       // `\$18 dollars` says it twice.
-      if !(unit == read) { unit = unit.times(read) }
+      if unit == .none || !unit.agrees(with: read) { unit = unit.times(read) }
     }
     return .quantity(form, unit)
   }

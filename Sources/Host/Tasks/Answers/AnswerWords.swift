@@ -19,7 +19,9 @@ enum AnswerWords {
     return [
       "hundred": power(2), "hundreds": power(2), "thousand": power(3), "thousands": power(3), "lakh": power(5), "lakhs": power(5),
       "million": power(6), "millions": power(6), "crore": power(7), "crores": power(7), "billion": power(9), "billions": power(9),
-      "trillion": power(12), "trillions": power(12), "dozen": Rational(12), "dozens": Rational(12), "score": Rational(20), "gross": Rational(144),
+      "trillion": power(12), "trillions": power(12), "quadrillion": power(15), "quadrillions": power(15), "quintillion": power(18),
+      "quintillions": power(18), "sextillion": power(21), "septillion": power(24), "octillion": power(27), "nonillion": power(30),
+      "decillion": power(33), "milliard": power(9), "lac": power(5), "lacs": power(5), "googol": power(100), "tens": power(1), "dozen": Rational(12), "dozens": Rational(12), "score": Rational(20), "gross": Rational(144),
     ]
   }()
 
@@ -32,7 +34,12 @@ enum AnswerWords {
       "sixteenth": 16, "sixteenths": 16, "twentieth": 20, "twentieths": 20, "hundredth": 100, "hundredths": 100, "thousandth": 1000,
       "thousandths": 1000, "millionth": 1_000_000, "millionths": 1_000_000,
     ]
-    for (value, word) in small.enumerated() where value >= 13 { table["\(word)ths"] = value }
+    for (value, word) in small.enumerated() where value >= 13 { (table["\(word)th"], table["\(word)ths"]) = (value, value) }
+    for (place, word) in tens.enumerated() {
+      let stem = "\(word.dropLast())ieth"
+      (table[stem], table["\(stem)s"]) = ((place + 2) * 10, (place + 2) * 10)
+    }
+    for (word, value) in [("billionth", 1_000_000_000), ("trillionth", 1_000_000_000_000)] { (table[word], table["\(word)s"]) = (value, value) }
     return table
   }()
 
@@ -49,8 +56,19 @@ enum AnswerWords {
     "infinity", "pi", "sqrt", "sin", "cos", "tan", "log", "ln", "exp", "frac", "is", "are", "equals", "equal", "maybe", "unknown", "wrong", "false", "true",
     "k", "bn", "mn", "quarters", "thirds", "hundred", "thousand", "million", "billion", "trillion", "dozen", "dozens", "lakh", "crore", "tenths",
     "fold", "fourths", "fifths", "sixths", "sevenths", "eighths", "ninths", "hundredths", "thousandths", "quarter", "decimal", "binary", "hex", "bce",
-    "bc", "ad", "ce",
+    "bc", "ad", "ce", "grand", "mil", "myriad", "myriads", "arab", "inverse", "reciprocal", "opposite", "opposites", "smaller", "larger", "bigger", "lower",
+    "higher", "up", "down", "ahead", "behind", "early", "earlier", "late", "later", "off", "trio", "trios", "quartet", "quartets", "quintet", "quintets",
+    "sextet", "sextets", "triplet", "triplets", "ream", "reams", "mega", "giga", "micro", "milli", "nano", "octal", "hexadecimal", "ppm", "ppb", "permille",
+    "basis", "tn", "halfs", "scores", "twofold", "ns", "nths", "nth",
   ]
+
+  /// Whether a word behind a number makes it another number or a statement, by the list or by how such words are made.
+  static func changesValue(_ word: String) -> Bool {
+    if statements.contains(word) || multipliers[word] != nil || parts[word] != nil || powers[word] != nil || cardinals[word] != nil { return true }
+    return ["fold", "illion", "illions", "illionth", "illionths", "illiard", "illiards", "ieth", "ieths", "teenth", "teenths", "uple", "tuple"].contains {
+      word.utf8.count > $0.utf8.count && word.hasSuffix($0)
+    }
+  }
 
   /// Words that join a noun to others: `3 eggs a day`, `5 of the apples`.
   static let joining: Set<String> = [

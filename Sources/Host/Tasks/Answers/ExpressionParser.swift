@@ -118,6 +118,9 @@ struct ExpressionParser {
       return tokens[index - 1].digit == nil && !tokens[index - 1].isSymbol("}") && !tokens[index - 1].isSymbol("'")
     case .word(let word):
       if token.isText { return false }
+      // `15 min` and `20°C` go on with a unit.
+      if word == "min", left.isClosed, token.space != .none, self.token(1)?.isSymbol("(") != true { return false }
+      if word == "C" || word == "F" || word == "K", left.withoutDegrees != nil { return false }
       if let scalar = word.unicodeScalars.first, !scalar.isASCII { return false }
       if left.rational != nil || left.isClosed, token.space != .none {
         if Functions.names.contains(word) || word == "pi" || word == "sqrt" { return true }
@@ -216,8 +219,12 @@ struct ExpressionParser {
 
   private mutating func group(_ close: Unicode.Scalar) -> Form? {
     index += 1
-    guard let inner = sum(), skip(close) else { return nil }
-    return inner
+    guard let inner = sum() else { return nil }
+    if skipCommand("choose") {
+      guard let below = sum(), skip(close) else { return nil }
+      return Functions.apply("binom", [inner, below])
+    }
+    return skip(close) ? inner : nil
   }
 
   private static func letter(_ letter: String) -> Form { .symbol(letter) }
@@ -256,6 +263,8 @@ struct ExpressionParser {
     }
     if word == "sqrt" {
       index += 1
+      // `sqrt 16`: typed without LaTeX, the whole number is meant.
+      if current?.digit != nil { return decimal().flatMap { Form($0).power(Form(Self.half)) } }
       return argument()?.power(Form(Self.half))
     }
     if Functions.names.contains(word) {

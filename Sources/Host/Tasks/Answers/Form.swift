@@ -68,7 +68,8 @@ struct Form: Sendable, Hashable {
   init(_ atom: Atom) {
     let term = Term(.one, [Factor(atom, .one)])
     terms = [term]
-    key = term.key
+    // As a sum writes it, so that `2x - x` is `x`.
+    key = "1*\(term.key)"
   }
 
   static func symbol(_ name: String) -> Form { Form(.symbol(name)) }
