@@ -71,7 +71,9 @@ let package = Package(
     room("Compute", ["CKernels", "Foundations"]),
     room("Transformer", ["Compute", "Foundations"]),
     room("Tokenization", ["Foundations"]),
-    room("Tasks", ["Tokenization", "Foundations"]),
+    .target(
+      name: "Tasks", dependencies: ["Tokenization", "Foundations"], path: "Sources/Host/Tasks",
+      resources: [.embedInCode("Helper/math_verify_helper.py")], swiftSettings: host),
     room("Rollouts", ["Transformer", "Compute", "Foundations"]),
     .target(name: "CPluginCheck", path: "Sources/Host/CPluginCheck"),
     room("PluginHost", ["CPluginAPI", "CPluginCheck", "Foundations"]),

@@ -39,3 +39,53 @@ import Testing
     #expect(result.code == 65 && result.error.contains("line 2") && result.error.contains(expected), "\(result.error)")
   }
 }
+
+/// `--reward math-verify`: the package runs as a process; here programs of our own stand for its Python.
+@Suite struct MathVerifyTests {
+  private func python(_ script: String, _ folder: TrialFolder) throws -> [String: String] {
+    let path = try folder.write("#!/bin/sh\n" + script, "python")
+    unsafe chmod(path, 0o755)
+    return ["NR_PYTHON": path]
+  }
+
+  @Test func itsVerdictsAreTakenInOrder() throws {
+    let folder = try TrialFolder()
+    // Right is what ends in 7; what it was asked stands in a file.
+    let environment = try python(
+      """
+      echo '{"version": "0"}'
+      while read -r line; do
+        echo "$line" >> '\(folder.file("asked"))'
+        case "$line" in *'7"]') echo '{"correct": true, "reason": "so"}';; *) echo '{"correct": false, "reason": "not so"}';; esac
+      done
+      """, folder)
+    let lines = #"""
+      {"completion": "\\boxed{1}", "gold": "7"}
+      {"answer": "7", "gold": "8"}
+      {"completion": "7", "gold": "7"}
+      {"answer": "1", "gold": "7"}
+      """#
+    let result = try tool("judge", "--data", "-", "--reward", "math-verify", input: lines, environment: environment)
+    #expect(result.code == 0, "\(result.error)")
+    let verdicts = try result.output.split(separator: "\n").map { try JSON.parse(String($0), name: "judge") }
+    #expect(verdicts.map { $0["correct"]?.bool } == [true, false, false, true])
+    #expect(verdicts.map { $0["reason"]?.string } == ["so", "not so", "no balanced \\boxed{} in the completion", "so"])
+    #expect(try Files.readText(folder.file("asked")) == "[\"1\", \"7\"]\n[\"7\", \"8\"]\n", "a pair is asked once")
+  }
+
+  @Test func withoutThePackageNothingBegins() throws {
+    let folder = try TrialFolder()
+    let missing = try python(#"echo '{"error": "no math-verify here; install it"}'"#, folder)
+    expectRefusal(try tool("judge", "--answer", "1", "--gold", "1", "--reward", "math-verify", environment: missing), 66, "install it")
+    let silent = try python("exit 1", folder)
+    expectRefusal(try tool("judge", "--answer", "1", "--gold", "1", "--reward", "math-verify", environment: silent), 66, "NR_PYTHON")
+    let none = ["NR_PYTHON": folder.file("no/such")]
+    expectRefusal(try tool("judge", "--answer", "1", "--gold", "1", "--reward", "math-verify", environment: none), 66, "cannot start")
+  }
+
+  @Test func aProcessThatDiesOnAPairIsAnErrorAndNoVerdict() throws {
+    let folder = try TrialFolder()
+    let environment = try python("echo '{\"version\": \"0\"}'; read -r line", folder)
+    expectRefusal(try tool("judge", "--answer", "12", "--gold", "13", "--reward", "math-verify", environment: environment), 74, "12 against 13")
+  }
+}

@@ -26,7 +26,7 @@ import Testing
     let pairs = try Self.pairs(file)
     #expect(pairs.count > 70)
     for pair in pairs {
-      let verdict = Verifier().verdict(answer: AnswerExtraction.boxed(in: pair.answer) ?? pair.answer, gold: pair.gold)
+      let verdict = try Verifier().verdict(answer: AnswerExtraction.boxed(in: pair.answer) ?? pair.answer, gold: pair.gold)
       #expect(verdict.isCorrect == pair.isCorrect, "\(pair.answer) | \(pair.gold): \(verdict.reason)")
     }
   }
@@ -125,8 +125,8 @@ import Testing
       Issue.record("not read: \(answer)")
       return
     }
-    let value = try #require(form.value)
-    let other = try #require(expected.value)
+    let value = try #require(form.value?.asReal)
+    let other = try #require(expected.value?.asReal)
     let difference = (value - other).magnitude.raw.bitWidth
     #expect(difference < FixedPoint.bits - 160, "\(text)")
     // And yet the decimal is not the number.

@@ -90,18 +90,18 @@ import Testing
     #expect(AnswerEquality.exact(answer, gold) == isEqual)
   }
 
-  @Test func `the verifier says what it found`() {
+  @Test func `the verifier says what it found`() throws {
     let numeric = Verifier(mode: .numeric)
-    let right = numeric.verdict(on: #"so \boxed{\$1,000}"#, gold: "1000")
+    let right = try numeric.verdict(on: #"so \boxed{\$1,000}"#, gold: "1000")
     #expect(right == Verdict(extracted: #"\$1,000"#, gold: "1000", isCorrect: true, reason: "equal as numbers: 1000"))
     #expect(right.reward == 1)
-    let wrong = numeric.verdict(on: #"\boxed{999}"#, gold: "1000")
+    let wrong = try numeric.verdict(on: #"\boxed{999}"#, gold: "1000")
     #expect(wrong == Verdict(extracted: "999", gold: "1000", isCorrect: false, reason: "expected 1000, found 999"))
     #expect(wrong.reward == 0)
-    #expect(numeric.verdict(on: "1000", gold: "1000").extracted == nil)
-    #expect(numeric.verdict(on: #"\boxed{1000}"#, gold: "1000").reason == "equal as text")
-    #expect(!Verifier(mode: .exact).verdict(on: #"\boxed{1,000}"#, gold: "1000").isCorrect)
-    #expect(Verifier(mode: .exact).verdict(on: #"\boxed{ 1000 }"#, gold: "1000").isCorrect)
-    #expect(!numeric.verdict(on: #"\boxed{5} \boxed{}"#, gold: "5").isCorrect)
+    #expect(try numeric.verdict(on: "1000", gold: "1000").extracted == nil)
+    #expect(try numeric.verdict(on: #"\boxed{1000}"#, gold: "1000").reason == "equal as text")
+    #expect(try !Verifier(mode: .exact).verdict(on: #"\boxed{1,000}"#, gold: "1000").isCorrect)
+    #expect(try Verifier(mode: .exact).verdict(on: #"\boxed{ 1000 }"#, gold: "1000").isCorrect)
+    #expect(try !numeric.verdict(on: #"\boxed{5} \boxed{}"#, gold: "5").isCorrect)
   }
 }

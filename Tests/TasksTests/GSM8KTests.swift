@@ -31,9 +31,9 @@ struct `All of GSM8K can be read and graded` {
       let plain = gold.filter { $0 != "," }
       #expect(Int(plain) != nil, "\(gold)")
       for form in [gold, plain, plain + ".0", "\\$" + gold, gold + "\\text{ dollars}", "\(gold)."] {
-        #expect(verifier.verdict(on: "\(solution) \\boxed{\(form)}", gold: gold).isCorrect, "\(form) for \(gold)")
+        #expect(try verifier.verdict(on: "\(solution) \\boxed{\(form)}", gold: gold).isCorrect, "\(form) for \(gold)")
       }
-      #expect(!verifier.verdict(on: "\\boxed{\(plain)1}", gold: gold).isCorrect)
+      #expect(try !verifier.verdict(on: "\\boxed{\(plain)1}", gold: gold).isCorrect)
     }
     #expect(withCommas == commas)
     #expect(Set(examples.map(\.key)).count == count)

@@ -14,7 +14,7 @@ import Testing
       let cells = line.split(separator: "|").map { String($0).trimmed }
       func code(_ cell: String) -> String { String(cell.dropFirst().dropLast()) }
       let (answer, gold) = (code(cells[0]), code(cells[1]))
-      let verdict = Verifier().verdict(answer: AnswerExtraction.boxed(in: answer) ?? answer, gold: gold)
+      let verdict = try Verifier().verdict(answer: AnswerExtraction.boxed(in: answer) ?? answer, gold: gold)
       #expect(verdict.isCorrect == (cells[2] == "yes"), "\(answer) | \(gold): \(verdict.reason)")
       #expect(["yes", "no"].contains(cells[2]))
       rows += 1

@@ -55,7 +55,7 @@ import Testing
       #expect(text.utf8.allSatisfy { $0 < 0x80 })
       #expect(!example.question.contains { "{}<>\\\n".contains($0) }, "\(example.question)")
       #expect(example.question.hasSuffix("?"))
-      #expect(Verifier().verdict(on: "\\boxed{\(value)}", gold: example.answer ?? "").isCorrect)
+      #expect(try Verifier().verdict(on: "\\boxed{\(value)}", gold: example.answer ?? "").isCorrect)
     }
   }
 

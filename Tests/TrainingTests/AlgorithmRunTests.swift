@@ -63,7 +63,7 @@ struct AlgorithmRunTests {
       }
       let judge = judge
       let task = RLTask(prompts: prompts) { index, completion in
-        Verifier().verdict(on: judge(index, completion) ? "\\boxed{1}" : "\\boxed{0}", gold: "1")
+        try Verifier().verdict(on: judge(index, completion) ? "\\boxed{1}" : "\\boxed{0}", gold: "1")
       }
       let library = try PluginLibrary("\(Files.directory(of: Files.program ?? "."))/libnr-\(algorithm).so")
       let plugin = try PluginInstance(library, settings: parameters)

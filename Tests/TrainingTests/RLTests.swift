@@ -15,7 +15,7 @@ import Transformer
       RLTask.Prompt(tokens: (0..<(3 + 5 * index)).map { _ in Int32(random.next(below: 300)) }, key: UInt64(index))
     }
     return RLTask(prompts: prompts) { index, completion in
-      Verifier().verdict(on: judge(index, completion) ? "\\boxed{1}" : "\\boxed{0}", gold: "1")
+      try Verifier().verdict(on: judge(index, completion) ? "\\boxed{1}" : "\\boxed{0}", gold: "1")
     }
   }
 

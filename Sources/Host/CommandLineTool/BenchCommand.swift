@@ -139,7 +139,7 @@ enum BenchCommand {
       heldOut: questions.heldOut, heldOutName: questions.heldOutName, out: out, baseName: base,
       identity: record.identity, description: record.description)
     plan.baseline = baseline
-    plan.verifier = Verifier(mode: try arguments.choice("reward"))
+    plan.verifier = try Verifier(ready: try arguments.choice("reward"))
     plan.evaluateEvery = try arguments.integer("eval-every")
     plan.curveProblems = min(try arguments.integer("curve-limit"), questions.heldOut.count)
     plan.keeping = try TrainingOptions.keeping(arguments)

@@ -30,7 +30,7 @@ enum EvalCommand {
     let progress = ConsoleObserver(quiet: try arguments.flag("quiet"))
     let (_, tokenizer, model) = try ModelOptions.loadWithTokenizer(arguments, progress: progress.patient("loading the model"))
     let evaluator = Evaluator(
-      model, tokenizer: tokenizer, verifier: Verifier(mode: try arguments.choice("reward")))
+      model, tokenizer: tokenizer, verifier: try Verifier(ready: try arguments.choice("reward")))
     let settings = try GenerateCommand.settings(arguments, model: model)
     let result = try evaluator.evaluate(examples, settings, samples: samples) { progress.generated("eval", $0) }
     progress.end(stage: "eval")

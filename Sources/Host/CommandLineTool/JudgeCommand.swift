@@ -21,12 +21,12 @@ enum JudgeCommand {
     ])
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
-    let verifier = Verifier(mode: try arguments.choice("reward"))
+    let verifier = try Verifier(ready: try arguments.choice("reward"))
     if let answer = try arguments.optionalText("answer") {
       guard let gold = try arguments.optionalText("gold") else {
         throw .usage("--answer needs the right answer beside it: --gold G")
       }
-      let verdict = verdict(answer: answer, gold: gold, verifier)
+      let verdict = try verdict(answer: answer, gold: gold, verifier)
       if try arguments.flag("json") { return try Output.json(json(verdict)) }
       return try Output.line("\(verdict.isCorrect ? "correct" : "wrong"): \(verdict.reason)")
     }
@@ -52,15 +52,15 @@ enum JudgeCommand {
     if let problem = GoldAnswer.controlCharacter(in: gold) {
       throw .badData("\(record.place): key \"gold\": holds \(problem)")
     }
-    if let completion = try record.text("completion") { return verifier.verdict(on: completion, gold: gold) }
+    if let completion = try record.text("completion") { return try verifier.verdict(on: completion, gold: gold) }
     guard let answer = try record.text("answer") else {
       throw .badData("\(record.place): expected \"answer\" or \"completion\" beside \"gold\", found neither")
     }
-    return verdict(answer: answer, gold: gold, verifier)
+    return try verdict(answer: answer, gold: gold, verifier)
   }
 
-  private static func verdict(answer: String, gold: String, _ verifier: Verifier) -> Verdict {
-    AnswerExtraction.hasBoxed(answer) ? verifier.verdict(on: answer, gold: gold) : verifier.verdict(answer: answer, gold: gold)
+  private static func verdict(answer: String, gold: String, _ verifier: Verifier) throws(Failure) -> Verdict {
+    AnswerExtraction.hasBoxed(answer) ? try verifier.verdict(on: answer, gold: gold) : try verifier.verdict(answer: answer, gold: gold)
   }
 
   private static func json(_ verdict: Verdict) -> JSON {

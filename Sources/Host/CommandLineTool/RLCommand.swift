@@ -101,7 +101,7 @@ enum RLCommand {
     }
     let rows = examples
     let settings = try settings(arguments, examples: examples.count)
-    let verifier = Verifier(mode: try arguments.choice("reward"))
+    let verifier = try Verifier(ready: try arguments.choice("reward"))
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
     let task = try RLTask(
       examples, tokenizer: tokenizer, verifier: verifier, name: data, context: context,

@@ -91,7 +91,7 @@ package struct Evaluator {
       var ofProblem: [Verdict] = []
       for (sample, completion) in results[index].enumerated() {
         let text = try tokenizer.text(of: completion.tokens)
-        let verdict = verifier.verdict(on: text, gold: example.answer ?? "")
+        let verdict = try verifier.verdict(on: text, gold: example.answer ?? "")
         ofProblem.append(verdict)
         judged.append(
           JudgedCompletion(
@@ -108,7 +108,7 @@ package struct Evaluator {
       problems: examples.count, samples: samples,
       accuracy: Statistics.clusteredShare(
         verdicts.map { Double($0.count(where: \.isCorrect)) / Double(samples) }, trialsEach: Double(samples)),
-      curve: SampleCurve(verdicts, agree: verifier.agree),
+      curve: try SampleCurve(verdicts, agree: verifier.agree),
       format: Double(judged.count(where: \.hasFormat)) / count,
       truncated: Double(judged.count(where: \.isTruncated)) / count, meanLength: Double(tokens) / count,
       seconds: seconds, tokensPerSecond: Double(tokens) / max(1e-9, seconds), completions: judged)

@@ -9,21 +9,31 @@ package struct MajorityVote: Sendable {
   private let isRight: [Bool]
 
   /// - Parameter agree: whether two extracted answers are the same answer.
-  package init(_ verdicts: [Verdict], agree: (String, String) -> Bool) {
+  package init<E: Error>(_ verdicts: [Verdict], agree: (String, String) throws(E) -> Bool) throws(E) {
     var representatives: [String] = []
     var isRight: [Bool] = []
-    classes = verdicts.map { verdict in
-      guard let answer = verdict.extracted, !answer.isEmpty else { return nil }
-      // A right answer and a wrong one never vote together, whatever the comparison of the two says.
-      if let known = representatives.indices.first(where: {
-        isRight[$0] == verdict.isCorrect && (representatives[$0] == answer || agree(representatives[$0], answer))
-      }) {
-        return known
+    var classes: [Int?] = []
+    for verdict in verdicts {
+      guard let answer = verdict.extracted, !answer.isEmpty else {
+        classes.append(nil)
+        continue
       }
-      representatives.append(answer)
-      isRight.append(verdict.isCorrect)
-      return representatives.count - 1
+      // A right answer and a wrong one never vote together, whatever the comparison of the two says.
+      var choice = 0
+      while choice < representatives.count {
+        if isRight[choice] == verdict.isCorrect {
+          if representatives[choice] == answer { break }
+          if try agree(representatives[choice], answer) { break }
+        }
+        choice += 1
+      }
+      if choice == representatives.count {
+        representatives.append(answer)
+        isRight.append(verdict.isCorrect)
+      }
+      classes.append(choice)
     }
+    self.classes = classes
     self.isRight = isRight
   }
 

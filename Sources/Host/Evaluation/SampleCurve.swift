@@ -25,9 +25,10 @@ package struct SampleCurve: Sendable {
   }
 
   /// - Parameter verdicts: for each problem those of its samples, equally many for all.
-  package init(_ verdicts: [[Verdict]], agree: (String, String) -> Bool) {
+  package init<E: Error>(_ verdicts: [[Verdict]], agree: (String, String) throws(E) -> Bool) throws(E) {
     let samples = verdicts.first?.count ?? 0
-    let votes = samples > 1 ? verdicts.map { MajorityVote($0, agree: agree) } : []
+    var votes: [MajorityVote] = []
+    if samples > 1 { for ofProblem in verdicts { votes.append(try MajorityVote(ofProblem, agree: agree)) } }
     let right = verdicts.map { $0.count(where: \.isCorrect) }
     points = Self.sizes(samples: samples).filter { $0 > 0 }.map { k in
       let trials = Double(samples) / Double(k)

@@ -24,7 +24,7 @@ extension RLTask {
     }
     self.init(prompts: prompts) { index, completion in
       let text = try tokenizer.text(of: completion.tokens)
-      return verifier.verdict(on: text, gold: examples[index].answer ?? "")
+      return try verifier.verdict(on: text, gold: examples[index].answer ?? "")
     }
     tokenTexts = { try tokenizer.tokenTexts(of: $0) }
   }
@@ -55,7 +55,7 @@ extension RLTask {
       completion.tokens = [1, 2, 3]
       completion.logProbs = [-1, -1, -1]
       completion.entropies = [1, 1, 1]
-      let verdict = Verifier().verdict(on: reward > 0 ? "\\boxed{1}" : "\\boxed{0}", gold: "1")
+      let verdict = Verdict(extracted: reward > 0 ? "1" : "0", gold: "1", isCorrect: reward > 0, reason: "")
       return RolloutGroup(
         position: index, example: index, key: UInt64(index), prompt: [1], completions: [completion], rewards: [reward], verdicts: [verdict])
     }

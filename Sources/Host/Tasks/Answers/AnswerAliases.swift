@@ -133,7 +133,7 @@ enum AnswerAliases {
       "〉": "\\rangle ", "∣": "|", "，": ",", "、": ",", "；": ";", "。": ".", "：": ":", "【": "[", "】": "]", "〔": "(", "〕": ")",
       "₤": "\\pounds ", "£": "\\pounds ", "€": "\\euro ", "¥": "\\yen ", "￥": "\\yen ", "₹": "\\rupee ", "¢": "\\cent ",
       "￡": "\\pounds ", "₩": "\\won ", "₽": "\\rouble ", "−": "-", "‐": "-", "‑": "-", "‒": "-", "–": "-", "—": "-", "―": "-",
-      "﹣": "-", "➖": "-", "➕": "+", "ϕ": "\\phi ", "ϵ": "\\epsilon ", "ϑ": "\\theta ", "µ": "\\mu ", "∆": "\\Delta ", "ℓ": "\\ell ",
+      "﹣": "-", "﹪": "%", "〖": "[", "〗": "]", "➖": "-", "➕": "+", "ϕ": "\\phi ", "ϵ": "\\epsilon ", "ϑ": "\\theta ", "µ": "\\mu ", "∆": "\\Delta ", "ℓ": "\\ell ",
     ]
     let lower = [
       "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi",
@@ -165,18 +165,26 @@ enum AnswerAliases {
   /// Commands that say how something looks, not what it is.
   static let ignored: Set<String> = [
     "left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr", "Biggl", "Biggr", "bigm", "middle",
-    "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "mathstrut", "strut", "rm", "bf", "it", "tt", "sf", "cal", "boldmath",
+    "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "mathstrut", "strut", "boldmath",
     "tiny", "small", "normalsize", "large", "Large", "centering", "hfill", "noindent", "mathopen", "mathclose", "mathbin", "mathrel",
   ]
 
-  static let spaces: Set<String> = ["quad", "qquad", "enspace", "thinspace", "medspace", "thickspace", "hspace", "space", "nobreakspace"]
+  static let spaces: Set<String> = ["quad", "qquad", "enspace", "thinspace", "medspace", "thickspace", "space", "nobreakspace"]
 
   /// Type faces with an argument; true where what is in it is words rather than variables.
   static let faces: [String: Bool] = [
     "text": true, "textbf": true, "textit": true, "textrm": true, "textsf": true, "texttt": true, "textnormal": true, "textup": true,
     "textsc": true, "mbox": true, "hbox": true, "mathrm": true, "mathsf": true, "mathtt": true, "operatorname": true, "mathbf": false,
     "mathit": false, "boldsymbol": false, "bm": false, "pmb": false, "emph": true, "underline": false, "boxed": false, "fbox": false,
-    "mathnormal": false, "displaymath": false, "ensuremath": false, "phantom": false, "color": false, "bold": false, "unit": true, "si": true,
+    "mathnormal": false, "displaymath": false, "ensuremath": false, "bold": false, "unit": true, "si": true,
+  ]
+
+  /// Type faces that hold until their group ends, `{\rm cm}`; true where what follows is words.
+  static let switches: [String: Bool] = ["rm": true, "tt": true, "sf": true, "bf": false, "it": false, "cal": false, "em": true]
+
+  /// Commands whose argument is not seen or only says how what follows looks.
+  static let dropped: Set<String> = [
+    "phantom", "hphantom", "vphantom", "color", "textcolor", "colorbox", "hspace", "vspace", "label", "tag", "bigskip", "raisebox", "scalebox",
   ]
 
   /// Alphabets whose letters are other symbols.

@@ -42,9 +42,18 @@ struct AnswerLexer {
   private static let deepest = 24
 
   static func tokens(_ text: String) -> [AnswerToken] {
-    var lexer = AnswerLexer(scalars: AnswerAliases.latex(text))
+    var lexer = AnswerLexer(scalars: dollarsNamed(AnswerAliases.latex(text)))
     lexer.run(until: lexer.scalars.count, isText: false, depth: 0)
     return lexer.tokens
+  }
+
+  /// Signs of dollars come in pairs around mathematics; one alone beside a digit is money: `$5`.
+  private static func dollarsNamed(_ scalars: [Unicode.Scalar]) -> [Unicode.Scalar] {
+    let places = scalars.indices.filter { scalars[$0] == "$" && ($0 == 0 || scalars[$0 - 1] != "\\") }
+    guard places.count == 1, let place = places.first else { return scalars }
+    func isDigit(_ index: Int) -> Bool { scalars.indices.contains(index) && ("0"..."9").contains(scalars[index]) }
+    guard isDigit(place + 1) || isDigit(place - 1) else { return scalars }
+    return Array(scalars[..<place]) + Array("\\$".unicodeScalars) + Array(scalars[(place + 1)...])
   }
 
   private init(scalars: [Unicode.Scalar]) { self.scalars = scalars }
@@ -63,6 +72,11 @@ struct AnswerLexer {
         index += 1
       case "\\": command(end, isText: isText, depth: depth)
       case "$": index += 1
+      case "*" where index + 1 < end && scalars[index + 1] == "*":
+        // A power as programs write it; at the ends of the answer, bold type of Markdown.
+        let isPower = !tokens.isEmpty && index + 2 < end
+        index += 2
+        if isPower { add(.symbol("^"), isText: isText) }
       case "~":
         space = .thin
         index += 1
@@ -121,6 +135,17 @@ struct AnswerLexer {
       space = .wide
       return
     }
+    if let isWords = AnswerAliases.switches[name] {
+      guard depth < Self.deepest, tokens.last?.isSymbol("{") == true, let close = closingBrace(end) else { return }
+      tokens.removeLast()
+      run(until: close, isText: isWords || isText, depth: depth + 1)
+      index = close + 1
+      return
+    }
+    if AnswerAliases.dropped.contains(name) {
+      if let content = group(end) { index = content.upperBound + 1 }
+      return
+    }
     if let isWords = AnswerAliases.faces[name], depth < Self.deepest {
       if let content = group(end) {
         run(until: content.upperBound, isText: isWords || isText, depth: depth + 1)
@@ -155,8 +180,14 @@ struct AnswerLexer {
     var start = index
     while start < end, scalars[start].properties.isWhitespace { start += 1 }
     guard start < end, scalars[start] == "{" else { return nil }
-    var depth = 0
-    var place = start
+    index = start + 1
+    return index..<max(index, closingBrace(end) ?? end)
+  }
+
+  /// The brace that closes the group in which the next scalar stands.
+  private func closingBrace(_ end: Int) -> Int? {
+    var depth = 1
+    var place = index
     while place < end {
       if scalars[place] == "\\" {
         place += 2
@@ -165,11 +196,10 @@ struct AnswerLexer {
       if scalars[place] == "{" { depth += 1 }
       if scalars[place] == "}" {
         depth -= 1
-        if depth == 0 { break }
+        if depth == 0 { return place }
       }
       place += 1
     }
-    index = start + 1
-    return index..<max(index, min(place, end))
+    return nil
   }
 }

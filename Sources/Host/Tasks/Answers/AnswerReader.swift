@@ -21,6 +21,12 @@ struct AnswerReader {
       slice.removeLast()
     }
     while let first = slice.first, first.isSymbol(",") || first.isSymbol(":") { slice.removeFirst() }
+    // Quoted as a whole.
+    for (open, close) in [("\"", "\""), ("'", "'"), ("`", "`"), ("`", "'")] as [(Unicode.Scalar, Unicode.Scalar)]
+    where slice.count > 2 && slice.first?.isSymbol(open) == true && slice.last?.isSymbol(close) == true {
+      slice = slice.dropFirst().dropLast()
+      break
+    }
     return Array(slice)
   }
 
@@ -170,6 +176,15 @@ struct AnswerReader {
 
   /// The key of a left side that only names what is asked for: `x`, `a_{10}`, `f(x)`, `P(A)`, `AB`, `\angle A`, `\text{Area}`, `|AB|`.
   private static func name(_ tokens: ArraySlice<AnswerToken>) -> String? {
+    if tokens.contains(where: { $0.isSymbol("|") }) {
+      // `|AB|` and `|\vec{v}|` are lengths; `|x| = 5` says something of x.
+      guard tokens.count > 2, tokens.first?.isSymbol("|") == true, tokens.last?.isSymbol("|") == true else { return nil }
+      let inner = tokens.dropFirst().dropLast()
+      let isSegment = inner.count == 1 && (inner.first?.word.map { $0.allSatisfy { $0.isUppercase } } ?? false)
+      let isVector = ["vec", "overline", "overrightarrow", "mathbf"].contains { inner.first?.isCommand($0) == true }
+      guard isSegment || isVector, !inner.contains(where: { $0.isSymbol("|") }) else { return nil }
+      return name(inner).map { "|\($0)|" }
+    }
     var key = ""
     var depth = 0
     var hasName = false
@@ -192,7 +207,7 @@ struct AnswerReader {
         guard offset > 0 && hasName || token.isSymbol("[") else { return nil }
         depth += 1
       case .symbol(")"), .symbol("]"), .symbol("}"): depth -= 1
-      case .symbol("'"), .symbol("|"): break
+      case .symbol("'"): break
       case .symbol: guard depth > 0 else { return nil }
       }
       if !token.isSymbol("_"), token.digit == nil { isScript = depth > 0 && isScript }
@@ -285,6 +300,13 @@ struct AnswerReader {
     let parts = Self.split(inner) { tokens[$0].isSymbol(",") || tokens[$0].isSymbol(";") }
     if open == "\\{" || open == "{" && parts.count > 1 {
       if inner.isEmpty { return .set([]) }
+      // `\{x : x > 0\}` and `\{x \mid x > 0\}`.
+      let halves = Self.split(inner) { inner[$0].isSymbol(":") || inner[$0].isSymbol("|") }
+      if halves.count == 2, !halves[0].isEmpty, Self.split(halves[0], { inner[$0].isSymbol(",") }).count == 1,
+        let members = elements(halves, depth: depth)
+      {
+        return .sequence(open: open, close: "|", members)
+      }
       return elements(parts, depth: depth).map { .set($0) }
     }
     if parts.count == 1, open == "(" || open == "{", close == ")" || close == "}" {
@@ -324,6 +346,7 @@ struct AnswerReader {
   private func quantity(_ tokens: ArraySlice<AnswerToken>, depth: Int) -> AnswerValue? {
     var tokens = tokens
     var unit = AnswerUnit.none
+    if tokens.first?.word == "US", tokens.dropFirst().first?.isCommand("dollar") == true { tokens = tokens.dropFirst() }
     // A sign of currency stands in front, behind a minus too.
     if let place = tokens.prefix(2).firstIndex(where: { currency($0) != nil }), place == tokens.startIndex || tokens[tokens.startIndex].isSymbol("-"),
       let sign = currency(tokens[place])
@@ -369,7 +392,7 @@ struct AnswerReader {
   /// Token by token; words without regard to case, since `Yes` is `yes`; single letters as they are.
   private static func text(_ tokens: ArraySlice<AnswerToken>) -> AnswerValue {
     var parts: [String] = []
-    for token in tokens where !token.isSymbol("{") && !token.isSymbol("}") {
+    for token in tokens where !token.isSymbol("{") && !token.isSymbol("}") && !token.isSymbol("\"") {
       let isWordLike = token.word != nil || token.digit != nil
       if token.space != .none, isWordLike, let last = parts.last, last.last?.isLetter == true || last.last?.isNumber == true { parts.append(" ") }
       let text = token.text

@@ -119,6 +119,12 @@ struct AnswerUnit: Sendable, Equatable {
           continue
         }
         guard token.isText || token.space != .none || hasWord else { return nil }
+        if lower == "per", index < tokens.endIndex, tokens[index].word?.lowercased() == "cent" {
+          unit = unit.times(.of("percent"))
+          hasWord = true
+          index += 1
+          continue
+        }
         if lower == "per" {
           guard hasWord else { return nil }
           direction = -1
@@ -129,7 +135,6 @@ struct AnswerUnit: Sendable, Equatable {
           hasWord = true
           continue
         }
-        if lower == "cent", index < tokens.endIndex, hasWord == true, tokens[index - 2].word?.lowercased() == "per" { return nil }
         if ["square", "sq", "cubic", "cu"].contains(lower) {
           dimension = lower.hasPrefix("s") ? 2 : 3
           hasWord = true
@@ -163,6 +168,7 @@ struct AnswerUnit: Sendable, Equatable {
       default: return nil
       }
     }
+    if let last = tokens.last?.word, AnswerWords.leading.contains(last), names[last] == nil { return nil }
     // `5 square` has no unit that it squares.
     return dimension == nil ? unit : nil
   }

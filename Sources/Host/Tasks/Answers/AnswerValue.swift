@@ -41,6 +41,8 @@ indirect enum AnswerValue: Sendable {
     case (.relation(let x, let a), .relation(let y, let b)):
       if a == b, Self.inOrder(x, y) { return true }
       return a.allSatisfy { $0 == "=" || $0 == "ne" } && a == b.reversed() && Self.inOrder(x.reversed(), y)
+    // A set of solutions, and the same without braces.
+    case (.set(let a), .list(let b)), (.list(let b), .set(let a)): return a.count == b.count && Self.inAnyOrder(a, b)
     case (.text(let a), .text(let b)): return a == b
     default: return false
     }
@@ -84,7 +86,7 @@ indirect enum AnswerValue: Sendable {
   var kind: String {
     switch self {
     case .quantity(let form, _): form.rational != nil ? "number" : form.isClosed ? "closed expression" : "expression"
-    case .sequence(let open, let close, _): open == "(" && close == ")" ? "tuple" : "interval"
+    case .sequence(let open, let close, _): open == "(" && close == ")" ? "tuple" : close == "|" ? "set" : "interval"
     case .list: "list"
     case .set: "set"
     case .joined(let name, _): name == "cup" ? "union" : name == "cap" ? "intersection" : "difference"
@@ -110,6 +112,8 @@ extension Form {
       return false
     }
     guard isClosed, other.isClosed, let x = value, let y = other.value else { return false }
+    // What cancels is 0 itself.
+    if isZero || other.isZero { return x.isZero && y.isZero }
     return x.isNear(y) ?? false
   }
 }

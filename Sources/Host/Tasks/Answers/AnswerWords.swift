@@ -59,12 +59,23 @@ enum AnswerWords {
     "bc", "ad", "ce", "grand", "mil", "myriad", "myriads", "arab", "inverse", "reciprocal", "opposite", "opposites", "smaller", "larger", "bigger", "lower",
     "higher", "up", "down", "ahead", "behind", "early", "earlier", "late", "later", "off", "trio", "trios", "quartet", "quartets", "quintet", "quintets",
     "sextet", "sextets", "triplet", "triplets", "ream", "reams", "mega", "giga", "micro", "milli", "nano", "octal", "hexadecimal", "ppm", "ppb", "permille",
-    "basis", "tn", "halfs", "scores", "twofold", "ns", "nths", "nth",
+    "basis", "bps", "tn", "halfs", "scores", "twofold", "ns", "nths", "nth", "short", "shy", "umpteen",
+    "approx", "circa", "ish", "exactly", "doubled", "tripled", "quadrupled", "halved", "thirded", "quartered", "raised", "increased", "decreased", "reduced", "added",
+    "subtracted", "negated", "inverted", "rounded", "unless", "nor", "neither", "never", "non", "because", "since", "so", "thus", "hence", "therefore", "although",
+    "though", "while", "whereas", "where", "whether", "within", "without", "beyond", "beneath", "past", "till", "via", "versus", "vs", "excluding", "including",
+    "extra", "additional", "another", "further", "longer", "shorter", "older", "younger", "faster", "slower", "exponent", "logarithm", "squareroot", "cuberoot",
+    "loss", "losses", "lost", "debt", "deficit", "back", "backward", "backwards", "underground", "thou", "mln", "mio", "mld", "mrd", "kk", "complement", "modulus", "residue", "dividend", "either", "both", "any", "some", "many", "several", "few",
+  ]
+
+  /// A number beside one is a date.
+  private static let calendar: Set<String> = [
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december", "jan", "feb", "mar", "apr", "jun", "jul",
+    "aug", "sep", "sept", "oct", "nov", "dec", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
   ]
 
   /// Whether a word behind a number makes it another number or a statement, by the list or by how such words are made.
   static func changesValue(_ word: String) -> Bool {
-    if statements.contains(word) || multipliers[word] != nil || parts[word] != nil || powers[word] != nil || cardinals[word] != nil { return true }
+    if statements.contains(word) || calendar.contains(word) || multipliers[word] != nil || parts[word] != nil || powers[word] != nil || cardinals[word] != nil { return true }
     return ["fold", "illion", "illions", "illionth", "illionths", "illiard", "illiards", "ieth", "ieths", "teenth", "teenths", "uple", "tuple"].contains {
       word.utf8.count > $0.utf8.count && word.hasSuffix($0)
     }
@@ -72,12 +83,21 @@ enum AnswerWords {
 
   /// Words that join a noun to others: `3 eggs a day`, `5 of the apples`.
   static let joining: Set<String> = [
-    "a", "an", "the", "of", "per", "each", "in", "total", "left", "remaining", "on", "for", "every", "his", "her", "their", "its", "all", "altogether", "with",
+    "a", "an", "the", "of", "per", "every", "in", "total", "left", "remaining", "on", "for", "each", "his", "her", "their", "its", "all", "altogether", "with",
   ]
+
+  /// Joining words that something must follow.
+  static let leading: Set<String> = ["a", "an", "the", "of", "per", "every", "in", "on", "for", "his", "her", "their", "its", "with"]
 
   private static let english: Set<String> = [
     "yes", "no", "and", "or", "not", "all", "any", "the", "is", "are", "odd", "men", "boy", "mon", "tue", "wed", "thu", "fri", "sat", "sun", "red", "dog",
     "cat", "tie", "win", "one", "two", "six", "ten", "none", "if", "to", "of", "by", "than", "am", "pm", "bc", "per", "a.m", "it", "he", "we", "at", "on", "as",
+    // Words of two and three letters that are other words when turned about.
+    "was", "saw", "now", "won", "own", "god", "act", "tea", "eat", "ate", "ton", "pot", "top", "opt", "tar", "rat", "art", "net", "tap", "pat", "apt", "nap", "pan",
+    "bat", "tab", "bus", "sub", "gum", "mug", "gel", "leg", "lap", "pal", "alp", "mad", "dam", "war", "raw", "pit", "tip", "pin", "nip", "pea", "ape", "nod", "don",
+    "how", "who", "eon", "tow", "end", "den", "new", "wen", "map", "amp", "arm", "ram", "mar", "arc", "car", "are", "ear", "era", "ado", "low", "owl", "dew", "bad",
+    "dab", "but", "tub", "nut", "gab", "bag", "gas", "sag", "has", "ash", "its", "sit", "lie", "let", "tel", "may", "yam", "off", "for", "fro", "of", "no", "so", "do",
+    "go", "up", "us", "ma", "am", "be", "by", "my", "his", "her", "him", "she", "you", "our", "out", "too", "ego", "age", "day", "pay", "say", "way", "yes",
   ]
 
   /// Whether letters side by side are a word rather than variables.
@@ -99,6 +119,14 @@ enum AnswerWords {
       let isGlued = token.space == .none && output.last?.digit != nil
       if let word, !isGlued {
         if let (value, end) = cardinal(tokens, from: index) {
+          // `two-thirds`; `twenty-fifth` is an ordinal.
+          if end + 1 < tokens.count, tokens[end].isSymbol("-"), tokens[end + 1].space == .none, let part = tokens[end + 1].word?.lowercased(),
+            let below = parts[part], value == 1 && !part.hasSuffix("s") || (2..<20).contains(value) && part.hasSuffix("s")
+          {
+            output += fraction(value, below)
+            index = end + 2
+            continue
+          }
           output += digits(value, like: token)
           index = end
           if let (above, below, end) = andAPart(tokens, from: index) {
@@ -117,6 +145,12 @@ enum AnswerWords {
         if word == "half", output.isEmpty, index + 1 == tokens.count {
           output += fraction(1, 2)
           index += 1
+          continue
+        }
+        // `half a dozen`, `half a million`.
+        if word == "half", output.isEmpty, next == "a", index + 2 < tokens.count, let whole = multipliers[tokens[index + 2].word?.lowercased() ?? ""]?.int {
+          output += digits(whole / 2, like: token)
+          index += 3
           continue
         }
         if word == "negative" || word == "minus", output.isEmpty, index + 1 < tokens.count,

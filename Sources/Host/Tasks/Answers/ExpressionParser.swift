@@ -83,6 +83,12 @@ struct ExpressionParser {
   private mutating func product() -> Form? {
     guard var total = power() else { return nil }
     while let token = current {
+      if isTimes(token) {
+        index += 1
+        guard let next = power(), let product = total.times(next) else { return nil }
+        total = product
+        continue
+      }
       if token.isSymbol("*") || token.isCommand("cdot") {
         index += 1
         guard let next = signedFactor(), let product = total.times(next) else { return nil }
@@ -102,6 +108,14 @@ struct ExpressionParser {
     return total
   }
 
+  /// The letter x for a sign of multiplication, between two numbers: `3 x 10^8`, `3x10^8`.
+  private func isTimes(_ token: AnswerToken) -> Bool {
+    guard token.word == "x", !token.isText, index > tokens.startIndex, tokens[index - 1].digit != nil, let next = self.token(1), next.digit != nil
+    else { return false }
+    if token.space == .wide, next.space == .wide { return true }
+    return next.digit == 1 && self.token(2)?.digit == 0 && self.token(3)?.isSymbol("^") == true
+  }
+
   private mutating func signedFactor() -> Form? {
     if skip("-") { return power()?.negated }
     _ = skip("+")
@@ -119,7 +133,7 @@ struct ExpressionParser {
     case .word(let word):
       if token.isText { return false }
       // `15 min` and `20°C` go on with a unit.
-      if word == "min", left.isClosed, token.space != .none, self.token(1)?.isSymbol("(") != true { return false }
+      if ["min", "deg"].contains(word), left.isClosed, token.space != .none, self.token(1)?.isSymbol("(") != true { return false }
       if word == "C" || word == "F" || word == "K", left.withoutDegrees != nil { return false }
       if let scalar = word.unicodeScalars.first, !scalar.isASCII { return false }
       if left.rational != nil || left.isClosed, token.space != .none {
@@ -151,7 +165,9 @@ struct ExpressionParser {
     while let token = current {
       if token.isSymbol("!") {
         index += 1
-        guard let value = Functions.apply("factorial", [base]) else { return nil }
+        // `5!!` is 5·3·1, and not the factorial of a factorial.
+        let name = skip("!") ? "doublefactorial" : "factorial"
+        guard current?.isSymbol("!") != true, let value = Functions.apply(name, [base]) else { return nil }
         base = value
       } else if token.isSymbol("^") {
         index += 1
@@ -160,7 +176,7 @@ struct ExpressionParser {
           base = value
           continue
         }
-        guard let exponent = argument(), let value = base.power(exponent) else { return nil }
+        guard let exponent = exponent(), let value = base.power(exponent) else { return nil }
         base = value
       } else if token.isCommand("degree") {
         index += 1
@@ -183,7 +199,16 @@ struct ExpressionParser {
     return true
   }
 
-  /// What a command or a power takes: a group in braces, or one token.
+  /// What `^` takes. Of digits all: `2^10` is typed for 2^{10}, since nothing is 2^1 beside a 0.
+  private mutating func exponent() -> Form? {
+    let isNegative = current?.isSymbol("-") == true
+    guard token(isNegative ? 1 : 0)?.digit != nil else { return argument() }
+    if isNegative { index += 1 }
+    guard let number = Rational(digits: digits(), exponent: 0) else { return nil }
+    return Form(isNegative ? number.negated : number)
+  }
+
+  /// What a command takes: a group in braces, or one token.
   private mutating func argument() -> Form? {
     depth += 1
     defer { depth -= 1 }
@@ -280,7 +305,10 @@ struct ExpressionParser {
     if word.unicodeScalars.count == 1 { return subscripted(word) }
     // Letters side by side are a product; a long word on its own is a word.
     let isGlued = token.space == .none && index - 1 > tokens.startIndex && tokens[index - 2].digit != nil
-    guard isGlued || word.unicodeScalars.count <= 3, !AnswerWords.isEnglish(word) || isGlued else { return nil }
+    // Between signs of an expression letters are variables; on their own or beside words they may be a word.
+    let isAmongWords =
+      (index - 1 == tokens.startIndex || tokens[index - 2].word != nil) && (index == tokens.endIndex || tokens[index].word != nil)
+    guard isGlued || word.unicodeScalars.count <= 3, !isAmongWords || !AnswerWords.isEnglish(word) || isGlued else { return nil }
     var letters = Array(word.unicodeScalars)
     let last = letters.removeLast()
     guard let front = product(of: letters), let end = powerOfLast(subscripted(String(Character(last)))) else { return nil }
@@ -291,7 +319,7 @@ struct ExpressionParser {
   private mutating func powerOfLast(_ base: Form?) -> Form? {
     guard let base, skip("^") else { return base }
     if isDegree() { return base.times(.symbol("\\degree")) }
-    return argument().flatMap { base.power($0) }
+    return exponent().flatMap { base.power($0) }
   }
 
   private func product(of letters: [Unicode.Scalar]) -> Form? {
@@ -309,6 +337,12 @@ struct ExpressionParser {
     while let token = current {
       if token.isSymbol("'") {
         index += 1
+        name += "'"
+      } else if token.isSymbol("^"), self.token(1)?.isCommand("prime") == true {
+        index += 2
+        name += "'"
+      } else if token.isSymbol("^"), self.token(1)?.isSymbol("{") == true, self.token(2)?.isCommand("prime") == true, self.token(3)?.isSymbol("}") == true {
+        index += 4
         name += "'"
       } else if token.isSymbol("_") {
         index += 1
@@ -476,9 +510,13 @@ struct ExpressionParser {
       if current?.isCommand("overline") == true, token(1)?.isSymbol("{") == true {
         return repeating(digits, places: fraction.count)
       }
+      if current?.isCommand("dot") == true { return dotted(digits, places: fraction.count) }
     } else if current?.isSymbol(".") == true, token(1)?.isCommand("overline") == true {
       index += 1
       return repeating(digits, places: 0)
+    } else if current?.isSymbol(".") == true, token(1)?.isCommand("dot") == true {
+      index += 1
+      return dotted(digits, places: 0)
     }
     guard !digits.isEmpty else { return nil }
     exponent += powerOfTen()
@@ -532,7 +570,27 @@ struct ExpressionParser {
   private mutating func repeating(_ digits: [UInt8], places: Int) -> Rational? {
     index += 2
     let period = self.digits()
-    guard skip("}"), !period.isEmpty, period.count < 1000, let fixed = Rational(digits: digits, exponent: -places),
+    return skip("}") ? decimal(digits, places: places, repeating: period) : nil
+  }
+
+  /// `0.1\dot{6}`, `0.\dot{1}4285\dot{7}`: what stands from the first dot to the last.
+  private mutating func dotted(_ digits: [UInt8], places: Int) -> Rational? {
+    guard let first = dottedDigit() else { return nil }
+    let between = self.digits()
+    if let last = dottedDigit() { return decimal(digits, places: places, repeating: [first] + between + [last]) }
+    return between.isEmpty ? decimal(digits, places: places, repeating: [first]) : nil
+  }
+
+  private mutating func dottedDigit() -> UInt8? {
+    guard skipCommand("dot") else { return nil }
+    let hasBrace = skip("{")
+    guard let digit = current?.digit else { return nil }
+    index += 1
+    return hasBrace && !skip("}") ? nil : digit
+  }
+
+  private func decimal(_ digits: [UInt8], places: Int, repeating period: [UInt8]) -> Rational? {
+    guard !period.isEmpty, period.count < 1000, let fixed = Rational(digits: digits, exponent: -places),
       let part = Rational(digits: period, exponent: -places),
       let nines = Rational(digits: Array(repeating: 9, count: period.count), exponent: 0), let rest = part.divided(by: nines)
     else { return nil }

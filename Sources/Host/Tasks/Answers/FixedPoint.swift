@@ -40,12 +40,12 @@ struct FixedPoint: Sendable {
     FixedPoint(raw: raw.dividedWithRemainder(by: BigInteger(whole))?.quotient ?? .zero)
   }
 
-  /// Equal to some 36 significant digits; nil where both are too near zero to say.
-  func isNear(_ other: FixedPoint) -> Bool? {
-    let larger = max(raw.magnitude, other.raw.magnitude)
-    // A value below 2^-192 has too few bits left.
-    if larger.bitWidth < Self.bits / 2 { return nil }
-    return (raw - other.raw).bitWidth + 120 <= larger.bitWidth
+  /// The largest whole number that is not above this one; nil where it is so near a whole number that rounding may have moved it.
+  var floor: FixedPoint? {
+    guard let (quotient, rest) = raw.dividedWithRemainder(by: Self.unit) else { return nil }
+    let distance = min(rest.magnitude, Self.unit - rest.magnitude)
+    guard distance.bitWidth > Self.bits - 200 else { return nil }
+    return FixedPoint(raw: (isNegative ? quotient - .one : quotient) * Self.unit)
   }
 
   // MARK: Functions

@@ -36,6 +36,11 @@ enum Functions {
       var product = BigInteger.one
       if n > 1 { for factor in 2...n { product = product * BigInteger(factor) } }
       return Rational(product)
+    case ("doublefactorial", 1):
+      guard let n = x[0].int, (0...2000).contains(n) else { return nil }
+      var product = BigInteger.one
+      for factor in stride(from: n, to: 1, by: -2) { product = product * BigInteger(factor) }
+      return Rational(product)
     case ("binom", 2):
       guard let n = x[0].int, let k = x[1].int, n >= 0, n <= 2000, k >= 0 else { return nil }
       if k > n { return .zero }

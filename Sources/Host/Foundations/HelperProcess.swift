@@ -1,32 +1,39 @@
-import Foundations
 import Synchronization
 
-/// A child process that is fed through its standard input; its output goes to a file.
+/// A child process that is fed through its standard input; its output goes to a file, or is read line by line.
 ///
 /// It has a process group of its own, so that Ctrl-C in the terminal reaches the run only. Writing never blocks for good:
 /// whoever writes is asked now and then whether to go on.
-final class HelperProcess: Sendable {
+package final class HelperProcess: Sendable {
   private let process: pid_t
   /// The writing end of its standard input; -1 once it is closed.
   private let input: Atomic<Int32>
+  /// The reading end of its standard output; -1 where that goes to a file.
+  private let output: Int32
+  private let unread = Mutex<[UInt8]>([])
 
   /// - Parameters:
   ///   - words: the program, looked up on PATH, and its arguments.
-  ///   - log: where standard output and standard error are appended.
-  init(_ words: [String], log: String) throws(Failure) {
-    var ends: [Int32] = [-1, -1]
-    if unsafe pipe(&ends) != 0 { throw .inputOutput("cannot make a pipe: \(lastSystemError())") }
-    let (readEnd, writeEnd) = (ends[0], ends[1])
+  ///   - log: where standard output and standard error are appended; without it ``readLine(within:)`` gives the output.
+  package init(_ words: [String], log: String?) throws(Failure) {
+    let (readEnd, writeEnd) = try Self.pipeEnds()
     defer { close(readEnd) }
-    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     _ = fcntl(writeEnd, F_SETFL, O_NONBLOCK)
+    var answers: Int32 = -1
+    var speaks: Int32 = -1
+    if log == nil { (answers, speaks) = try Self.pipeEnds() }
+    defer { if speaks >= 0 { close(speaks) } }
 
     var actions = unsafe posix_spawn_file_actions_t()
     unsafe posix_spawn_file_actions_init(&actions)
     defer { unsafe posix_spawn_file_actions_destroy(&actions) }
     unsafe posix_spawn_file_actions_adddup2(&actions, readEnd, 0)
-    unsafe posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0o666)
-    unsafe posix_spawn_file_actions_adddup2(&actions, 1, 2)
+    if let log {
+      unsafe posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0o666)
+      unsafe posix_spawn_file_actions_adddup2(&actions, 1, 2)
+    } else {
+      unsafe posix_spawn_file_actions_adddup2(&actions, speaks, 1)
+    }
     var attributes = posix_spawnattr_t()
     unsafe posix_spawnattr_init(&attributes)
     defer { unsafe posix_spawnattr_destroy(&attributes) }
@@ -39,22 +46,59 @@ final class HelperProcess: Sendable {
     let status = unsafe posix_spawnp(&process, arguments[0]!, &actions, &attributes, &arguments, environ)
     if status != 0 {
       close(writeEnd)
+      if answers >= 0 { close(answers) }
       throw .missingInput("cannot start \(words[0]): \(unsafe String(cString: strerror(status)))")
     }
     self.process = process
     input = Atomic(writeEnd)
+    output = answers
   }
 
-  deinit { closeInput() }
+  deinit {
+    closeInput()
+    if output >= 0 { close(output) }
+  }
+
+  private static func pipeEnds() throws(Failure) -> (read: Int32, write: Int32) {
+    var ends: [Int32] = [-1, -1]
+    if unsafe pipe(&ends) != 0 { throw .inputOutput("cannot make a pipe: \(lastSystemError())") }
+    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    return (ends[0], ends[1])
+  }
+
+  /// The next line of what it writes, without its end; nil where it has ended or says nothing for so long.
+  package func readLine(within seconds: Double) -> String? {
+    let watch = Stopwatch()
+    return unread.withLock { unread in
+      var buffer = [UInt8](repeating: 0, count: 4096)
+      while true {
+        if let end = unread.firstIndex(of: 0x0A) {
+          let line = String(decoding: unread[..<end], as: UTF8.self)
+          unread.removeSubrange(...end)
+          return line
+        }
+        var ready = pollfd(fd: output, events: Int16(POLLIN), revents: 0)
+        if unsafe poll(&ready, 1, 100) > 0 {
+          let count = unsafe buffer.withUnsafeMutableBytes { unsafe read(output, $0.baseAddress!, $0.count) }
+          if count > 0 {
+            unread += buffer[..<count]
+            continue
+          }
+          if count == 0 || errno != EINTR { return nil }
+        }
+        if watch.seconds >= seconds { return nil }
+      }
+    }
+  }
 
   /// Tells the process that nothing more comes. Not while another thread writes.
-  func closeInput() {
+  package func closeInput() {
     let end = input.exchange(-1, ordering: .relaxed)
     if end >= 0 { close(end) }
   }
 
   /// Writes all of it, as fast as the process reads; false where the process is gone or `goesOn` says no.
-  func write(_ bytes: [UInt8], while goesOn: () -> Bool) -> Bool {
+  package func write(_ bytes: [UInt8], while goesOn: () -> Bool) -> Bool {
     let input = input.load(ordering: .relaxed)
     var offset = 0
     while offset < bytes.count {
@@ -74,7 +118,7 @@ final class HelperProcess: Sendable {
   }
 
   /// Whether the process has ended within some seconds.
-  func ends(within seconds: Double) -> Bool {
+  package func ends(within seconds: Double) -> Bool {
     let watch = Stopwatch()
     while true {
       var status: Int32 = 0
