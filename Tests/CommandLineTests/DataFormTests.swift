@@ -38,10 +38,52 @@ import Testing
     (#"{"prompt": [{"role": "user", "content": [{"type": "text", "text": "Q"}]}], "reward_model": {"ground_truth": "72", "style": "rule"}}"#, "Q", "</think>\n\\boxed{72}"),
     (#"{"instruction": "I", "input": "J", "output": "O"}"#, "I\n\nJ", "O"),
     (#"{"conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]}"#, "Q", "A"),
+    // A turn without thinking: it is closed before the line with the box, and nothing is doubled.
+    (#"{"prompt": "Q", "completion": "2 + 3 = 5\nSo \\boxed{5}."}"#, "Q", "2 + 3 = 5\n</think>\nSo \\boxed{5}."),
+    (#"{"instruction": "Q", "output": "It is \\boxed{5}", "answer": "5"}"#, "Q", "</think>\nIt is \\boxed{5}"),
+    (#"{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "T\n$$\n\\boxed{1}\n$$"}]}"#, "Q", "T\n</think>\n$$\n\\boxed{1}\n$$"),
+    (#"{"instruction": "Q", "output": "five", "answer": "5"}"#, "Q", "five\n</think>\n\\boxed{5}"),
+    // A worked solution becomes this program's form, with the answer at its end.
+    (#"{"question": "Q", "solution": "So \\boxed{5}.", "answer": "5"}"#, "Q", "So \\boxed{5}.\n</think>\n\\boxed{5}"),
+    (#"{"question": "Q", "completion": "ok.\n</think>\n\\boxed{4}", "gold": "5", "truncated": false}"#, "Q", "ok.\n</think>\n\\boxed{4}"),
   ])
   func isReadAsItsUsersMeanIt(_ row: String, _ question: String, _ completion: String) throws {
     #expect(try show(row).text == frame(question, completion))
     #expect(try show(row, "--loss-on", "completion").learned == completion + "<|im_end|>")
+  }
+
+  /// What `eval --out` and `generate` write is data again: learned to the letter, and without an end where there was none.
+  @Test func theProgramsOwnCompletionsAreDataAgain() throws {
+    let folder = try TrialFolder()
+    let data = try folder.write("{\"question\": \"1 + 1?\", \"answer\": \"2\"}\n{\"question\": \"2 + 1?\", \"answer\": \"3\"}\n", "data.jsonl")
+    let model = Place.repository + "/Models/base"
+    for length in ["4", "64"] {
+      let out = folder.file("completions.jsonl")
+      _ = try tool("eval", "--model", model, "--data", data, "--samples", "2", "--temperature", "1", "--max-new-tokens", length, "--out", out, "--quiet")
+      let generated = try tool("generate", "--model", model, "--prompts", data, "--samples", "2", "--temperature", "1", "--max-new-tokens", length)
+      let prompts = try folder.write(generated.output, "generated.jsonl")
+      for file in [out, prompts] {
+        let rows = try Files.readText(file).split(separator: "\n").map { try JSON.parse(String($0), name: "row") }
+        let shown = try tool("data", "show", "--model", model, "--data", file, "--json", "--limit", "4")
+        #expect(shown.code == 0, "\(shown.error)")
+        let examples = try #require(shown.json["examples"]?.array)
+        #expect(examples.count == 4 && rows.count == 4)
+        for (row, example) in zip(rows, examples) {
+          let text = (example["tokens"]?.array ?? []).compactMap { $0["text"]?.string }.joined()
+          let question = try #require(row["question"]?.string ?? row["prompt"]?.string)
+          let completion = try #require(row["completion"]?.string)
+          let whole = frame(question, completion)
+          let isTruncated = row["truncated"]?.bool == true
+          #expect(text == (isTruncated ? String(whole.dropLast("<|im_end|>".count)) : whole))
+        }
+        let trained = try tool(
+          "sft", "--model", model, "--data", file, "--max-steps", "1", "--batch-size", "4", "--out", folder.file("run-\(length)-\(file == out)"), "--quiet")
+        #expect(trained.code == 0, "\(trained.error)")
+      }
+      // For reinforcement learning the gold answer counts, not the one that was boxed.
+      let golds = try tool("data", "show", "--model", model, "--data", out, "--stage", "rl", "--json", "--limit", "4").json["examples"]?.array ?? []
+      #expect(golds.map { $0["gold"]?.string } == ["2", "2", "3", "3"])
+    }
   }
 
   @Test func aRowsOwnSystemAndEarlierTurnsAreKept() throws {

@@ -139,6 +139,7 @@ import Testing
     ] {
       #expect(GoldAnswer.controlCharacter(in: text)?.contains("one backslash too few") == true, "\(text.debugDescription)")
     }
+    #expect(GoldAnswer.controlCharacter(in: "a\u{FFFD}")?.contains("decoded") == true)
     for text in ["5", "5\n", "a\tb", "line\r\nline", #"\frac{1}{2}"#, "two\nlines", "", "one\textra", "a\trow"] {
       #expect(GoldAnswer.controlCharacter(in: text) == nil, "\(text.debugDescription)")
     }

@@ -127,7 +127,7 @@ import Testing
       Example(question: "Q \"1\"", solution: "3 * 4 = 12.", answer: "12", level: 1),
       Example(question: "Q", answer: "1,000"),
       Example(question: "", text: "raw\n"),
-      Example(question: "P", solution: "C"),
+      Example(question: "P", solution: "C", origin: .turn),
     ]
     #expect(try parse(examples.map(\.jsonLine).joined(separator: "\n")) == examples)
   }

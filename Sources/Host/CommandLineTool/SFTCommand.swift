@@ -59,6 +59,9 @@ enum SFTCommand {
     if !cuts.empty.isEmpty {
       summary.note("\(data): \(cuts.empty.count) sequences have no token to learn and teach nothing (\(RunSummary.lines(cuts.empty)))")
     }
+    if !cuts.differing.isEmpty {
+      summary.note("\(data): \(cuts.differing.count) solutions box another answer than the gold one of their row (\(RunSummary.lines(cuts.differing)))")
+    }
     if try summary.finishes(arguments, observer.console) { return }
     let run = SFTRun(
       model: model, source: folder, sequences: sequences,

@@ -12,6 +12,21 @@ package enum AnswerExtraction {
     return String(decoding: bytes[range], as: UTF8.self)
   }
 
+  /// Where the line begins that the last box stands in, in bytes; in displayed mathematics the line that opens it.
+  package static func startOfBoxedLine(_ completion: String) -> Int? {
+    let bytes = Array(completion.utf8)
+    guard let box = lastBox(bytes) else { return nil }
+    func start(_ place: Int) -> Int { (bytes[..<place].lastIndex(of: 0x0A) ?? -1) + 1 }
+    var first = start(box.lowerBound)
+    while first > 0 {
+      let before = start(first - 1)
+      let line = String(decoding: bytes[before..<first], as: UTF8.self).trimmed
+      guard line.hasSuffix("$$") || line.hasSuffix("\\[") || line.hasPrefix("\\begin{") else { break }
+      first = before
+    }
+    return first
+  }
+
   package static func hasBoxed(_ completion: String) -> Bool { lastBox(Array(completion.utf8)) != nil }
 
   /// Whether the thinking was closed. The prompt ends in `<think>`, so a completion closes it with one `</think>` and

@@ -15,6 +15,18 @@ package struct Example: Sendable, Equatable {
   package let level: Int?
   /// The row's own instruction in place of the form's.
   package let system: String?
+  /// What the solution is: how it becomes what the assistant writes.
+  package var origin = Origin.solution
+
+  package enum Origin: Sendable, Equatable {
+    /// A worked solution, to which thinking and answer are added in this program's form.
+    case solution
+    /// The assistant's turn as somebody wrote it.
+    case turn
+    /// A completion of this program's own (`eval --out`, `generate`), kept to the letter.
+    case sample(isTruncated: Bool)
+  }
+
   /// The turns of a dialogue before the question.
   package let history: [ChatTemplate.Turn]
   /// Where the example comes from; not a part of what it is.
@@ -34,7 +46,7 @@ package struct Example: Sendable, Equatable {
 
   package init(
     question: String, solution: String? = nil, answer: String? = nil, text: String? = nil, level: Int? = nil,
-    system: String? = nil, history: [ChatTemplate.Turn] = []
+    system: String? = nil, history: [ChatTemplate.Turn] = [], origin: Origin = .solution
   ) {
     self.question = question
     self.solution = solution
@@ -43,6 +55,7 @@ package struct Example: Sendable, Equatable {
     self.level = level
     self.system = system
     self.history = history
+    self.origin = origin
     var hash = StableHash()
     for part in [question, answer, text] { hash.combine(part) }
     if system != nil || !history.isEmpty { for part in [system] + history.map(\.content) { hash.combine(part) } }
@@ -52,7 +65,8 @@ package struct Example: Sendable, Equatable {
   /// The same with another gold answer.
   func answered(_ answer: String) -> Example {
     var example = Example(
-      question: question, solution: solution, answer: answer, text: text, level: level, system: system, history: history)
+      question: question, solution: solution, answer: answer, text: text, level: level, system: system, history: history,
+      origin: origin)
     example.source = source
     return example
   }

@@ -24,14 +24,20 @@ struct ExampleRecord {
       guard let question = try string(key) else { continue }
       try require(question, key)
       let (solution, answer) = try solutionAndAnswer()
+      // What a model wrote: of `eval --out`, or of another sampler.
+      if solution == nil, let completion = try string("completion") {
+        let inBox = try boxed(completion, "completion")
+        return Example(question: question, solution: completion, answer: answer ?? inBox, text: text, level: level, origin: origin)
+      }
       if answer == nil, text == nil { throw missingAnswer("answer") }
       return Example(question: question, solution: solution, answer: answer, text: text, level: level)
     }
     if let prompt = try string("prompt") {
       try require(prompt, "prompt")
       if let completion = try string("completion") {
-        let answer = try boxed(completion, "completion")
-        return Example(question: prompt, solution: completion, answer: answer, text: text, level: level)
+        let (_, given) = try solutionAndAnswer()
+        let inBox = try boxed(completion, "completion")
+        return Example(question: prompt, solution: completion, answer: given ?? inBox, text: text, level: level, origin: origin)
       }
       let (solution, answer) = try solutionAndAnswer()
       guard answer != nil else {
@@ -131,7 +137,8 @@ struct ExampleRecord {
     let gold = answer ?? inBox
     if written == nil, gold == nil { throw missingAnswer("answer") }
     return Example(
-      question: question.content, solution: written ?? solution, answer: gold, level: level, system: system, history: turns)
+      question: question.content, solution: written ?? solution, answer: gold, level: level, system: system, history: turns,
+      origin: written == nil ? .solution : .turn)
   }
 
   private func string(orTurns key: String) throws(Failure) -> String? {
@@ -167,7 +174,7 @@ struct ExampleRecord {
     guard output != nil || gold != nil else { throw missingAnswer("output") }
     return Example(
       question: input.map { "\(instruction)\n\n\($0)" } ?? instruction, solution: output ?? solution, answer: gold, level: level,
-      system: try string("system")?.nonEmpty)
+      system: try string("system")?.nonEmpty, origin: output == nil ? .solution : .turn)
   }
 
   // MARK: Answers
@@ -185,7 +192,7 @@ struct ExampleRecord {
       }
     }
     if answer == nil {
-      for key in ["ground_truth", "reward_model.ground_truth"] {
+      for key in ["ground_truth", "reward_model.ground_truth", "gold"] {
         guard let value = value(at: key), !value.isNull else { continue }
         answer = try gold(value, key)
         break
@@ -218,6 +225,9 @@ struct ExampleRecord {
     }
     return answer
   }
+
+  /// `eval --out` and `generate` say of a completion whether it was cut off.
+  private var origin: Example.Origin { object["truncated"]?.bool.map { .sample(isTruncated: $0) } ?? .turn }
 
   private func missingAnswer(_ key: String) -> Failure {
     .badData(

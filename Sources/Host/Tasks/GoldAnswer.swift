@@ -19,6 +19,7 @@ package enum GoldAnswer {
   package static func controlCharacter(in answer: String) -> String? {
     let scalars = Array(answer.unicodeScalars)
     for (index, scalar) in scalars.enumerated() {
+      if scalar == "\u{FFFD}" { return "U+FFFD, which stands for what could not be decoded: half of a surrogate pair, or another encoding?" }
       let isControl = scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
       guard isControl else { continue }
       var word = ""

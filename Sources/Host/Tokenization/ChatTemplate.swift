@@ -47,11 +47,11 @@ package struct ChatTemplate: Sendable, Equatable {
     return text
   }
 
-  /// A completion and the end of its turn.
-  package func completion(marked completion: String) -> MarkedText {
+  /// A completion and the end of its turn, which one that was cut off does not have.
+  package func completion(marked completion: String, isEnded: Bool = true) -> MarkedText {
     var text = MarkedText()
     text.append(data: completion, except: Self.marks)
-    text.append(form: Self.end)
+    if isEnded { text.append(form: Self.end) }
     return text
   }
 

@@ -24,9 +24,11 @@ package struct TrainingDocuments: Sendable {
   /// What the assistant writes for an example; nil where there is nothing to learn.
   ///
   /// A solution that closes its own thinking is taken as it is written: the prompt has opened `<think>`, so one in front goes, and
-  /// `</think>` and the boxed answer are never doubled.
+  /// `</think>` and the boxed answer are never doubled. In a turn that somebody wrote without thinking, `</think>` comes before the
+  /// line with the box; a completion of this program is left to the letter.
   package static func completion(_ example: Example) -> String? {
     var solution = example.solution
+    if let solution, case .sample = example.origin { return solution }
     if var written = solution {
       let trimmed = String(written.reversed().drop { $0.isWhitespace }.reversed())
       if trimmed.hasSuffix(ChatTemplate.end) { written = String(trimmed.dropLast(ChatTemplate.end.count)) }
@@ -40,6 +42,10 @@ package struct TrainingDocuments: Sendable {
         guard !hasBox, let answer = example.answer else { return written }
         return "\(written)\(written.hasSuffix("\n") ? "" : "\n")\\boxed{\(answer)}"
       }
+      if example.origin == .turn, let place = AnswerExtraction.startOfBoxedLine(written) {
+        let bytes = Array(written.utf8)
+        return String(decoding: bytes[..<place] + Array("\(ChatTemplate.thinkingEnd)\n".utf8) + bytes[place...], as: UTF8.self)
+      }
       solution = written
     }
     if let answer = example.answer { return completion(solution: solution, answer: answer) }
@@ -51,7 +57,7 @@ package struct TrainingDocuments: Sendable {
     if let text = example.text { return cut(TrainingSequence(tokens: tokenizer.encode(text))) }
     guard let completion = Self.completion(example) else { return nil }
     let prompt = tokenizer.encode(example.prompt(template))
-    let rest = tokenizer.encode(template.completion(marked: completion))
+    let rest = tokenizer.encode(template.completion(marked: completion, isEnded: example.origin != .sample(isTruncated: true)))
     return cut(TrainingSequence(tokens: prompt + rest, lossStart: lossOn == .all ? 1 : prompt.count))
   }
 
@@ -66,6 +72,8 @@ package struct TrainingDocuments: Sendable {
     package var cut: [Int] = []
     /// Lines of sequences without a token to learn.
     package var empty: [Int] = []
+    /// Lines whose solution boxes another answer than their gold one.
+    package var differing: [Int] = []
 
     package init() {}
   }
@@ -91,6 +99,11 @@ package struct TrainingDocuments: Sendable {
       let place = example.source.line ?? number + 1
       if sequence.isCut { report.cut.append(place) }
       if sequence.predictedCount == 0 { report.empty.append(place) }
+      if let answer = example.answer, let boxed = example.solution.flatMap({ AnswerExtraction.boxed(in: $0) }),
+        !AnswerEquality.numeric(boxed, answer)
+      {
+        report.differing.append(place)
+      }
       sequences.append(sequence)
     }
     guard sequences.contains(where: { $0.predictedCount > 0 }) else {
