@@ -93,8 +93,8 @@ struct Trial {
   let library: PluginLibrary
 
   func plan(_ out: String) throws -> BenchPlan {
-    let algorithms = try BenchAlgorithm.open(try choices.map { try AlgorithmChoice($0) }) { name throws(Failure) in
-      name == "length" ? library : try Place.plugin(name)
+    let algorithms = try BenchAlgorithm.open(try choices.map { try AlgorithmChoice($0) }) { choice throws(Failure) in
+      choice.plugin == "length" ? library : try Place.plugin(choice.plugin)
     }
     var settings = RLSettings()
     settings.groupSize = 3

@@ -197,7 +197,7 @@ struct SingleFileTests {
     let built = shell("cd '\(folder.path)' && '\(Place.repository)/Sources/PluginAPI/build-plugin.sh' Reinforce.swift")
     try #require(built.status == 0, "\(built.output)")
     #expect(built.output == "")
-    let library = try PluginRegistry(searchPath: [folder.path]).find("reinforce")
+    let library = try PluginLibrary(try PluginRegistry.find("reinforce", searchPath: [folder.path], program: Place.program))
     let instance = try PluginInstance(library, settings: ["entropy_weight=0.5"])
     #expect(instance.needs == .entropy)
     var example = Example(seed: 6, groups: 1, size: 3)

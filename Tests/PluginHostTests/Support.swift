@@ -4,6 +4,8 @@ import PluginHost
 /// Where things are: plugins beside the test program, as they were built; goldens in the source tree.
 enum Place {
   static let build = Files.directory(of: Files.program ?? ".")
+  /// What a child process is started from: a test cannot start itself.
+  static let program = build + "/nano-reasoner"
   static let tests = Files.directory(of: #filePath)
   static let repository = Files.directory(of: Files.directory(of: tests))
 

@@ -55,11 +55,11 @@ package struct BenchAlgorithm: Sendable {
 
   /// Opens the plugins of a list; each setting is checked before anything runs.
   package static func open(
-    _ choices: [AlgorithmChoice], find: (String) throws(Failure) -> PluginLibrary
+    _ choices: [AlgorithmChoice], find: (AlgorithmChoice) throws(Failure) -> PluginLibrary
   ) throws(Failure) -> [BenchAlgorithm] {
     var algorithms: [BenchAlgorithm] = []
     for choice in choices {
-      let library = try find(choice.plugin)
+      let library = try find(choice)
       let parameters = try PluginParameters(choice.settings, for: library.descriptor)
       // Settings that only the instance can refuse are refused now, not in the middle of the plan.
       _ = try PluginInstance(library, parameters)

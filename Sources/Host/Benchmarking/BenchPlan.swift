@@ -83,7 +83,7 @@ package struct BenchPlan {
     identity["plugin_sha256"] = .string(algorithm.library.sha256)
     identity["plugin_parameters"] = algorithm.parameters.json
     var description = description
-    description["plugin"] = PluginDescription(algorithm.library).json
+    description["plugin"] = PluginDescription(PluginCard(describing: algorithm.library)).json
     return RunRecord(stage: "rl", identity: identity, description: description)
   }
 }

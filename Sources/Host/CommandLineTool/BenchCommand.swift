@@ -84,9 +84,12 @@ enum BenchCommand {
   private static func prepare(_ arguments: ParsedArguments) throws(Failure) -> (BenchPlan, Bench, ConsoleObserver) {
     var choices: [AlgorithmChoice] = []
     for text in try arguments.list("algos") { choices.append(try AlgorithmChoice(text)) }
-    let algorithms = try BenchAlgorithm.open(choices) { name throws(Failure) in try PluginRegistry.find(name) }
-    for algorithm in algorithms {
-      try TrainingOptions.check(algorithm.library, parameters: algorithm.settings, arguments)
+    // Described and checked in processes of their own; opened here after that.
+    let algorithms = try BenchAlgorithm.open(choices) { choice throws(Failure) in
+      let card = try PluginRegistry.find(choice.plugin)
+      _ = try PluginParameters(choice.settings, for: card.descriptor)
+      try TrainingOptions.check(card, parameters: choice.settings, arguments)
+      return try PluginLibrary(card)
     }
     var plugins: [PluginInstance] = []
     for algorithm in algorithms { plugins.append(try PluginInstance(algorithm.library, algorithm.parameters)) }

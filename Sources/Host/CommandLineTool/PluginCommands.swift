@@ -38,7 +38,7 @@ enum PluginCommands {
 
   static func runEval(_ arguments: ParsedArguments) throws(Failure) {
     try Output.checkSeparate(arguments)
-    let library = try PluginRegistry.find(try arguments.text("name"))
+    let library = try PluginLibrary(try PluginRegistry.find(try arguments.text("name")))
     let assignments = try arguments.assignments("set").map { "\($0.key)=\($0.value)" }
     let instance = try PluginInstance(library, settings: assignments)
     let result = try PluginEvaluation(try SafetensorsFile(try arguments.text("batch")), instance)

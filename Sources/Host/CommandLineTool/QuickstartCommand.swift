@@ -39,10 +39,11 @@ enum QuickstartCommand {
     quickstart.rlSteps = try arguments.integer("rl-steps")
     quickstart.resumes = try arguments.flag("resume")
     let out = try arguments.optionalText("out") ?? freeFolder(resuming: quickstart.resumes)
-    let library = try PluginRegistry.find(try arguments.text("algo"))
+    let card = try PluginRegistry.find(try arguments.text("algo"))
     let assignments = try arguments.assignments("set").map { "\($0.key)=\($0.value)" }
-    let plugin = try PluginInstance(library, settings: assignments)
-    try TrainingOptions.check(library, parameters: assignments, arguments)
+    _ = try PluginParameters(assignments, for: card.descriptor)
+    try TrainingOptions.check(card, parameters: assignments, arguments)
+    let plugin = try PluginInstance(try PluginLibrary(card), settings: assignments)
     let named = try arguments.optionalText("base")
     let base: String = if let named { named } else { try ShippedModel.folder() }
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))

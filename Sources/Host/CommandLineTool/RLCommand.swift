@@ -83,11 +83,13 @@ enum RLCommand {
   }
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
-    let library = try PluginRegistry.find(try arguments.text("algo"))
+    let card = try PluginRegistry.find(try arguments.text("algo"))
     let assignments = try arguments.assignments("set").map { "\($0.key)=\($0.value)" }
+    _ = try PluginParameters(assignments, for: card.descriptor)
+    try TrainingOptions.check(card, parameters: assignments, arguments)
+    let library = try PluginLibrary(card)
     let plugin = try PluginInstance(library, settings: assignments)
     try checkUse(arguments, by: [plugin])
-    try TrainingOptions.check(library, parameters: assignments, arguments)
     let data = try arguments.text("data")
     var examples = try ExampleFile.read(
       data, limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments))

@@ -53,9 +53,9 @@ enum TrainingOptions {
     "trust-plugin", "do not run the quick form of `plugin check` first", group: .training)
 
   /// The quick form of `plugin check`, unless the user trusts the plugin.
-  static func check(_ library: PluginLibrary, parameters: [String], _ arguments: ParsedArguments) throws(Failure) {
+  static func check(_ card: PluginCard, parameters: [String], _ arguments: ParsedArguments) throws(Failure) {
     if try arguments.flag("trust-plugin") { return }
-    try PluginChecker.requirePassing(library, parameters: parameters)
+    try PluginChecker.requirePassing(card, parameters: parameters)
   }
 
   /// Options that do not change what a run computes.

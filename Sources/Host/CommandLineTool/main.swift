@@ -35,4 +35,5 @@ let program = Program(
 signal(SIGXFSZ, SIG_IGN)
 signal(SIGPIPE, SIG_IGN)
 let words = Array(CommandLine.arguments.dropFirst())
+if words.first != CheckChild.argument { PluginInstance.nameWhatEndsTheProgram() }
 exit((words.first == CheckChild.argument ? CheckChild.main(Array(words.dropFirst())) : program.main(words)).rawValue)

@@ -2,18 +2,16 @@ import Foundations
 
 /// A plugin for people and for programs: `plugin list` and `plugin show`.
 package struct PluginDescription {
-  package let library: PluginLibrary
-  private var descriptor: PluginDescriptor { library.descriptor }
+  package let card: PluginCard
+  private var descriptor: PluginDescriptor { card.descriptor }
+  private var needs: [String]? { card.needs }
 
-  package init(_ library: PluginLibrary) { self.library = library }
-
-  /// What an instance with the presets needs; nil where the plugin refuses its own presets.
-  package var needs: [String]? { try? PluginInstance(library).needs.names }
+  package init(_ card: PluginCard) { self.card = card }
 
   package var json: JSON {
     [
       "id": .string(descriptor.id), "version": .string(descriptor.version), "title": .string(descriptor.title),
-      "reference": .string(descriptor.reference), "path": .string(library.path), "sha256": .string(library.sha256),
+      "reference": .string(descriptor.reference), "path": .string(card.path), "sha256": .string(card.sha256),
       "abi": .string("\(descriptor.abiMajor).\(descriptor.abiMinor)"),
       "state_version": .integer(descriptor.stateVersion),
       "needs": needs.map { .array($0.map { .string($0) }) } ?? .null,
@@ -50,7 +48,7 @@ package struct PluginDescription {
   package var text: String {
     var lines = ["\(descriptor.id) \(descriptor.version): \(descriptor.title)", ""]
     lines += Self.table([
-      ["reference", descriptor.reference], ["file", library.path], ["SHA-256", library.sha256],
+      ["reference", descriptor.reference], ["file", card.path], ["SHA-256", card.sha256],
       ["ABI", "\(descriptor.abiMajor).\(descriptor.abiMinor)"],
       [
         "needs",

@@ -1,4 +1,5 @@
 internal import CPluginAPI
+internal import CPluginCheck
 import Foundations
 
 /// What stage 1 computed.
@@ -39,6 +40,8 @@ package final class PluginInstance {
   /// Whether ``select(_:)`` asks the plugin: without that function all groups are kept.
   package var selects: Bool { unsafe library.table.pointee.select != nil }
   private let handle: Handle
+  /// The step of the last call of stage 1, for what is said where the plugin ends the program.
+  private var lastStep: UInt64 = 0
   private var id: String { library.id }
 
   package init(
@@ -64,6 +67,9 @@ package final class PluginInstance {
     try self.init(library, PluginParameters(settings, for: library.descriptor), log: log)
   }
 
+  /// From now on a plugin that ends this process is named, with stage and step, in one line on standard error.
+  package static func nameWhatEndsTheProgram() { nr_run_install() }
+
   package static let logToStandardError: Log = { level, message in
     if level.rawValue < PluginLogLevel.warning.rawValue { return }
     try? AtomicFile.write(Array("plugin: \(message)\n".utf8), descriptor: 2, name: "standard error")
@@ -84,7 +90,9 @@ package final class PluginInstance {
     var raw = unsafe Self.raw(rollout, &memory)
     let keep = unsafe memory.bytes(rollout.groupCount + 1, of: 0xA5)
     let error = unsafe memory.error()
+    unsafe nr_run_enter(id, Int32(NR_CALL_SELECT), UInt64(rollout.step))
     let status = unsafe function(handle.instance, &raw, keep, error)
+    nr_run_leave()
     try check(status, error, "select")
     var result: [Bool] = []
     for group in 0..<rollout.groupCount {
@@ -102,6 +110,7 @@ package final class PluginInstance {
   /// Stage 1. `rollout` has `old`, and what the instance needs.
   package func advantages(_ rollout: PluginRollout) throws(Failure) -> PluginAdvantages {
     try rollout.check("plugin \(id): advantages")
+    lastStep = UInt64(rollout.step)
     try require(rollout.old != nil, "advantages", "old")
     try require(!needs.contains(.reference) || rollout.reference != nil, "advantages", "reference")
     try require(!needs.contains(.critic) || rollout.values != nil, "advantages", "values")
@@ -115,7 +124,9 @@ package final class PluginInstance {
     unsafe result.returns = returns?.start
     let metrics = unsafe memory.metrics(library.descriptor.metrics.count)
     let error = unsafe memory.error()
+    unsafe nr_run_enter(id, Int32(NR_CALL_ADVANTAGES), UInt64(rollout.step))
     let status = unsafe library.table.pointee.advantages(handle.instance, &raw, &result, metrics, error)
+    nr_run_leave()
     try check(status, error, "advantages")
     return PluginAdvantages(
       advantages: try take(advantages, memory, "advantages", "advantages"),
@@ -147,7 +158,9 @@ package final class PluginInstance {
     unsafe result.d_values = dValues?.start
     let metrics = unsafe memory.metrics(library.descriptor.metrics.count)
     let error = unsafe memory.error()
+    unsafe nr_run_enter(id, Int32(NR_CALL_LOSS), UInt64(batch.step))
     let status = unsafe library.table.pointee.loss(handle.instance, &raw, &result, metrics, error)
+    nr_run_leave()
     try check(status, error, "loss")
     let loss = unsafe result.loss
     guard loss.isFinite else { throw refusal("loss", "the loss is \(loss), not a finite number", .badData) }
@@ -164,6 +177,8 @@ package final class PluginInstance {
     var memory = PluginMemory()
     let error = unsafe memory.error()
     var size = 0
+    unsafe nr_run_enter(id, Int32(NR_CALL_SAVE), lastStep)
+    defer { nr_run_leave() }
     let first = unsafe function(handle.instance, nil, 0, &size, error)
     if first != Int32(NR_NO_SPACE) { try check(first, error, "save") }
     guard size >= 0, size < 1 << 30 else { throw refusal("save", "asks for \(size) bytes; 1 GiB is the most") }
@@ -185,7 +200,9 @@ package final class PluginInstance {
     var memory = PluginMemory()
     let bytes = unsafe memory.copy(state)
     let error = unsafe memory.error()
+    unsafe nr_run_enter(id, Int32(NR_CALL_RESTORE), lastStep)
     let status = unsafe function(handle.instance, bytes, state.count, error)
+    nr_run_leave()
     try check(status, error, "restore")
   }
 
@@ -324,14 +341,18 @@ package final class PluginInstance {
     var memory = PluginMemory()
     let error = unsafe memory.error()
     var made: UnsafeMutableRawPointer?
+    unsafe nr_run_enter(library.id, Int32(NR_CALL_CREATE), 0)
     let status = unsafe library.table.pointee.create(host, memory.copy(parameters), &made, error)
+    nr_run_leave()
     unsafe (instance, table) = unsafe (status == Int32(NR_OK) ? made : nil, library.table)
     unsafe (self.host, self.sink) = unsafe (host, sink)
     try PluginInstance.check(status, error, "plugin \(library.id)")
   }
 
   deinit {
+    unsafe nr_run_enter("", Int32(NR_CALL_DESTROY), 0)
     unsafe table.pointee.destroy(instance)
+    nr_run_leave()
     unsafe host.deinitialize(count: 1)
     unsafe host.deallocate()
     unsafe sink.release()

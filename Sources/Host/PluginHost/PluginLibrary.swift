@@ -17,14 +17,21 @@ import Synchronization
   package static let hostABI = (major: Int(NR_ABI_MAJOR), minor: Int(NR_ABI_MINOR))
   static let entryName = NR_ENTRY
 
+  /// Opens what a child process has described, in this process. What changed since is refused.
+  package init(_ card: PluginCard) throws(Failure) {
+    let digest = try PluginCard.digest(card.path).sha256
+    guard digest == card.sha256 else { throw .badData("\(card.path): was changed after it was described; run the command again") }
+    try self.init(card.path)
+    guard descriptor == card.descriptor, sha256 == card.sha256 else {
+      throw .badData("\(card.path): describes itself otherwise than it did in another process")
+    }
+  }
+
   /// Opens a library and checks all it says about itself.
   package init(_ path: String) throws(Failure) {
-    guard let absolute = Files.resolved(path) else {
-      throw .missingInput("\(path): no such plugin file")
-    }
-    if Files.isDirectory(absolute) { throw .missingInput("\(path): is a directory, a plugin's library is needed") }
+    let (absolute, digest) = try PluginCard.digest(path)
     self.path = absolute
-    sha256 = try SHA256.hex(file: absolute)
+    sha256 = digest
     let table = try Self.table(absolute, sha256)
     unsafe self.table = unsafe table
     let reader = unsafe DescriptorReader(path: absolute, table: table)

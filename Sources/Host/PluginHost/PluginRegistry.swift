@@ -1,8 +1,8 @@
 import Foundations
 
-/// The plugins of a search path, by id.
+/// The plugins of a search path, by id. Each is described by a child process: none is opened here.
 package struct PluginRegistry: Sendable {
-  /// A file that looks like a plugin and cannot be used.
+  /// A file or folder that looks like one of plugins and cannot be used.
   package struct Broken: Sendable {
     package let path: String
     package let reason: Failure
@@ -10,22 +10,32 @@ package struct PluginRegistry: Sendable {
 
   package let searchPath: [String]
   /// In the order of the search path; of several files with the same bytes the first.
-  package let plugins: [PluginLibrary]
+  package let plugins: [PluginCard]
   package let broken: [Broken]
 
-  /// Opens every plugin in the folders of `searchPath`; folders that do not exist are skipped.
-  package init(searchPath: [String] = PluginRegistry.standardSearchPath()) {
+  /// Describes every plugin in the folders of `searchPath`; folders that do not exist are skipped.
+  package init(searchPath: [String] = PluginRegistry.standardSearchPath(), program: String? = Files.program) {
+    self.init(searchPath: searchPath, program: program) { _ in true }
+  }
+
+  /// Only files whose name passes.
+  private init(searchPath: [String], program: String?, _ isWanted: (String) -> Bool) {
     self.searchPath = searchPath
-    var plugins: [PluginLibrary] = []
+    var plugins: [PluginCard] = []
     var broken: [Broken] = []
     var seen: Set<String> = []
     for folder in searchPath where Files.isDirectory(folder) {
       do throws(Failure) {
-        for name in try Files.list(folder) where Self.isLibrary(name) {
+        let names = try Files.list(folder).filter { Self.isLibrary($0) && isWanted($0) }
+        if names.isEmpty { continue }
+        if Self.isOpenToAll(folder) {
+          throw .badData("\(folder): everybody can write to it, so its plugins are not used: chmod o-w it, or give a plugin's path")
+        }
+        for name in names {
           guard let path = Files.resolved("\(folder)/\(name)"), seen.insert(path).inserted else { continue }
-          if !name.hasPrefix("libnr-"), !Self.mentionsEntry(path) { continue }
           do throws(Failure) {
-            let plugin = try PluginLibrary(path)
+            if !name.hasPrefix("libnr-"), try !Self.mentionsEntry(path) { continue }
+            let plugin = try PluginCard(path, program: program)
             if !plugins.contains(where: { $0.sha256 == plugin.sha256 }) { plugins.append(plugin) }
           } catch {
             broken.append(Broken(path: path, reason: error))
@@ -39,11 +49,15 @@ package struct PluginRegistry: Sendable {
     self.broken = broken
   }
 
-  /// `$NR_PLUGIN_PATH` (folders separated by colons), `./plugins`, the program's folder, `plugins` and
-  /// `../lib/nano-reasoner/plugins` beside it, and the user's own folder.
+  private static func isOpenToAll(_ folder: String) -> Bool {
+    var status = stat()
+    return unsafe stat(folder, &status) == 0 && status.st_mode & S_IWOTH != 0
+  }
+
+  /// `$NR_PLUGIN_PATH` (folders separated by colons), the program's folder, `plugins` and `../lib/nano-reasoner/plugins` beside it,
+  /// and the user's own folder. The current folder is not among them: whoever unpacks an archive there has not asked for its code.
   package static func standardSearchPath() -> [String] {
     var folders = (environmentVariable("NR_PLUGIN_PATH") ?? "").split(separator: ":").map(String.init)
-    folders.append("plugins")
     if let program = Files.program {
       let folder = Files.directory(of: program)
       folders += [folder, folder + "/plugins", folder + "/../lib/nano-reasoner/plugins"]
@@ -56,43 +70,55 @@ package struct PluginRegistry: Sendable {
     return folders
   }
 
-  /// Finds by id, or opens a file where the text is a path. Where no id is exactly that, case and separators do not
+  /// Finds by id, or describes a file where the text is a path. Where no id is exactly that, case and separators do not
   /// count: `DrGRPO` and `dr_grpo` are `dr-grpo`.
-  package func find(_ nameOrPath: String) throws(Failure) -> PluginLibrary {
-    if Self.isPath(nameOrPath) { return try PluginLibrary(nameOrPath) }
-    var found = plugins.filter { $0.id == nameOrPath }
-    if found.isEmpty {
-      let alike = plugins.filter { Self.folded($0.id) == Self.folded(nameOrPath) }
-      if Set(alike.map(\.id)).count == 1 { found = alike }
-    }
-    if let first = found.first {
-      guard found.count > 1 else { return first }
-      throw .usage(
-        "plugin \(nameOrPath): \(found.count) different files have this id: \(found.map(\.path).joined(separator: " and ")); remove one, or give the path of the one you mean"
-      )
-    }
+  package func find(_ nameOrPath: String) throws(Failure) -> PluginCard {
+    if let found = try match(nameOrPath) { return found }
     if let file = broken.first(where: { Self.libraryNames(nameOrPath).contains(Files.name(of: $0.path)) }) {
       throw file.reason
     }
     let ids = Set(plugins.map(\.id)).sorted()
     let hint = nearestName(to: nameOrPath, among: ids).map { "; did you mean \($0)?" } ?? ""
     let known = ids.isEmpty ? "no plugin was found" : "found: \(ids.joined(separator: ", "))"
+    let closed = broken.filter { Files.isDirectory($0.path) }.map { "; \($0.reason.message)" }.joined()
     throw .missingInput(
-      "no plugin named \(nameOrPath)\(hint) (\(known); looked in \(searchPath.joined(separator: ", ")))")
+      "no plugin named \(nameOrPath)\(hint) (\(known); looked in \(searchPath.joined(separator: ", "))\(closed))")
   }
 
-  /// Finds one plugin, opening no more than is needed for a path.
-  package static func find(_ nameOrPath: String) throws(Failure) -> PluginLibrary {
-    isPath(nameOrPath) ? try PluginLibrary(nameOrPath) : try PluginRegistry().find(nameOrPath)
+  private func match(_ name: String) throws(Failure) -> PluginCard? {
+    var found = plugins.filter { $0.id == name }
+    if found.isEmpty {
+      let alike = plugins.filter { Self.folded($0.id) == Self.folded(name) }
+      if Set(alike.map(\.id)).count == 1 { found = alike }
+    }
+    guard let first = found.first else { return nil }
+    if found.count == 1 { return first }
+    throw .usage(
+      "plugin \(name): \(found.count) different files have this id: \(found.map(\.path).joined(separator: " and ")); remove one, or give the path of the one you mean"
+    )
+  }
+
+  /// Finds one plugin. A path is that file; of a name the files that are called so are looked at, and the others only where none of
+  /// those is it.
+  package static func find(
+    _ nameOrPath: String, searchPath: [String] = standardSearchPath(), program: String? = Files.program
+  ) throws(Failure) -> PluginCard {
+    if isPath(nameOrPath) { return try PluginCard(nameOrPath, program: program) }
+    let called = PluginRegistry(searchPath: searchPath, program: program) { name in
+      guard name.hasPrefix("libnr-"), let dot = name.lastIndex(of: ".") else { return false }
+      return folded(String(name[..<dot].dropFirst("libnr-".count))) == folded(nameOrPath)
+    }
+    if let found = try called.match(nameOrPath) { return found }
+    // The file of that name is broken, or everybody can replace it.
+    if let file = called.broken.first { throw file.reason }
+    return try PluginRegistry(searchPath: searchPath, program: program).find(nameOrPath)
   }
 
   private static func folded(_ id: String) -> String { id.lowercased().filter { $0 != "-" && $0 != "_" } }
 
   /// The library's path, without opening it where the text is one: a check opens it in another process.
   package static func path(of nameOrPath: String) throws(Failure) -> String {
-    if !isPath(nameOrPath) { return try PluginRegistry().find(nameOrPath).path }
-    guard let path = Files.resolved(nameOrPath) else { throw .missingInput("\(nameOrPath): no such plugin file") }
-    return path
+    isPath(nameOrPath) ? try PluginCard.digest(nameOrPath).path : try find(nameOrPath).path
   }
 
   private static func isPath(_ text: String) -> Bool { text.contains("/") || isLibrary(text) }
@@ -100,7 +126,8 @@ package struct PluginRegistry: Sendable {
   private static func libraryNames(_ id: String) -> [String] { ["libnr-\(id).so", "libnr-\(id).dylib"] }
 
   /// Whether a file holds the entry's name at all: other libraries in a search folder are not even opened.
-  private static func mentionsEntry(_ path: String) -> Bool {
+  private static func mentionsEntry(_ path: String) throws(Failure) -> Bool {
+    _ = try PluginCard.digest(path)
     guard let file = try? MappedFile(path) else { return false }
     let name = Array(PluginLibrary.entryName.utf8)
     return unsafe file.withBytes { bytes in

@@ -5,8 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Splits this process: the child goes on, the parent stays to end whatever the child has started once the child ends, or once it is
+   told to with SIGTERM; it ends as the child did. Where the system has no such means, nothing happens. Call it first of all. */
+void nr_check_supervise(void);
+
 /* From now on a fatal signal writes one line to the descriptor before it ends the process:
-   "signal", its number, the call under way and what was touched, with tabs between. */
+   "signal", its number, the call under way, what was touched, and the library and offset of the instruction, with tabs between. */
 void nr_check_install(int descriptor);
 
 /* The call under way. */
@@ -18,6 +22,14 @@ void nr_check_stage(int call);
    and cut at 95 bytes. Returns a slot to give back, -1 where all are taken. */
 int nr_check_guard(const void *start, const void *end, const char *what);
 void nr_check_release(int slot);
+
+/* In a run: a fatal signal, or an exit() that the plugin calls, prints one line that names plugin, stage and step before the process
+   ends; such an exit() ends with 70 whatever it said. */
+void nr_run_install(void);
+
+/* The call under way in a run, from the one to the other. The text is copied and cut at 95 bytes. */
+void nr_run_enter(const char *plugin, int call, uint64_t step);
+void nr_run_leave(void);
 
 /* Bytes the C heap has handed out; 0 where the system does not tell. */
 size_t nr_check_heap(void);

@@ -7,12 +7,16 @@ package enum CheckChild {
   /// The program's first argument that makes it a child of a check; no command, and not for users.
   package static let argument = "--check-child"
 
-  static func arguments(_ settings: CheckSettings, digestOnly: Bool = false) -> [String] {
-    [argument, settings.json.text()] + (digestOnly ? ["digest"] : [])
+  /// What a child is started for.
+  enum Task: String { case tests, digest, describe }
+
+  static func arguments(_ settings: CheckSettings, _ task: Task = .tests) -> [String] {
+    [argument, settings.json.text(), task.rawValue]
   }
 
   /// Does what the words behind ``argument`` say.
   package static func main(_ words: [String]) -> ExitCode {
+    nr_check_supervise()
     nr_check_install(ChildProcess.reportDescriptor)
     do throws(Failure) {
       guard let text = words.first, let settings = CheckSettings(json: try JSON.parse(text, name: argument)) else {
@@ -22,10 +26,19 @@ package enum CheckChild {
       alarm(UInt32(min(settings.timeLimit + 5, 100_000)))
       var limit = rlimit(rlim_cur: 0, rlim_max: 0)
       unsafe setrlimit(coreLimit, &limit)
-      if words.dropFirst().first == "digest" {
+      switch words.dropFirst().first.flatMap(Task.init) ?? .tests {
+      case .digest:
         let library = try PluginLibrary(settings.path)
         try write("digest\t\(try CheckRun(library, settings, .sameBits).digest())\n")
-      } else {
+      case .describe:
+        // What the library prints or leaves in the report before this line is not part of it.
+        let library: PluginLibrary
+        do throws(Failure) { library = try PluginLibrary(settings.path) } catch {
+          try write("refused\t\(error.code.rawValue)\t\(error.message)\n")
+          return .success
+        }
+        try write("card\t\(PluginCard(describing: library).json.text())\n")
+      case .tests:
         for test in settings.tests {
           try write("begin\t\(test.rawValue)\n")
           try write("end\t\(outcome(test, settings).json.text())\n")

@@ -17,7 +17,11 @@ struct ChildProcess {
   /// The last of what it wrote to standard output and error.
   let output: String
 
-  /// Runs a program to its end. `seconds` is wall time.
+  /// A report that is longer is cut and the child ended: none of ours is.
+  private static let longestReport = 1 << 20
+  private static let keptOutput = 1 << 16
+
+  /// Runs a program to its end, and whatever it started; `seconds` is wall time.
   static func run(_ program: String, _ arguments: [String], seconds: Double) throws(Failure) -> ChildProcess {
     let report = try Pipe()
     let output = try Pipe()
@@ -43,15 +47,50 @@ struct ChildProcess {
       let count = unsafe poll(&polled, 2, Int32(min(left * 1000 + 1, 60000)))
       if count < 0 && errno != EINTR { throw .inputOutput("\(program): cannot wait for its report: \(lastSystemError())") }
       if count <= 0 { continue }
-      if polled[0].revents != 0, !report.drain(into: &reported) { isOpen = false }
-      if polled[1].revents != 0, !output.drain(into: &printed) { output.closeReader() }
+      if polled[0].revents != 0, !report.drain(into: &reported, most: longestReport) { isOpen = false }
+      if reported.count >= longestReport {
+        end(child, soft: true)
+        throw .badData("the check's child reports more than \(longestReport >> 20) MiB: what it runs writes to descriptor \(reportDescriptor)")
+      }
+      if polled[1].revents != 0, !output.drain(into: &printed, most: .max) { output.closeReader() }
+      if printed.count > keptOutput { printed.removeFirst(printed.count - keptOutput / 2) }
     }
-    if timedOut { kill(child, SIGKILL) }
     var status: Int32 = 0
-    while unsafe waitpid(child, &status, 0) < 0 && errno == EINTR {}
+    // It may have closed its report and go on: it has the same time for all.
+    while true {
+      let result = unsafe waitpid(child, &status, WNOHANG)
+      if result == child || result < 0 && errno == ECHILD { break }
+      if timedOut || watch.seconds >= seconds {
+        timedOut = true
+        status = Self.end(child, soft: true)
+        break
+      }
+      usleep(1000)
+    }
+    kill(-child, SIGKILL)
     let signal = status & 0x7F
     let end: End = timedOut ? .timedOut : signal == 0 ? .exited((status >> 8) & 0xFF) : .signalled(signal)
     return ChildProcess(end: end, report: reported, output: String(decoding: printed.suffix(2000), as: UTF8.self))
+  }
+
+  /// Ends a child and its group: first by asking the one that watches it, who ends all it has started.
+  @discardableResult private static func end(_ child: pid_t, soft: Bool) -> Int32 {
+    var status: Int32 = 0
+    if soft {
+      kill(child, SIGTERM)
+      let watch = Stopwatch()
+      while watch.seconds < 3 {
+        if unsafe waitpid(child, &status, WNOHANG) != 0 {
+          kill(-child, SIGKILL)
+          return status
+        }
+        usleep(1000)
+      }
+    }
+    kill(-child, SIGKILL)
+    kill(child, SIGKILL)
+    while unsafe waitpid(child, &status, 0) < 0 && errno == EINTR {}
+    return status
   }
 
   private static func spawn(
@@ -72,7 +111,16 @@ struct ChildProcess {
     unsafe words.append(nil)
     defer { for index in unsafe words.indices { unsafe free(words[index]) } }
     var child = pid_t()
-    let status = unsafe posix_spawn(&child, program, &actions, nil, words, environ)
+    #if canImport(Darwin)
+    var attributes: posix_spawnattr_t? = nil
+    #else
+    var attributes = posix_spawnattr_t()
+    #endif
+    unsafe posix_spawnattr_init(&attributes)
+    defer { unsafe posix_spawnattr_destroy(&attributes) }
+    unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+    unsafe posix_spawnattr_setpgroup(&attributes, 0)
+    let status = unsafe posix_spawn(&child, program, &actions, &attributes, words, environ)
     if status != 0 {
       throw unsafe .inputOutput("\(program): cannot start: \(String(cString: strerror(status)))")
     }
@@ -110,8 +158,8 @@ private final class Pipe {
     isOpen = false
   }
 
-  /// Takes what is there; false at the end.
-  func drain(into bytes: inout [UInt8]) -> Bool {
+  /// Takes what is there, no more than so much in all; false at the end.
+  func drain(into bytes: inout [UInt8], most: Int) -> Bool {
     guard isOpen else { return false }
     var chunk = [UInt8](repeating: 0, count: 65536)
     while true {
@@ -119,6 +167,7 @@ private final class Pipe {
       if count == 0 { return false }
       if count < 0 { return errno == EAGAIN || errno == EINTR }
       bytes += chunk[..<count]
+      if bytes.count >= most || most == .max { return true }
     }
   }
 

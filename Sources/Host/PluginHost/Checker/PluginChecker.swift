@@ -45,20 +45,36 @@ package struct PluginChecker {
     let child = try ChildProcess.run(program, CheckChild.arguments(settings), seconds: settings.timeLimit)
     var outcomes: [CheckOutcome] = []
     var signal = ""
+    var strange: String?
     for line in String(decoding: child.report, as: UTF8.self).split(separator: "\n") {
       let parts = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
       switch parts[0] {
       case "end" where parts.count > 1:
-        guard let outcome = CheckOutcome(json: try JSON.parse(parts[1...].joined(separator: "\t"), name: "a check's report"))
-        else { throw .internalError("a child of the check reports \(line)") }
+        // In the order asked for, each once: anything else did not come from the check.
+        guard let json = try? JSON.parse(parts[1...].joined(separator: "\t"), name: ""), let outcome = CheckOutcome(json: json),
+          outcomes.count < settings.tests.count, outcome.test == settings.tests[outcomes.count], outcome.status != .blocked
+        else {
+          strange = String(line.prefix(80))
+          break
+        }
         outcomes.append(outcome)
         if outcome.status == .failed { return outcomes }
       case "signal" where parts.count > 3:
         signal = Self.name(ofSignal: Int32(parts[1]) ?? 0) + (parts[2].isEmpty ? "" : " in \(parts[2])")
         if !parts[3].isEmpty { signal += ": it \(parts[3])" }
+        if parts.count > 5, let line = Self.sourceLine(parts[4], parts[5]) { signal += " at \(line)" }
       case "error" where parts.count > 1: throw .internalError("a child of the check says \(parts[1])")
-      default: break
+      case "begin": break
+      default: strange = String(line.prefix(80))
       }
+      if strange != nil { break }
+    }
+    if let strange, outcomes.count < settings.tests.count || child.end != .exited(0) {
+      let test = settings.tests[min(outcomes.count, settings.tests.count - 1)]
+      outcomes = Array(outcomes.prefix(settings.tests.count - 1))
+      outcomes.append(
+        CheckOutcome(test, .failed, "something else than the check writes to its report (\(OneLine.text(strange))): the plugin's business is not descriptor \(ChildProcess.reportDescriptor)"))
+      return outcomes
     }
     if outcomes.count == settings.tests.count { return outcomes }
     let message: String
@@ -73,7 +89,18 @@ package struct PluginChecker {
     return outcomes
   }
 
-  private static func name(ofSignal number: Int32) -> String {
+  /// File and line of an instruction, where the library says them and `addr2line` or `llvm-symbolizer` is there to read it.
+  private static func sourceLine(_ library: String, _ offset: String) -> String? {
+    guard offset.allSatisfy(\.isHexDigit), Files.exists(library) else { return nil }
+    for tool in ["/usr/bin/addr2line", "/usr/bin/llvm-addr2line"] where Files.exists(tool) {
+      guard let child = try? ChildProcess.run(tool, ["-e", library, "0x" + offset], seconds: 5), child.end == .exited(0) else { continue }
+      let line = child.output.trimmingEnds
+      if !line.isEmpty, !line.hasPrefix("?") { return Files.name(of: line) }
+    }
+    return nil
+  }
+
+  static func name(ofSignal number: Int32) -> String {
     switch number {
     case SIGSEGV: "SIGSEGV"
     case SIGBUS: "SIGBUS"
@@ -90,10 +117,10 @@ package struct PluginChecker {
 
 extension PluginChecker {
   /// The form that runs before training: under a second, and one line where the plugin fails.
-  package static func requirePassing(_ library: PluginLibrary, parameters: [String]) throws(Failure) {
-    var settings = CheckSettings(path: library.path)
+  package static func requirePassing(_ card: PluginCard, parameters: [String]) throws(Failure) {
+    var settings = CheckSettings(path: card.path)
     settings.parameters = parameters
     settings.isQuick = true
-    if let refusal = try PluginChecker(settings).run().refusal(of: library.id, unless: "--trust-plugin") { throw refusal }
+    if let refusal = try PluginChecker(settings).run().refusal(of: card.id, unless: "--trust-plugin") { throw refusal }
   }
 }

@@ -9,7 +9,7 @@ extension CheckRun {
     if elsewhere != here { throw .badData("the same calls give other bits in another thread") }
     guard let program = Files.program else { return .passed("not compared with another process: its program is unknown") }
     let child = try ChildProcess.run(
-      program, CheckChild.arguments(settings, digestOnly: true), seconds: settings.timeLimit)
+      program, CheckChild.arguments(settings, .digest), seconds: settings.timeLimit)
     let found = String(decoding: child.report, as: UTF8.self)
     if found != "digest\t\(here)\n" { throw .badData("the same calls give other bits in another process") }
     return .passed
