@@ -1,6 +1,7 @@
 import Foundations
 
-/// A `--config` file: one JSON object whose keys are option names, in kebab or snake case.
+/// A `--config` file: one JSON object whose keys are option names, in kebab or snake case; or the `run.json` of a run of the same
+/// command, whose options are its `arguments`.
 struct ConfigurationFile {
   let path: String
   let spec: CommandSpec
@@ -8,7 +9,13 @@ struct ConfigurationFile {
   /// The values of the options it names; null means "not set".
   func values() throws(Failure) -> [String: [ArgumentValue]] {
     let json = try JSON.read(path)
-    guard let object = json.object else { throw .badData("\(path): expected an object of options, found \(json.kind)") }
+    guard var object = json.object else { throw .badData("\(path): expected an object of options, found \(json.kind)") }
+    if object["identity"]?.object != nil, let arguments = object["arguments"]?.object {
+      if let stage = object["stage"]?.string, stage != spec.name {
+        throw .badData("\(path): is the record of a run of `\(stage)`, whose options are not those of `\(spec.name)`; give the run.json of a run of `\(spec.name)`, or a file of its options")
+      }
+      object = arguments
+    }
     var values: [String: [ArgumentValue]] = [:]
     for key in object.keys {
       let name = String(key.map { $0 == "_" ? "-" : $0 })

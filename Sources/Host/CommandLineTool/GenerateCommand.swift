@@ -66,30 +66,34 @@ enum GenerateCommand {
     var decoder = StreamingDecoder(tokenizer)
     var failure: Failure?
     let watch = Stopwatch()
-    let results: [[Completion]]
+    var results: [[Completion?]] = requests.map { Array(repeating: nil, count: $0.samples) }
+    var stopped: Failure?
     do throws(Failure) {
-      results = try GenerationEngine(model).generate(
-        requests, generation, progress: { _ in failure == nil && !Interruption.isRequested }
-      ) { _, _, token in
-        guard isStreaming, failure == nil, !generation.stopTokens.contains(token) else { return }
-        do throws(Failure) {
-          if tokenizer.contains(token) { try Output.write(try decoder.feed(token)) }
-        } catch let error { failure = error }
-      }
+      _ = try GenerationEngine(model).generate(
+        requests, generation, progress: { _ in failure == nil && !Interruption.isRequested },
+        onToken: { _, _, token in
+          guard isStreaming, failure == nil, !generation.stopTokens.contains(token) else { return }
+          do throws(Failure) {
+            if tokenizer.contains(token) { try Output.write(try decoder.feed(token)) }
+          } catch let error { failure = error }
+        }, onFinish: { request, sample, completion in results[request][sample] = completion })
     } catch {
       if let failure { throw failure }
       // The line that was begun is ended.
       if isStreaming, error.code == .interrupted { try Output.line("") }
-      throw error
+      if isStreaming { throw error }
+      stopped = error
     }
     if let failure { throw failure }
+    let made = results.joined().compactMap { $0 }
     let context = model.configuration.maxPositions
-    noteContext(context, reachedBy: results.joined().count { $0.isTruncated && $0.tokens.count < generation.maxNewTokens })
+    noteContext(context, reachedBy: made.count { $0.isTruncated && $0.tokens.count < generation.maxNewTokens })
     if isStreaming { return try Output.line(decoder.finish()) }
     let seconds = watch.seconds
     var lines: [JSON] = []
     for (prompt, completions) in zip(prompts, results) {
       for (sample, completion) in completions.enumerated() {
+        guard let completion else { continue }
         var line: JSON.Object = [
           "prompt": .string(prompt), "completion": .string(try tokenizer.text(of: completion.tokens)),
           "tokens": .array(completion.tokens.map { .integer(Int($0)) }),
@@ -100,13 +104,18 @@ enum GenerateCommand {
       }
     }
     if try arguments.flag("json") {
-      let tokens = results.joined().reduce(0) { $0 + $1.tokens.count }
-      return try Output.json([
+      let tokens = made.reduce(0) { $0 + $1.tokens.count }
+      var result: JSON.Object = [
         "completions": .array(lines), "tokens": .integer(tokens), "seconds": .number(seconds),
         "tokens_per_second": .number(Double(tokens) / max(1e-9, seconds)),
-      ])
+      ]
+      if stopped != nil { result["interrupted"] = .bool(true) }
+      try Output.json(.object(result))
+    } else {
+      for line in lines { try Output.json(line) }
     }
-    for line in lines { try Output.json(line) }
+    // What was finished is not lost with what was not.
+    if let stopped { throw Failure(stopped.code, made.isEmpty ? stopped.message : "\(stopped.message), and are written") }
   }
 
   /// Says that completions ended for want of room, which nobody asked for.

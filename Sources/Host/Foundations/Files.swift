@@ -12,6 +12,12 @@ package enum Files {
     return unsafe lstat(path, &status) == 0 && (status.st_mode & S_IFMT) == S_IFLNK
   }
 
+  /// Bytes of a file; 0 where there is none.
+  package static func size(_ path: String) -> Int {
+    var status = stat()
+    return unsafe stat(path, &status) == 0 ? Int(status.st_size) : 0
+  }
+
   /// Creates a directory and those above it.
   package static func makeDirectory(_ path: String) throws(Failure) {
     if isDirectory(path) { return }
