@@ -54,10 +54,14 @@ enum GenerateCommand {
     let isRaw = try arguments.flag("raw")
     let template = ChatTemplate()
     let generation = try settings(arguments, model: model)
-    let requests = prompts.enumerated().map { index, prompt in
-      GenerationRequest(
-        prompt: isRaw ? tokenizer.encode(prompt) : tokenizer.encode(template.prompt(marked: prompt)), samples: samples,
-        stream: UInt64(index))
+    var requests: [GenerationRequest] = []
+    for (index, prompt) in prompts.enumerated() {
+      let tokens = isRaw ? tokenizer.encode(prompt.text) : tokenizer.encode(template.prompt(marked: prompt.text))
+      if let place = prompt.place, tokens.count >= model.configuration.maxPositions {
+        throw .badData(
+          "\(place): the prompt has \(tokens.count) tokens and the model's context \(model.configuration.maxPositions) (max_position_embeddings), which leaves no room for a completion; shorten it")
+      }
+      requests.append(GenerationRequest(prompt: tokens, samples: samples, stream: UInt64(index)))
     }
     Interruption.install()
     // One completion is shown as it comes.
@@ -95,7 +99,7 @@ enum GenerateCommand {
       for (sample, completion) in completions.enumerated() {
         guard let completion else { continue }
         var line: JSON.Object = [
-          "prompt": .string(prompt), "completion": .string(try tokenizer.text(of: completion.tokens)),
+          "prompt": .string(prompt.text), "completion": .string(try tokenizer.text(of: completion.tokens)),
           "tokens": .array(completion.tokens.map { .integer(Int($0)) }),
           "log_probs": .array(completion.logProbs.map { .number(Double($0)) }), "truncated": .bool(completion.isTruncated),
         ]
@@ -125,25 +129,31 @@ enum GenerateCommand {
       "\(count) completion\(count == 1 ? "" : "s") reached the model's context of \(context) tokens (max_position_embeddings) and ended there as truncated")
   }
 
+  private struct Prompt {
+    let text: String
+    /// File and line; nil where there is one prompt.
+    var place: String?
+  }
+
   /// The prompts: of --prompt, of a file of records, or of standard input as one text.
-  private static func readPrompts(_ arguments: ParsedArguments) throws(Failure) -> [String] {
-    if let prompt = try arguments.optionalText("prompt"), prompt != "-" { return [prompt] }
+  private static func readPrompts(_ arguments: ParsedArguments) throws(Failure) -> [Prompt] {
+    if let prompt = try arguments.optionalText("prompt"), prompt != "-" { return [Prompt(text: prompt)] }
     guard let path = try arguments.optionalText("prompts") else {
       if isatty(STDIN_FILENO) == 1 { Console(quiet: false).info("reading the prompt from the terminal; Ctrl-D on an empty line ends it") }
       let bytes = try Files.readAll(STDIN_FILENO, name: "standard input")
       guard let text = String(validating: bytes, as: UTF8.self) else { throw .badData("standard input: is not UTF-8 text") }
       let prompt = text.hasSuffix("\n") ? String(text.dropLast()) : text
       if prompt.isEmpty { throw .badData("standard input: holds no prompt; give --prompt TEXT, or write one to it") }
-      return [prompt]
+      return [Prompt(text: prompt)]
     }
     let name = path == "-" ? "standard input" : path
     let bytes = path == "-" ? try Files.readAll(STDIN_FILENO, name: name) : try Files.read(path)
-    var prompts: [String] = []
+    var prompts: [Prompt] = []
     for record in try JSONLines.read(bytes, name: name) {
       guard let prompt = ["prompt", "question", "problem"].lazy.compactMap({ record.object[$0]?.string }).first else {
         throw .badData("\(record.place): expected \"prompt\", \"question\" or \"problem\" with a text")
       }
-      prompts.append(prompt)
+      prompts.append(Prompt(text: prompt, place: record.place))
     }
     if prompts.isEmpty { throw .badData("\(name): holds no prompt") }
     return prompts

@@ -52,10 +52,10 @@ enum RLCommand {
   /// Refuses options that ask for what the plugin does not do.
   static func checkUse(_ arguments: ParsedArguments, by plugins: [PluginInstance]) throws(Failure) {
     let names = plugins.map(\.library.id).joined(separator: ", ")
-    if try arguments.isGiven("value-lr"), !plugins.contains(where: { $0.needs.contains(.critic) }) {
+    if try arguments.isMeant("value-lr"), !plugins.contains(where: { $0.needs.contains(.critic) }) {
       throw .usage("--value-lr does nothing with \(names), which has no critic; leave it out")
     }
-    if try arguments.isGiven("refill-rounds"), !plugins.contains(where: { $0.needs.contains(.refill) }) {
+    if try arguments.isMeant("refill-rounds"), !plugins.contains(where: { $0.needs.contains(.refill) }) {
       throw .usage("--refill-rounds does nothing with \(names), which asks for no fresh prompts; leave it out")
     }
   }
