@@ -229,6 +229,21 @@ import Testing
     for file in ["adapter/adapter_model.safetensors", "samples.jsonl"] {
       #expect(try Files.read(folder.file("a/\(file)")) == Files.read(folder.file("b/\(file)")))
     }
+    // A default that was given is given again; one that was not is the command's own.
+    let names = try #require(try JSON.read(record)["given"]?.array?.compactMap(\.string))
+    #expect(names.contains("steps") && names.contains("set") && !names.contains("value-lr"))
+    let bench = [
+      "bench", "--algos", "grpo", "--seeds", "1", "--model", Self.base, "--eval-limit", "2", "--eval-every", "0", "--max-new-tokens", "8", "--steps", "1",
+      "--prompts-per-step", "2", "--group-size", "2", "--quiet", "--adapter",
+    ]
+    let adapter = folder.file("start")
+    #expect(try tool("sft", "--model", Self.base, "--data", data, "--max-steps", "1", "--out", adapter, "--quiet").code == 0)
+    #expect(try tool(bench + [adapter + "/adapter", "--out", folder.file("bench")]).code == 0)
+    let repeated = try tool(
+      "bench", "--config", folder.file("bench/run.json"), "--algos", "grpo", "--out", folder.file("again"), "--quiet")
+    #expect(repeated.code == 0, "\(repeated.error)")
+    let (one, other) = (try JSON.read(folder.file("bench/run.json"))["identity"], try JSON.read(folder.file("again/run.json"))["identity"])
+    #expect(one == other && one?["prompts_per_step"]?.int == 2)
     expectRefusal(
       try tool("sft", "--config", record, "--model", Place.model, "--data", data, "--out", folder.file("c")), 65, record, "run of `rl`", "`sft`")
   }

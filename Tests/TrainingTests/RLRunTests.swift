@@ -9,12 +9,13 @@ import Transformer
 @Suite struct RLRunTests {
   private func run(
     _ folder: String, library: PluginLibrary, parameters: [String] = [], resumes: Bool = false, stopAfter: Int? = nil,
-    full: Bool = false, every: Int = 2, afterStep: @escaping (Int) throws(Failure) -> Metrics = { _ in [:] }
+    full: Bool = false, every: Int = 2, copyBudget: Int? = nil, afterStep: @escaping (Int) throws(Failure) -> Metrics = { _ in [:] }
   ) throws -> RunOutcome {
     let (model, adapter) = try loadModel(full: full, adapter: full ? nil : "initial")
     var policy = PolicySettings()
     policy.adapter = adapter
     policy.learningRate = 1e-3
+    policy.copyBudget = copyBudget
     var settings = RLSettings()
     settings.groupSize = 3
     settings.maxNewTokens = 10
@@ -116,6 +117,35 @@ import Transformer
     #expect(error?.message.contains("checkpoint") == false)
     #expect(try CheckpointStore(run: folder.file("run")).steps() == [])
     #expect(try run(folder.file("run"), library: try TrialPlugin.compile(needs: "0", drop: "none", in: folder), resumes: true) == .finished)
+  }
+
+  /// Where a whole model leaves no room for a copy, an error behind the first update goes back to the newest checkpoint, never to
+  /// half a step.
+  @Test(.enabled(if: TrialPlugin.hasCompiler), arguments: [(0, 3), (1, 2)])
+  func withoutRoomForACopyTheNewestCheckpointStands(_ epoch: Int, _ kept: Int) throws {
+    let folder = try TrialFolder()
+    let library = try TrialPlugin.compile(needs: "0", drop: "none", in: folder)
+    let failing = try TrialPlugin.compile(needs: "0", drop: "none", fails: (3, epoch), in: folder)
+    _ = try run(folder.file("whole"), library: library, full: true)
+    let error = #expect(throws: Failure.self) { try run(folder.file("parts"), library: failing, full: true, copyBudget: 0) }
+    #expect(error?.message.contains("in step 4; the checkpoint of step \(kept) is whole") == true, "\(error?.message ?? "")")
+    #expect(try run(folder.file("parts"), library: library, resumes: true, full: true, copyBudget: 0) == .finished)
+    try expectSameResult(
+      folder.file("whole"), folder.file("parts"), files: ["model/model.safetensors", "samples.jsonl", "checkpoints/step-5/state.safetensors"])
+  }
+
+  /// Neither the step's line nor a checkpoint can be written: the error says both, once.
+  @Test func aCheckpointThatCannotBeWrittenIsSaidToo() throws {
+    let folder = try TrialFolder()
+    let error = #expect(throws: Failure.self) {
+      try run(folder.file("run"), library: try Place.plugin("grpo"), every: 100) { at throws(Failure) in
+        guard at == 3 else { return [:] }
+        try AtomicFile.write("in the way", to: folder.file("run/checkpoints"))
+        throw .internalError("no more memory")
+      }
+    }
+    #expect(error?.message.hasPrefix("no more memory (in step 3; a newer checkpoint could not be written: ") == true, "\(error?.message ?? "")")
+    #expect(error?.message.contains("checkpoints: is in the way") == true && error?.message.hasSuffix("no checkpoint had been written)") == true)
   }
 
   /// What is measured after the update belongs to the step: where it fails, the step is taken again.

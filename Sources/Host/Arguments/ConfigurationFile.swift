@@ -10,11 +10,12 @@ struct ConfigurationFile {
   func values() throws(Failure) -> [String: [ArgumentValue]] {
     let json = try JSON.read(path)
     guard var object = json.object else { throw .badData("\(path): expected an object of options, found \(json.kind)") }
-    var isRecord = false
+    var (isRecord, given) = (false, [String]())
     if object["identity"]?.object != nil, let arguments = object["arguments"]?.object {
       if let stage = object["stage"]?.string, stage != spec.name {
         throw .badData("\(path): is the record of a run of `\(stage)`, whose options are not those of `\(spec.name)`; give the run.json of a run of `\(spec.name)`, or a file of its options")
       }
+      given = object["given"]?.array?.compactMap(\.string) ?? []
       (object, isRecord) = (arguments, true)
     }
     var values: [String: [ArgumentValue]] = [:]
@@ -31,8 +32,8 @@ struct ConfigurationFile {
       guard let checked = option.kind.values(of: json, repeated: option.isRepeated) else {
         throw .badData("\(path): \"\(key)\": expected \(option.configurationExpectation), found \(json.kind)")
       }
-      // A record holds defaults too; nobody asked for them, and where a command has others of its own they are not in force.
-      if isRecord, checked == [option.defaultValue].compactMap({ $0 }) { continue }
+      // A record holds defaults that nobody gave; where a command has others of its own they were not in force.
+      if isRecord, !given.contains(name), checked == [option.defaultValue].compactMap({ $0 }) { continue }
       values[name] = checked
     }
     return values

@@ -43,6 +43,11 @@ package struct ParsedArguments: Sendable {
     return setting.source == .commandLine || setting.values != [spec.option(name)?.defaultValue].compactMap { $0 }
   }
 
+  /// The options the user gave, on the command line or in a configuration file.
+  package var given: [String] {
+    spec.options.map(\.name).filter { name in settings[name].map { $0.source != .default } ?? false }
+  }
+
   package func integer(_ name: String) throws(Failure) -> Int { try present(optionalInteger(name), name) }
   package func number(_ name: String) throws(Failure) -> Double { try present(optionalNumber(name), name) }
   /// The value of a text, path, choice or checked option.

@@ -58,9 +58,11 @@ struct RunSummary {
   func finishes(
     _ arguments: ParsedArguments, _ folder: RunFolder, _ record: RunRecord, _ console: Console
   ) throws(Failure) -> Bool {
+    let isDry = try arguments.flag("dry-run")
     try folder.check(record, resuming: try arguments.flag("resume"))
+    if isDry { try folder.checkUnclaimed() }
     show(console)
-    guard try arguments.flag("dry-run") else { return false }
+    guard isDry else { return false }
     if try arguments.flag("json") { try Output.json(json) } else { try Output.line("dry run: nothing was trained, nothing written") }
     return true
   }

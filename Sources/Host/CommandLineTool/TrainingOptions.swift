@@ -139,7 +139,7 @@ enum TrainingOptions {
     }
     for key in extra.keys { identity[key] = extra[key] }
     let description: JSON.Object = [
-      "arguments": arguments.json, "backend": .string(backend.name), "stop_tokens": .array(folder.endOfText.map { .integer(Int($0)) }),
+      "arguments": arguments.json, "given": .array(arguments.given.map { .string($0) }), "backend": .string(backend.name), "stop_tokens": .array(folder.endOfText.map { .integer(Int($0)) }),
     ]
     var record = RunRecord(stage: stage, identity: identity, description: description)
     record.heldOut = heldOut

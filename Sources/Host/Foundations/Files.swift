@@ -118,6 +118,17 @@ package enum Files {
     return errno != EACCES && errno != EAGAIN
   }
 
+  /// Whether another process has claimed a folder. It gives up a claim of this process.
+  package static func isClaimed(_ folder: String) -> Bool {
+    let descriptor = unsafe open(folder + "/.lock", O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    var lock = flock()
+    lock.l_type = Int16(F_WRLCK)
+    lock.l_whence = Int16(SEEK_SET)
+    return unsafe fcntl(descriptor, F_GETLK, &lock) == 0 && lock.l_type != Int16(F_UNLCK)
+  }
+
   package static func syncDirectory(_ path: String) {
     let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else { return }

@@ -14,6 +14,8 @@ package struct PolicySettings: Sendable, Equatable {
   package var microBatchRows: Int?
   /// nil checkpoints where the activations of a micro-batch would not fit.
   package var gradientCheckpointing: Bool?
+  /// Bytes that a copy of a whole model's values and moments may take at each step; nil: a quarter of the machine's memory.
+  package var copyBudget: Int?
   /// The critic's own learning rate.
   package var valueLearningRate = 1e-4
 
@@ -77,9 +79,9 @@ package final class Policy {
 
   static func trainedCount(_ model: Transformer) -> Int { model.parameters.reduce(0) { $0 + $1.count } }
 
-  /// Of a whole model a copy is kept where it takes at most a quarter of the machine's memory.
+  /// An adapter's copy is always kept, a whole model's where the budget allows.
   package static func keepsSnapshot(_ model: Transformer, _ settings: PolicySettings) -> Bool {
-    settings.adapter != nil || snapshotBytes(model) <= physicalMemory() / 4
+    settings.adapter != nil || snapshotBytes(model) <= settings.copyBudget ?? physicalMemory() / 4
   }
 
   /// Updates made so far.

@@ -111,8 +111,15 @@ package struct RunFolder: Sendable {
 
   /// Two processes that write one run would ruin it for both.
   private func claim() throws(Failure) {
-    guard try Files.claim(path) else {
-      throw .usage("\(path): another process is writing this run; wait for it or stop it, or choose another --out")
-    }
+    guard try Files.claim(path) else { throw isClaimed }
+  }
+
+  /// Whether no other process writes the run; claims nothing. Not for a process that has claimed it.
+  package func checkUnclaimed() throws(Failure) {
+    if Files.isClaimed(path) { throw isClaimed }
+  }
+
+  private var isClaimed: Failure {
+    .usage("\(path): another process is writing this run; wait for it or stop it, or choose another --out")
   }
 }

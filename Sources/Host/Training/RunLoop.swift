@@ -112,8 +112,11 @@ struct RunLoop {
           policy.restore(before)
           isAtWhole = true
         }
-        if isAtWhole { try? checkpoint() }
-        throw error.after(step: saved, in: isWhole ? nil : whole.step + 1)
+        var unsaved: Failure?
+        if isAtWhole {
+          do throws(Failure) { try checkpoint() } catch { unsaved = error }
+        }
+        throw error.after(step: saved, in: isWhole ? nil : whole.step + 1, unsaved: unsaved)
       }
     }
     do throws(Failure) {
