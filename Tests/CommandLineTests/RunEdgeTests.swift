@@ -285,6 +285,12 @@ import Testing
 
   // MARK: generate
 
+  private func processorSeconds(of process: pid_t) -> Double {
+    let fields = (try? Files.readText("/proc/\(process)/stat"))?.split(separator: " ") ?? []
+    guard fields.count > 15, let user = Double(fields[13]), let system = Double(fields[14]) else { return 0 }
+    return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
+  }
+
   @Test(arguments: [false, true]) func anInterruptedGenerationOfManyPromptsWritesWhatIsFinished(_ isJSON: Bool) throws {
     let folder = try TrialFolder()
     // Greedy answers of the base model end by themselves; a question of nothing at the end does not for long.
@@ -292,8 +298,8 @@ import Testing
     let data = try folder.write(lines + String(repeating: lines, count: 400), "p.jsonl")
     let run = try RunningTool(
       ["generate", "--model", Self.base, "--prompts", data, "--batch-size", "4", "--threads", "1"] + (isJSON ? ["--json"] : []))
-    // Long enough for some of them, not for all.
-    usleep(1_500_000)
+    // Long enough for some of them, not for all, however busy the machine is.
+    #expect(run.wait { processorSeconds(of: run.process) > 1.5 })
     run.signal(SIGINT)
     let result = run.wait()
     try #require(result.code == 75, "\(result.code) \(result.error)")

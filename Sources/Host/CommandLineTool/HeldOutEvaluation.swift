@@ -44,14 +44,19 @@ struct HeldOutEvaluation {
     }
   }
 
-  init?(
-    _ arguments: ParsedArguments, model: Transformer, tokenizer: Tokenizer, verifier: Verifier, rl: RLSettings, out: String,
+  /// The questions that are asked; nil where none are held out. Read before the model, as rows that do not fit end the run.
+  static func questions(
+    _ arguments: ParsedArguments, tokenizer: Tokenizer, context: Int
+  ) throws(Failure) -> (prompts: PromptSet, sha256: String)? {
+    guard let path = try arguments.optionalText("eval-data") else { return nil }
+    return try DataOptions.questions(
+      path, limit: try arguments.optionalInteger("eval-limit"), arguments, tokenizer: tokenizer, context: context)
+  }
+
+  init(
+    _ questions: (prompts: PromptSet, sha256: String), _ arguments: ParsedArguments, model: Transformer, tokenizer: Tokenizer, verifier: Verifier, rl: RLSettings, out: String,
     adapter: AdapterSettings?, baseName: String, source: ModelFolder
   ) throws(Failure) {
-    guard let path = try arguments.optionalText("eval-data") else { return nil }
-    let questions = try DataOptions.questions(
-      path, limit: try arguments.optionalInteger("eval-limit"), arguments, tokenizer: tokenizer,
-      context: model.configuration.maxPositions)
     prompts = questions.prompts
     identity = Self.identity(questions.sha256, count: prompts.count)
     evaluator = Evaluator(model, tokenizer: tokenizer, verifier: verifier)

@@ -123,6 +123,7 @@ enum RLCommand {
       if prompts.count == 0 { throw .badData("\(data): no prompt leaves room for a completion in the model's context of \(context) tokens") }
     }
     try prompts.requireRoom(context: context, advice: ", or leave such rows out with --overlong skip")
+    let heldOut = try HeldOutEvaluation.questions(arguments, tokenizer: tokenizer, context: context)
     let settings = try settings(arguments, examples: prompts.count)
     let verifier = Verifier(mode: try arguments.choice("reward"))
     let task = RLTask(prompts, tokenizer: tokenizer, verifier: verifier)
@@ -131,9 +132,12 @@ enum RLCommand {
     var policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: settings.updates)
     policy.valueLearningRate = try arguments.number("value-lr")
     let runFolder = RunFolder(try arguments.text("out"))
-    let evaluation = try HeldOutEvaluation(
-      arguments, model: model, tokenizer: tokenizer, verifier: verifier, rl: settings, out: runFolder.path, adapter: adapter,
-      baseName: try arguments.text("model"), source: folder)
+    var evaluation: HeldOutEvaluation?
+    if let heldOut {
+      evaluation = try HeldOutEvaluation(
+        heldOut, arguments, model: model, tokenizer: tokenizer, verifier: verifier, rl: settings, out: runFolder.path, adapter: adapter,
+        baseName: try arguments.text("model"), source: folder)
+    }
     let needsReference = plugin.needs.contains(.reference)
     var summary = RunSummary()
     summary.add(

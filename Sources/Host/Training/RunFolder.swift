@@ -65,6 +65,9 @@ package struct RunFolder: Sendable {
     guard let object = earlier.object, let before = object["identity"]?.object else {
       throw .badData("\(recordPath): --resume: has no \"identity\"; this is no run of this program")
     }
+    if before["model_fingerprint"] != nil {
+      throw .badData("\(recordPath): --resume: was begun by a version of this program that did not keep the digest of all weights; finish it with that version or use another --out")
+    }
     let changed = changes(from: before, to: record.identity).filter { !record.mayDiffer.contains($0) }
     // A setting that both have says more than one that came or went with it.
     if let key = changed.first(where: { before[$0] != nil && record.identity[$0] != nil }) ?? changed.first {
