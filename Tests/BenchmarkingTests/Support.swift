@@ -110,7 +110,7 @@ struct Trial {
     var plan = BenchPlan(
       algorithms: algorithms, seeds: seeds, settings: settings, policy: policy, training: problems(.train, 6),
       trainingName: "generated", heldOut: problems(.heldOut, 5), heldOutName: "generated", out: out, baseName: "tied",
-      identity: ["learning_rate": .number(learningRate)], description: [:])
+      record: RunRecord(stage: "bench", identity: ["learning_rate": .number(learningRate)], description: [:]))
     plan.evaluateEvery = 2
     plan.keeping.checkpointEvery = 2
     plan.curveProblems = 3

@@ -43,7 +43,10 @@ import Testing
       let run = try RunningTool(["sft", "--out", killed] + Self.options + (kills > 0 ? ["--resume"] : []))
       guard run.wait(until: { size(killed + "/metrics.jsonl") > bytes }) else { break }
       run.signal(SIGSTOP)
-      expectRefusal(try sft(killed, "--resume", "--quiet"), 64, killed, "another process is writing this run")
+      for more in [[], ["--dry-run"]] {
+        expectRefusal(
+          try tool(["sft", "--out", killed, "--resume", "--quiet"] + Self.options + more), 64, killed, "another process is writing this run")
+      }
       run.signal(SIGKILL)
       #expect(run.wait().code == -SIGKILL)
       kills += 1

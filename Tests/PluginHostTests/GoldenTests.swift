@@ -110,7 +110,7 @@ struct AlgorithmTests {
       let descriptor = try Place.plugin(id).descriptor
       #expect(descriptor.parameters[0].name == "variant")
       #expect(descriptor.parameters[0].choices == ["default", "paper"])
-      let text = PluginDescription(PluginCard(describing: try Place.plugin(id))).text
+      let text = PluginDescription(try Place.plugin(id)).text
       for topic in ["advantage", "aggregation", "clip", "kl", "differs from the paper", "ratio_max", "arXiv:"] {
         #expect(text.contains(topic), "\(id): \(topic)")
       }

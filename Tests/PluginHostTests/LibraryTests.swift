@@ -10,13 +10,13 @@ struct LibraryTests {
     #expect(library.path.hasPrefix("/"))
     #expect(library.sha256.count == 64)
     #expect(library.descriptor.parameters.map(\.name) == ["variant", "clip_low", "clip_high", "beta", "epsilon"])
-    let text = PluginDescription(PluginCard(describing: library)).text
+    let text = PluginDescription(library).text
     for word in [
       "grpo 1.0.0", library.sha256, "default | paper", "preset 0 (paper: 0.04)", "aggregation", "clamped_tokens",
     ] {
       #expect(text.contains(word))
     }
-    let json = PluginDescription(PluginCard(describing: library)).json
+    let json = PluginDescription(library).json
     #expect(try JSON.parse(json.text(pretty: true), name: "description") == json)
     #expect(json["parameters"]?.array?.count == 5)
     #expect(json["needs"] == [])

@@ -1,6 +1,7 @@
 import Foundations
 import PluginHost
 import Tasks
+import Telemetry
 import Testing
 import Training
 import Transformer
@@ -8,28 +9,30 @@ import Transformer
 @Suite struct RLRunTests {
   private func run(
     _ folder: String, library: PluginLibrary, parameters: [String] = [], resumes: Bool = false, stopAfter: Int? = nil,
-    full: Bool = false
+    full: Bool = false, every: Int = 2, copyBudget: Int? = nil, afterStep: @escaping (Int) throws(Failure) -> Metrics = { _ in [:] }
   ) throws -> RunOutcome {
     let (model, adapter) = try loadModel(full: full, adapter: full ? nil : "initial")
     var policy = PolicySettings()
     policy.adapter = adapter
     policy.learningRate = 1e-3
+    policy.copyBudget = copyBudget
     var settings = RLSettings()
     settings.groupSize = 3
     settings.maxNewTokens = 10
     settings.steps = 5
     var keeping = RunKeeping()
-    keeping.checkpointEvery = 2
+    keeping.checkpointEvery = every
     keeping.resumes = resumes
     keeping.stopAfter = stopAfter
     let plugin = try PluginInstance(library, settings: parameters)
-    return try RLRun(
+    var run = try RLRun(
       model: model, source: ModelFolder(Place.model), policy: policy, settings: settings, plugin: plugin,
       task: RLTests.makeTask(), text: { "\($0)" }, question: { "question \($0)" },
       reference: plugin.needs.contains(.reference) && !full ? try ReferencePolicy(adapterOf: model) : nil,
       folder: RunFolder(folder), record: RunRecord(stage: "rl", identity: [:], description: [:]), keeping: keeping,
-      baseName: "tied"
-    ).run(TrialObserver())
+      baseName: "tied")
+    run.afterStep = afterStep
+    return try run.run(TrialObserver())
   }
 
   private func expectResumed(_ library: PluginLibrary, _ parameters: [String] = [], full: Bool = false, at step: Int) throws {
@@ -82,5 +85,121 @@ import Transformer
       #expect(sample["question"]?.string == "question \(sample["example"]?.int ?? -1)")
       #expect(sample["length"]?.int ?? 0 > 0)
     }
+  }
+
+  // MARK: Errors
+
+  private static let results = [
+    "adapter/adapter_model.safetensors", "samples.jsonl", "checkpoints/step-5/state.safetensors", "checkpoints/step-5/state.json",
+  ]
+
+  /// In a later pass the weights have moved within the step already; in the first one only gradients and the plugin's state have.
+  @Test(.enabled(if: TrialPlugin.hasCompiler), arguments: [(1, 0), (1, 1), (3, 1), (4, 1)], [false, true])
+  func aPluginThatFailsInAStepLosesNothingBefore(_ place: (step: Int, epoch: Int), _ full: Bool) throws {
+    let folder = try TrialFolder()
+    let needs = "NR_NEEDS_CRITIC"
+    let library = try TrialPlugin.compile(needs: needs, drop: "none", in: folder)
+    let failing = try TrialPlugin.compile(needs: needs, drop: "none", fails: place, in: folder)
+    _ = try run(folder.file("whole"), library: library, full: full, every: 100)
+    let error = #expect(throws: Failure.self) { try run(folder.file("parts"), library: failing, full: full, every: 100) }
+    #expect(error?.message.contains("in step \(place.step + 1); the checkpoint of step \(place.step) is whole") == true, "\(error?.message ?? "")")
+    #expect(try CheckpointStore(run: folder.file("parts")).steps() == [place.step])
+    #expect(try run(folder.file("parts"), library: library, resumes: true, full: full, every: 100) == .finished)
+    // The plugin in the checkpoint is another library: its digest differs, nothing else.
+    let results = Self.results.filter { !$0.hasSuffix("state.json") && !(full && $0.hasPrefix("adapter")) }
+    try expectSameResult(folder.file("whole"), folder.file("parts"), files: results + (full ? ["model/model.safetensors"] : []))
+  }
+
+  @Test(.enabled(if: TrialPlugin.hasCompiler)) func anErrorInTheFirstStepLeavesNoCheckpoint() throws {
+    let folder = try TrialFolder()
+    let failing = try TrialPlugin.compile(needs: "0", drop: "none", fails: (0, 1), in: folder)
+    let error = #expect(throws: Failure.self) { try run(folder.file("run"), library: failing) }
+    #expect(error?.message.contains("checkpoint") == false)
+    #expect(try CheckpointStore(run: folder.file("run")).steps() == [])
+    #expect(try run(folder.file("run"), library: try TrialPlugin.compile(needs: "0", drop: "none", in: folder), resumes: true) == .finished)
+  }
+
+  /// Where a whole model leaves no room for a copy, an error behind the first update goes back to the newest checkpoint, never to
+  /// half a step.
+  @Test(.enabled(if: TrialPlugin.hasCompiler), arguments: [(0, 3), (1, 2)])
+  func withoutRoomForACopyTheNewestCheckpointStands(_ epoch: Int, _ kept: Int) throws {
+    let folder = try TrialFolder()
+    let library = try TrialPlugin.compile(needs: "0", drop: "none", in: folder)
+    let failing = try TrialPlugin.compile(needs: "0", drop: "none", fails: (3, epoch), in: folder)
+    _ = try run(folder.file("whole"), library: library, full: true)
+    let error = #expect(throws: Failure.self) { try run(folder.file("parts"), library: failing, full: true, copyBudget: 0) }
+    #expect(error?.message.contains("in step 4; the checkpoint of step \(kept) is whole") == true, "\(error?.message ?? "")")
+    #expect(try run(folder.file("parts"), library: library, resumes: true, full: true, copyBudget: 0) == .finished)
+    try expectSameResult(
+      folder.file("whole"), folder.file("parts"), files: ["model/model.safetensors", "samples.jsonl", "checkpoints/step-5/state.safetensors"])
+  }
+
+  /// Neither the step's line nor a checkpoint can be written: the error says both, once.
+  @Test func aCheckpointThatCannotBeWrittenIsSaidToo() throws {
+    let folder = try TrialFolder()
+    let error = #expect(throws: Failure.self) {
+      try run(folder.file("run"), library: try Place.plugin("grpo"), every: 100) { at throws(Failure) in
+        guard at == 3 else { return [:] }
+        try AtomicFile.write("in the way", to: folder.file("run/checkpoints"))
+        throw .internalError("no more memory")
+      }
+    }
+    #expect(error?.message.hasPrefix("no more memory (in step 3; a newer checkpoint could not be written: ") == true, "\(error?.message ?? "")")
+    #expect(error?.message.contains("checkpoints: is in the way") == true && error?.message.hasSuffix("no checkpoint had been written)") == true)
+  }
+
+  /// What is measured after the update belongs to the step: where it fails, the step is taken again.
+  @Test(arguments: [2, 5]) func anErrorAfterTheUpdateUndoesTheStep(_ step: Int) throws {
+    let folder = try TrialFolder()
+    let library = try Place.plugin("grpo")
+    let measured: (Int) throws(Failure) -> Metrics = { ["held_out_accuracy": Double($0)] }
+    _ = try run(folder.file("whole"), library: library, every: 100, afterStep: measured)
+    let error = #expect(throws: Failure.self) {
+      try run(folder.file("parts"), library: library, every: 100) { at throws(Failure) in
+        if at == step { throw .internalError("no more memory") }
+        return try measured(at)
+      }
+    }
+    #expect(error?.message.contains("no more memory (in step \(step); the checkpoint of step \(step - 1) is whole") == true)
+    #expect(try CheckpointStore(run: folder.file("parts")).steps() == [step - 1])
+    #expect(try run(folder.file("parts"), library: library, resumes: true, every: 100, afterStep: measured) == .finished)
+    try expectSameResult(folder.file("whole"), folder.file("parts"), files: Self.results)
+  }
+
+  /// The log cannot be written any more, or the samples behind it: their descriptor is one that reads only.
+  @Test(arguments: ["metrics.jsonl", "samples.jsonl"]) func aLineThatCannotBeWrittenUndoesTheStep(_ log: String) throws {
+    let folder = try TrialFolder()
+    let library = try Place.plugin("grpo")
+    _ = try run(folder.file("whole"), library: library, every: 100)
+    let path = folder.file("parts/\(log)")
+    let error = #expect(throws: Failure.self) {
+      try run(folder.file("parts"), library: library, every: 100) { at in
+        if at == 4 {
+          for entry in try! Files.list("/proc/self/fd") where Files.resolved("/proc/self/fd/\(entry)") == Files.resolved(path) {
+            let reading = unsafe open(path, O_RDONLY)
+            dup2(reading, Int32(entry)!)
+            close(reading)
+          }
+        }
+        return [:]
+      }
+    }
+    #expect(error?.message.contains(log) == true && error?.message.contains("the checkpoint of step 3 is whole") == true, "\(error?.message ?? "")")
+    #expect(try run(folder.file("parts"), library: library, resumes: true, every: 100) == .finished)
+    try expectSameResult(folder.file("whole"), folder.file("parts"), files: Self.results)
+  }
+
+  /// A result that cannot be written: the last step's checkpoint is there.
+  @Test func anErrorAfterTheLastStepLeavesItsCheckpoint() throws {
+    let folder = try TrialFolder()
+    let library = try Place.plugin("grpo")
+    _ = try run(folder.file("whole"), library: library, every: 100)
+    try Files.makeDirectory(folder.file("parts"))
+    try AtomicFile.write("in the way", to: folder.file("parts/adapter"))
+    let error = #expect(throws: Failure.self) { try run(folder.file("parts"), library: library, every: 100) }
+    #expect(error?.message.contains("the checkpoint of step 5 is whole") == true, "\(error?.message ?? "")")
+    Files.remove(folder.file("parts/adapter"))
+    #expect(try run(folder.file("parts"), library: library, resumes: true, every: 100) == .finished)
+    try expectSameResult(folder.file("whole"), folder.file("parts"), files: Self.results)
   }
 }

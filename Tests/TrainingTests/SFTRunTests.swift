@@ -1,4 +1,5 @@
 import Foundations
+import Telemetry
 import Testing
 import Training
 import Transformer
@@ -6,7 +7,8 @@ import Transformer
 @Suite struct SFTRunTests {
   private func run(
     _ folder: String, full: Bool = false, resumes: Bool = false, stopAfter: Int? = nil, every: Int = 3, steps: Int = 9,
-    observer: TrialObserver = TrialObserver(), shape: LearningRateSchedule.Shape = .cosine
+    observer: TrialObserver = TrialObserver(), afterStep: @escaping (SFTTrainer) throws(Failure) -> Metrics = { _ in [:] },
+    shape: LearningRateSchedule.Shape = .cosine
   ) throws -> RunOutcome {
     let (model, adapter) = try loadModel(full: full, adapter: full ? nil : "initial")
     var settings = PolicySettings()
@@ -17,11 +19,12 @@ import Transformer
     keeping.checkpointEvery = every
     keeping.resumes = resumes
     keeping.stopAfter = stopAfter
-    return try SFTRun(
+    var run = try SFTRun(
       model: model, source: ModelFolder(Place.model), sequences: goldenSequences(), policy: settings, batchSize: 4,
       steps: steps, shuffles: true, seed: 5, folder: RunFolder(folder),
-      record: RunRecord(stage: "sft", identity: ["seed": 5], description: [:]), keeping: keeping, baseName: "tied"
-    ).run(observer)
+      record: RunRecord(stage: "sft", identity: ["seed": 5], description: [:]), keeping: keeping, baseName: "tied")
+    run.afterStep = afterStep
+    return try run.run(observer)
   }
 
   private func results(full: Bool) -> [String] {
@@ -93,5 +96,57 @@ import Transformer
     try AtomicFile.write("{}", to: folder.file("run/checkpoints/step-4/state.json"))
     let error = #expect(throws: Failure.self) { try run(folder.file("run"), resumes: true) }
     #expect(error?.code == .badData && error?.message.contains("state.json") == true)
+  }
+
+  /// An error after the update, a held-out loss that fails: the step is undone, its checkpoint's predecessor written.
+  @Test(arguments: [(2, false), (9, false), (5, true)]) func anErrorAfterTheUpdateUndoesTheStep(_ step: Int, _ full: Bool) throws {
+    let folder = try TrialFolder()
+    let heldOut = try Array(goldenSequences().prefix(3))
+    func measured(_ trainer: SFTTrainer) throws(Failure) -> Metrics { ["held_out_loss": try trainer.loss(of: heldOut)] }
+    _ = try run(folder.file("whole"), full: full, every: 100, afterStep: measured)
+    let error = #expect(throws: Failure.self) {
+      try run(folder.file("parts"), full: full, every: 100) { trainer throws(Failure) in
+        if trainer.step == step { throw .internalError("no more memory") }
+        return try measured(trainer)
+      }
+    }
+    #expect(error?.message.contains("in step \(step); the checkpoint of step \(step - 1) is whole") == true)
+    #expect(try run(folder.file("parts"), full: full, resumes: true, every: 100, afterStep: measured) == .finished)
+    try expectSameResult(folder.file("whole"), folder.file("parts"), files: results(full: full))
+    // What is measured changes nothing.
+    _ = try run(folder.file("plain"), full: full, every: 100)
+    for name in results(full: full) { #expect(try Files.read(folder.file("plain/\(name)")) == Files.read(folder.file("whole/\(name)"))) }
+  }
+
+  /// Batches without a token to learn make no update; the horizon of a schedule counts the others, in their shuffled order.
+  @Test(arguments: [(0, 3, true), (4, 2, true), (4, 2, false), (9, 3, true), (9, 1, true), (12, 4, false)])
+  func theHorizonIsTheNumberOfUpdates(_ empty: Int, _ batchSize: Int, _ shuffles: Bool) throws {
+    let sequences = (0..<13).map { TrainingSequence(tokens: $0 < empty ? [1] : [1, 2, 3]) }
+    let steps = 4 * SFTTrainer.stepsPerEpoch(count: sequences.count, batchSize: batchSize) - 1
+    var batches = SFTBatches(sequences, batchSize: batchSize, shuffles: shuffles, seed: 3)
+    let (model, adapter) = try loadModel(adapter: "initial")
+    var settings = PolicySettings()
+    settings.adapter = adapter
+    let policy = try Policy(model, settings)
+    let trainer = SFTTrainer(policy, sequences: sequences, batchSize: batchSize, shuffles: shuffles, seed: 3)
+    for _ in 0..<steps { _ = try trainer.trainStep() }
+    #expect(batches.updates(ofSteps: steps) == policy.updates)
+    #expect(policy.updates <= steps && (empty == 0) == (policy.updates == steps))
+  }
+
+  @Test func theLossOfSequencesIsThatOfALearningStepAndDoesNotDependOnTheSplit() throws {
+    let sequences = try Array(goldenSequences().prefix(5))
+    var losses: [Double] = []
+    for rows in [1, 40, 100_000] {
+      let (model, adapter) = try loadModel(adapter: "initial")
+      var settings = PolicySettings()
+      settings.adapter = adapter
+      settings.microBatchRows = rows
+      let trainer = SFTTrainer(try Policy(model, settings), sequences: sequences, batchSize: 5, shuffles: false, seed: 1)
+      losses.append(try trainer.loss(of: sequences))
+      let learned = try trainer.trainStep().loss
+      #expect(abs(learned - losses[0]) < 1e-9 * learned)
+    }
+    #expect(Set(losses).count == 1)
   }
 }

@@ -6,14 +6,19 @@ import PluginHost
 enum TrialPlugin {
   static let hasCompiler = ["/usr/bin/cc", "/usr/bin/clang", "/usr/bin/gcc"].contains { Files.exists($0) }
 
-  /// - Parameter definitions: `NEEDS=…`, `DROP=none|equal|all`.
-  static func compile(needs: String, drop: String, in folder: TrialFolder) throws(Failure) -> PluginLibrary {
+  /// - Parameters:
+  ///   - drop: `none`, `equal` or `all` groups.
+  ///   - fails: the step and epoch, counted from 0, whose loss is an error.
+  static func compile(
+    needs: String, drop: String, fails: (step: Int, epoch: Int)? = nil, in folder: TrialFolder
+  ) throws(Failure) -> PluginLibrary {
     let source = folder.file("trial.c")
-    let library = folder.file("trial-\(drop).so")
+    let library = folder.file("trial-\(drop)\(fails.map { "-\($0.step)-\($0.epoch)" } ?? "").so")
+    let failing = fails.map { "-DFAIL_STEP=\($0.step) -DFAIL_EPOCH=\($0.epoch)" } ?? ""
     try AtomicFile.write(text, to: source)
     let header = Files.directory(of: Files.directory(of: Files.directory(of: Place.goldens))) + "/Sources/PluginAPI/C/include"
     let command =
-      "cc -std=c11 -shared -fPIC -O1 -I '\(header)' -D'NEEDS=\(needs)' -DDROP_\(drop) -o '\(library)' '\(source)' 2>&1"
+      "cc -std=c11 -shared -fPIC -O1 -I '\(header)' -D'NEEDS=\(needs)' -DDROP_\(drop) \(failing) -o '\(library)' '\(source)' 2>&1"
     guard let stream = unsafe popen(command, "r") else { throw .internalError("cannot run cc") }
     let output = unsafe try Files.readAll(fileno(stream), name: "cc")
     guard unsafe pclose(stream) == 0 else { throw .internalError("cc: \(String(decoding: output, as: UTF8.self))") }
@@ -60,6 +65,9 @@ enum TrialPlugin {
     }
     static nr_status loss(void *self, const nr_batch *b, nr_gradients *out, nr_value *values, nr_error *e) {
       (void)values; (void)e;
+    #ifdef FAIL_STEP
+      if (b->step == FAIL_STEP && b->epoch == FAIL_EPOCH) return NR_INTERNAL;
+    #endif
       out->loss = 0;
       for (int64_t t = 0; t < b->token_count; t++) {
         out->loss -= b->advantages[t] * b->current[t] / b->update_tokens;

@@ -36,6 +36,18 @@ package struct ParsedArguments: Sendable {
     return source != .default
   }
 
+  /// Whether the user asks for the value: what a configuration file gives counts where it is not the default, so that the settings of
+  /// a run, defaults and all, serve as one.
+  package func isMeant(_ name: String) throws(Failure) -> Bool {
+    guard let setting = settings[name], try isGiven(name) else { return false }
+    return setting.source == .commandLine || setting.values != [spec.option(name)?.defaultValue].compactMap { $0 }
+  }
+
+  /// The options the user gave, on the command line or in a configuration file.
+  package var given: [String] {
+    spec.options.map(\.name).filter { name in settings[name].map { $0.source != .default } ?? false }
+  }
+
   package func integer(_ name: String) throws(Failure) -> Int { try present(optionalInteger(name), name) }
   package func number(_ name: String) throws(Failure) -> Double { try present(optionalNumber(name), name) }
   /// The value of a text, path, choice or checked option.

@@ -42,16 +42,18 @@ package struct Bench {
 
   package func run(_ progress: PlanProgress, resuming: Bool) throws(Failure) -> Outcome {
     let evaluator = Evaluator(model, tokenizer: tokenizer, verifier: plan.verifier)
-    let task = try RLTask(plan.training, tokenizer: tokenizer, verifier: plan.verifier, name: plan.trainingName)
+    let prompts = try PromptSet(
+      plan.training, tokenizer: tokenizer, name: plan.trainingName, purpose: "reinforcement learning")
+    let task = RLTask(prompts, tokenizer: tokenizer, verifier: plan.verifier)
     let folder = RunFolder(plan.out)
-    try folder.open(plan.description, identity: plan.identity, resuming: resuming && folder.holdsRun)
+    try folder.open(plan.record, resuming: resuming && folder.holdsRun)
     if !Files.exists(plan.startEvaluation) { try measure(evaluator, plan.startEvaluation, progress) }
     let runs = plan.runs
     progress.begin(runs: runs.count, finished: runs.count(where: \.isFinished), stepsPerRun: plan.settings.steps)
     for (index, run) in runs.enumerated() {
       let record = plan.record(of: run)
       if run.isFinished {
-        try RunFolder(run.folder).open(record.description, identity: record.identity, resuming: true)
+        try RunFolder(run.folder).check(record, resuming: true)
         continue
       }
       let label = plan.algorithms[run.algorithm].label

@@ -28,14 +28,13 @@ package struct BenchPlan {
   package var out: String
   /// What the base model is called in the adapters' settings.
   package var baseName: String
-  /// What must be equal for the benchmark to be continued, apart from its algorithms and seeds.
-  package var identity: JSON.Object
-  package var description: JSON.Object
+  /// What the benchmark is, apart from its algorithms and seeds.
+  package var record: RunRecord
 
   package init(
     algorithms: [BenchAlgorithm], seeds: [UInt64], settings: RLSettings, policy: PolicySettings, training: [Example],
     trainingName: String, heldOut: [Example], heldOutName: String, out: String, baseName: String,
-    identity: JSON.Object, description: JSON.Object
+    record: RunRecord
   ) {
     self.algorithms = algorithms
     self.seeds = seeds
@@ -47,8 +46,7 @@ package struct BenchPlan {
     self.heldOutName = heldOutName
     self.out = out
     self.baseName = baseName
-    self.identity = identity
-    self.description = description
+    self.record = record
     curveProblems = min(200, heldOut.count)
   }
 
@@ -77,13 +75,13 @@ package struct BenchPlan {
   /// What `run.json` of one run holds.
   func record(of run: Run) -> RunRecord {
     let algorithm = algorithms[run.algorithm]
-    var identity = identity
+    var identity = record.identity
     identity["seed"] = .integer(Int(run.seed))
     identity["plugin"] = .string(algorithm.library.id)
     identity["plugin_sha256"] = .string(algorithm.library.sha256)
     identity["plugin_parameters"] = algorithm.parameters.json
-    var description = description
-    description["plugin"] = PluginDescription(PluginCard(describing: algorithm.library)).json
+    var description = record.description
+    description["plugin"] = PluginDescription(algorithm.library).json
     return RunRecord(stage: "rl", identity: identity, description: description)
   }
 }

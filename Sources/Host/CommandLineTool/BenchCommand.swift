@@ -57,7 +57,7 @@ enum BenchCommand {
 
   /// A benchmark is many runs: a plan of one and its name elsewhere say nothing here.
   private static let training = TrainingOptions.options(learningRate: 1e-5).filter {
-    $0.name != "dry-run" && !$0.name.hasPrefix("wandb")
+    $0.name != "dry-run" && $0.name != TrainingOptions.allowChanged.name && !$0.name.hasPrefix("wandb")
   }
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
@@ -114,7 +114,12 @@ enum BenchCommand {
     quickstart.rlSteps = try arguments.optionalInteger("steps") ?? quickstart.rlSteps
 
     let settings = try settings(arguments, data: data, quickstart)
+    for algorithm in algorithms {
+      try RLCommand.checkGroup(settings(0).groupSize, try PluginInstance(algorithm.library, algorithm.parameters))
+    }
     let questions = try questions(arguments, data: data, quickstart, settings, observer)
+    try checkPrompts(
+      questions, tokenizer, context: folder.configuration.maxPositions, maxNewTokens: settings(0).maxNewTokens, observer)
     let (model, adapter) = try startingPoint(arguments, isGenerated: data == nil, folder, tokenizer, base, out, quickstart, observer)
     var policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: settings(questions.training.count).updates)
     if data == nil, let adapter {
@@ -133,14 +138,14 @@ enum BenchCommand {
     ]
     extra["training_sha256"] = .string(SHA256.hex(Array(questions.training.map(\.jsonLine).joined(separator: "\n").utf8)))
     var record = try TrainingOptions.record(
-      arguments, stage: "bench", folder: folder, data: data, backend: model.backend, extra: extra)
+      arguments, stage: "bench", folder: folder, data: questions.sha256, backend: model.backend, extra: extra, observer)
     // Further algorithms and seeds may join, and what they are compared with may change.
     for key in ["algos", "seeds", "baseline", "curve-limit"] { record.identity[key] = nil }
     var plan = BenchPlan(
       algorithms: algorithms, seeds: (0..<UInt64(try arguments.integer("seeds"))).map { seed &+ $0 }, settings: rl,
-      policy: policy, training: questions.training, trainingName: data ?? "generated problems",
+      policy: policy, training: questions.training, trainingName: questions.trainingName,
       heldOut: questions.heldOut, heldOutName: questions.heldOutName, out: out, baseName: base,
-      identity: record.identity, description: record.description)
+      record: record)
     plan.baseline = baseline
     plan.verifier = try Verifier(ready: try arguments.choice("reward"))
     plan.evaluateEvery = try arguments.integer("eval-every")
@@ -186,8 +191,25 @@ enum BenchCommand {
 
   private struct Questions {
     let training: [Example]
+    let trainingName: String
     let heldOut: [Example]
     let heldOutName: String
+    /// Of the training file.
+    let sha256: String?
+  }
+
+  /// Refuses questions without an answer and prompts that fill the model's context; says where completions may find too little room.
+  private static func checkPrompts(
+    _ questions: Questions, _ tokenizer: Tokenizer, context: Int, maxNewTokens: Int, _ observer: ConsoleObserver
+  ) throws(Failure) {
+    for (examples, name, purpose) in [
+      (questions.training, questions.trainingName, "reinforcement learning"), (questions.heldOut, questions.heldOutName, "evaluation"),
+    ] {
+      let prompts = try PromptSet(
+        examples, tokenizer: tokenizer, name: name, purpose: purpose, progress: observer.patient("tokenising"))
+      try prompts.requireRoom(context: context)
+      if let shortage = prompts.shortage(of: maxNewTokens, context: context) { observer.console.warning(shortage) }
+    }
   }
 
   private static func questions(
@@ -197,9 +219,11 @@ enum BenchCommand {
     let limit = try arguments.optionalInteger("eval-limit")
     let evaluationData = try arguments.optionalText("eval-data")
     var training: [Example]
+    var sha256: String?
     if let data {
-      training = try ExampleFile.read(
+      let contents = try ExampleFile.load(
         data, limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments))
+      (training, sha256) = (contents.examples, contents.sha256)
     } else {
       let rl = settings(0)
       // Enough that an algorithm that asks for fresh prompts does not soon see old ones.
@@ -221,13 +245,11 @@ enum BenchCommand {
       heldOut = quickstart.heldOutProblems(limit ?? quickstart.heldOut)
       name = "generated problems of the held-out split"
     }
-    if let index = heldOut.firstIndex(where: { $0.question.isEmpty || $0.answer == nil }) {
-      throw .badData("\(name): question \(index + 1): evaluation needs a question and an answer")
-    }
     let trained = Set(training.map(\.question))
     let shared = heldOut.count { trained.contains($0.question) }
     if shared > 0 { observer.console.warning("\(shared) of \(heldOut.count) held-out questions stand in the training data too") }
-    return Questions(training: training, heldOut: heldOut, heldOutName: name)
+    return Questions(
+      training: training, trainingName: data ?? "generated problems", heldOut: heldOut, heldOutName: name, sha256: sha256)
   }
 
   /// The model that every run begins with, and its adapter's settings; nil where every parameter is trained.

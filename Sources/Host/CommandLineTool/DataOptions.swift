@@ -1,6 +1,7 @@
 import Arguments
 import Foundations
 import Tasks
+import Tokenization
 
 /// The options of every command that reads examples.
 enum DataOptions {
@@ -14,12 +15,13 @@ enum DataOptions {
       question: try arguments.optionalText("question-key"), answer: try arguments.optionalText("answer-key"))
   }
 
-  /// The first examples of a file, all of them questions with answers.
-  static func questions(_ path: String, limit: Int?, _ arguments: ParsedArguments) throws(Failure) -> [Example] {
-    let examples = try ExampleFile.read(path, limit: limit, keys: try keys(arguments))
-    if let index = examples.firstIndex(where: { $0.question.isEmpty || $0.answer == nil }) {
-      throw .badData("\(path): example \(index + 1): evaluation needs a question and an answer")
-    }
-    return examples
+  /// The first questions of a file, each with an answer and with room for a completion in the model's context.
+  static func questions(
+    _ path: String, limit: Int?, _ arguments: ParsedArguments, tokenizer: Tokenizer, context: Int
+  ) throws(Failure) -> (prompts: PromptSet, sha256: String) {
+    let contents = try ExampleFile.load(path, limit: limit, keys: try keys(arguments))
+    let prompts = try PromptSet(contents.examples, tokenizer: tokenizer, name: path)
+    try prompts.requireRoom(context: context)
+    return (prompts, contents.sha256)
   }
 }

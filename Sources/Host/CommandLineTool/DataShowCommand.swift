@@ -41,7 +41,7 @@ enum DataShowCommand {
       switch stage {
       case .sft:
         guard let whole = documents.sequence(example, tokenizer) else {
-          throw .badData("\(path): example \(number + 1) has a question but neither an answer nor a solution to learn")
+          throw .badData("\(path): \(example.place(or: number + 1)) has a question but neither an answer nor a solution to learn")
         }
         sequence = whole
       case .rl:

@@ -42,8 +42,7 @@ enum DoctorCommand {
   private static func library(_ name: String) -> String { isThere(name) ? name : "\(name) not found" }
 
   private static func memory() -> String {
-    let bytes = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
-    return "\(Output.decimal(Double(bytes) / 1_073_741_824, 1)) GiB"
+    return "\(Output.decimal(Double(physicalMemory()) / 1_073_741_824, 1)) GiB"
   }
 
   private static func command(_ name: String) -> String {

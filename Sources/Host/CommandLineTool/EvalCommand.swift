@@ -24,21 +24,25 @@ enum EvalCommand {
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     try Output.checkSeparate(arguments)
     let path = try arguments.text("data")
-    let examples = try DataOptions.questions(path, limit: try arguments.optionalInteger("limit"), arguments)
+    let (folder, tokenizer) = try ModelOptions.open(try arguments.text("model"))
+    let prompts = try DataOptions.questions(
+      path, limit: try arguments.optionalInteger("limit"), arguments, tokenizer: tokenizer,
+      context: folder.configuration.maxPositions
+    ).prompts
     let samples = try arguments.integer("samples")
-    try Limits.checkCompletions(examples.count, times: samples, "--samples")
+    try Limits.checkCompletions(prompts.count, times: samples, "--samples")
     let progress = ConsoleObserver(quiet: try arguments.flag("quiet"))
-    let (_, tokenizer, model) = try ModelOptions.loadWithTokenizer(arguments, progress: progress.patient("loading the model"))
+    let model = try ModelOptions.load(arguments, folder, progress: progress.patient("loading the model"))
     let evaluator = Evaluator(
       model, tokenizer: tokenizer, verifier: try Verifier(ready: try arguments.choice("reward")))
     let settings = try GenerateCommand.settings(arguments, model: model)
-    let result = try evaluator.evaluate(examples, settings, samples: samples) { progress.generated("eval", $0) }
+    let result = try evaluator.evaluate(prompts, settings, samples: samples) { progress.generated("eval", $0) }
     progress.end(stage: "eval")
     GenerateCommand.noteContext(
       model.configuration.maxPositions,
       reachedBy: result.completions.count { $0.isTruncated && $0.tokenCount < settings.maxNewTokens })
     let out = try arguments.optionalText("out")
-    if let out { try EvaluationFile.write(result, examples, to: out) }
+    if let out { try EvaluationFile.write(result, prompts.examples, to: out) }
     if try arguments.flag("json") {
       return try Output.json(result.json)
     }

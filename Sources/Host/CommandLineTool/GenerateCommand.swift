@@ -54,10 +54,14 @@ enum GenerateCommand {
     let isRaw = try arguments.flag("raw")
     let template = ChatTemplate()
     let generation = try settings(arguments, model: model)
-    let requests = prompts.enumerated().map { index, prompt in
-      GenerationRequest(
-        prompt: isRaw ? tokenizer.encode(prompt) : tokenizer.encode(template.prompt(marked: prompt)), samples: samples,
-        stream: UInt64(index))
+    var requests: [GenerationRequest] = []
+    for (index, prompt) in prompts.enumerated() {
+      let tokens = isRaw ? tokenizer.encode(prompt.text) : tokenizer.encode(template.prompt(marked: prompt.text))
+      if let place = prompt.place, tokens.count >= model.configuration.maxPositions {
+        throw .badData(
+          "\(place): the prompt has \(tokens.count) tokens and the model's context \(model.configuration.maxPositions) (max_position_embeddings), which leaves no room for a completion; shorten it")
+      }
+      requests.append(GenerationRequest(prompt: tokens, samples: samples, stream: UInt64(index)))
     }
     Interruption.install()
     // One completion is shown as it comes.
@@ -66,32 +70,36 @@ enum GenerateCommand {
     var decoder = StreamingDecoder(tokenizer)
     var failure: Failure?
     let watch = Stopwatch()
-    let results: [[Completion]]
+    var results: [[Completion?]] = requests.map { Array(repeating: nil, count: $0.samples) }
+    var stopped: Failure?
     do throws(Failure) {
-      results = try GenerationEngine(model).generate(
-        requests, generation, progress: { _ in failure == nil && !Interruption.isRequested }
-      ) { _, _, token in
-        guard isStreaming, failure == nil, !generation.stopTokens.contains(token) else { return }
-        do throws(Failure) {
-          if tokenizer.contains(token) { try Output.write(try decoder.feed(token)) }
-        } catch let error { failure = error }
-      }
+      _ = try GenerationEngine(model).generate(
+        requests, generation, progress: { _ in failure == nil && !Interruption.isRequested },
+        onToken: { _, _, token in
+          guard isStreaming, failure == nil, !generation.stopTokens.contains(token) else { return }
+          do throws(Failure) {
+            if tokenizer.contains(token) { try Output.write(try decoder.feed(token)) }
+          } catch let error { failure = error }
+        }, onFinish: { request, sample, completion in results[request][sample] = completion })
     } catch {
       if let failure { throw failure }
       // The line that was begun is ended.
       if isStreaming, error.code == .interrupted { try Output.line("") }
-      throw error
+      if isStreaming { throw error }
+      stopped = error
     }
     if let failure { throw failure }
+    let made = results.joined().compactMap { $0 }
     let context = model.configuration.maxPositions
-    noteContext(context, reachedBy: results.joined().count { $0.isTruncated && $0.tokens.count < generation.maxNewTokens })
+    noteContext(context, reachedBy: made.count { $0.isTruncated && $0.tokens.count < generation.maxNewTokens })
     if isStreaming { return try Output.line(decoder.finish()) }
     let seconds = watch.seconds
     var lines: [JSON] = []
     for (prompt, completions) in zip(prompts, results) {
       for (sample, completion) in completions.enumerated() {
+        guard let completion else { continue }
         var line: JSON.Object = [
-          "prompt": .string(prompt), "completion": .string(try tokenizer.text(of: completion.tokens)),
+          "prompt": .string(prompt.text), "completion": .string(try tokenizer.text(of: completion.tokens)),
           "tokens": .array(completion.tokens.map { .integer(Int($0)) }),
           "log_probs": .array(completion.logProbs.map { .number(Double($0)) }), "truncated": .bool(completion.isTruncated),
         ]
@@ -100,13 +108,18 @@ enum GenerateCommand {
       }
     }
     if try arguments.flag("json") {
-      let tokens = results.joined().reduce(0) { $0 + $1.tokens.count }
-      return try Output.json([
+      let tokens = made.reduce(0) { $0 + $1.tokens.count }
+      var result: JSON.Object = [
         "completions": .array(lines), "tokens": .integer(tokens), "seconds": .number(seconds),
         "tokens_per_second": .number(Double(tokens) / max(1e-9, seconds)),
-      ])
+      ]
+      if stopped != nil { result["interrupted"] = .bool(true) }
+      try Output.json(.object(result))
+    } else {
+      for line in lines { try Output.json(line) }
     }
-    for line in lines { try Output.json(line) }
+    // What was finished is not lost with what was not.
+    if let stopped { throw Failure(stopped.code, made.isEmpty ? stopped.message : "\(stopped.message), and are written") }
   }
 
   /// Says that completions ended for want of room, which nobody asked for.
@@ -116,25 +129,31 @@ enum GenerateCommand {
       "\(count) completion\(count == 1 ? "" : "s") reached the model's context of \(context) tokens (max_position_embeddings) and ended there as truncated")
   }
 
+  private struct Prompt {
+    let text: String
+    /// File and line; nil where there is one prompt.
+    var place: String?
+  }
+
   /// The prompts: of --prompt, of a file of records, or of standard input as one text.
-  private static func readPrompts(_ arguments: ParsedArguments) throws(Failure) -> [String] {
-    if let prompt = try arguments.optionalText("prompt"), prompt != "-" { return [prompt] }
+  private static func readPrompts(_ arguments: ParsedArguments) throws(Failure) -> [Prompt] {
+    if let prompt = try arguments.optionalText("prompt"), prompt != "-" { return [Prompt(text: prompt)] }
     guard let path = try arguments.optionalText("prompts") else {
       if isatty(STDIN_FILENO) == 1 { Console(quiet: false).info("reading the prompt from the terminal; Ctrl-D on an empty line ends it") }
       let bytes = try Files.readAll(STDIN_FILENO, name: "standard input")
       guard let text = String(validating: bytes, as: UTF8.self) else { throw .badData("standard input: is not UTF-8 text") }
       let prompt = text.hasSuffix("\n") ? String(text.dropLast()) : text
       if prompt.isEmpty { throw .badData("standard input: holds no prompt; give --prompt TEXT, or write one to it") }
-      return [prompt]
+      return [Prompt(text: prompt)]
     }
     let name = path == "-" ? "standard input" : path
     let bytes = path == "-" ? try Files.readAll(STDIN_FILENO, name: name) : try Files.read(path)
-    var prompts: [String] = []
+    var prompts: [Prompt] = []
     for record in try JSONLines.read(bytes, name: name) {
       guard let prompt = ["prompt", "question", "problem"].lazy.compactMap({ record.object[$0]?.string }).first else {
         throw .badData("\(record.place): expected \"prompt\", \"question\" or \"problem\" with a text")
       }
-      prompts.append(prompt)
+      prompts.append(Prompt(text: prompt, place: record.place))
     }
     if prompts.isEmpty { throw .badData("\(name): holds no prompt") }
     return prompts

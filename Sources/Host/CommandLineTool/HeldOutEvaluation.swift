@@ -24,7 +24,9 @@ struct HeldOutEvaluation {
   ]
 
   private let evaluator: Evaluator
-  private let examples: [Example]
+  let prompts: PromptSet
+  /// What tells these questions from others: the file's digest and how many of them are asked.
+  let identity: JSON.Object
   private let settings: GenerationSettings
   private let every: Int?
   private let steps: Int
@@ -42,12 +44,21 @@ struct HeldOutEvaluation {
     }
   }
 
-  init?(
-    _ arguments: ParsedArguments, model: Transformer, tokenizer: Tokenizer, verifier: Verifier, rl: RLSettings, out: String,
+  /// The questions that are asked; nil where none are held out. Read before the model, as rows that do not fit end the run.
+  static func questions(
+    _ arguments: ParsedArguments, tokenizer: Tokenizer, context: Int
+  ) throws(Failure) -> (prompts: PromptSet, sha256: String)? {
+    guard let path = try arguments.optionalText("eval-data") else { return nil }
+    return try DataOptions.questions(
+      path, limit: try arguments.optionalInteger("eval-limit"), arguments, tokenizer: tokenizer, context: context)
+  }
+
+  init(
+    _ questions: (prompts: PromptSet, sha256: String), _ arguments: ParsedArguments, model: Transformer, tokenizer: Tokenizer, verifier: Verifier, rl: RLSettings, out: String,
     adapter: AdapterSettings?, baseName: String, source: ModelFolder
   ) throws(Failure) {
-    guard let path = try arguments.optionalText("eval-data") else { return nil }
-    examples = try DataOptions.questions(path, limit: try arguments.optionalInteger("eval-limit"), arguments)
+    prompts = questions.prompts
+    identity = Self.identity(questions.sha256, count: prompts.count)
     evaluator = Evaluator(model, tokenizer: tokenizer, verifier: verifier)
     settings = GenerationSettings(
       sampling: SamplingSettings(temperature: 0), maxNewTokens: rl.maxNewTokens, seed: rl.seed, stopTokens: Set(model.endOfText))
@@ -65,26 +76,38 @@ struct HeldOutEvaluation {
       }
     }
     // A run goes the same way again, so a best step that lies ahead of where it continues is found again.
-    if try arguments.flag("resume"), let json = try? JSON.read(best.folder + "/best.json"), let accuracy = json["held_out_accuracy"]?.double,
-      let step = json["step"]?.int, let newest = try CheckpointStore(run: out).newest(), step <= newest
-    {
-      best.accuracy = accuracy
+    let bestPath = best.folder + "/best.json"
+    if try arguments.flag("resume"), Files.exists(bestPath) {
+      let json = try JSON.read(bestPath)
+      for key in identity.keys where json[key] != identity[key] {
+        throw .badData(
+          "\(bestPath): --resume: \"\(key)\" was \(json[key]?.text() ?? "nothing"), now it is \(identity[key]?.text() ?? "nothing"): accuracies on other questions cannot be compared; give those it was measured on, or move \(best.folder) away")
+      }
+      if let accuracy = json["held_out_accuracy"]?.double, let step = json["step"]?.int,
+        let newest = try CheckpointStore(run: out).newest(), step <= newest
+      {
+        best.accuracy = accuracy
+      }
     }
     self.best = best
   }
 
-  var count: Int { examples.count }
+  /// What tells held-out data from others.
+  static func identity(_ sha256: String, count: Int) -> JSON.Object {
+    ["eval-data sha256": .string(sha256), "eval-limit": .integer(count)]
+  }
 
   /// The metrics of a step; empty where none is due.
   func metrics(step: Int) throws(Failure) -> Metrics {
     guard step == steps || every.map({ step % $0 == 0 }) ?? false else { return [:] }
     let watch = Stopwatch()
-    let result = try evaluator.evaluate(examples, settings)
+    let result = try evaluator.evaluate(prompts, settings)
     let accuracy = result.accuracy
     if let best, accuracy.estimate > best.accuracy {
       try best.save(best.folder)
-      let record: JSON = ["step": .integer(step), "held_out_accuracy": .number(accuracy.estimate)]
-      try AtomicFile.write(record.text(pretty: true) + "\n", to: best.folder + "/best.json")
+      var record: JSON.Object = ["step": .integer(step), "held_out_accuracy": .number(accuracy.estimate)]
+      for key in identity.keys { record[key] = identity[key] }
+      try AtomicFile.write(JSON.object(record).text(pretty: true) + "\n", to: best.folder + "/best.json")
       best.accuracy = accuracy.estimate
     }
     return [

@@ -60,6 +60,12 @@ struct ModelOptions {
     backend = try CPUBackend(threads: threads)
   }
 
+  /// About how many bytes frozen weights take as they are kept.
+  func bytes(of folder: ModelFolder) -> Int {
+    if let kind { return folder.configuration.parameterCount * (kind == .float32 ? 4 : 2) }
+    return folder.weightFiles.reduce(0) { $0 + Files.size($1) }
+  }
+
   func load(
     _ folder: ModelFolder, trainable: Trainable = .nothing, progress: (Int, Int) -> Void = { _, _ in }
   ) throws(Failure) -> Transformer {

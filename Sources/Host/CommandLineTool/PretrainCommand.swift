@@ -66,7 +66,7 @@ enum PretrainCommand {
     var identity = arguments.json.object ?? [:]
     for key in ["out", "resume", "quiet", "threads", "config", "checkpoint-every", "checkpoint-minutes", "dry-run"] + MonitoringOptions.names { identity[key] = nil }
     let record = RunRecord(
-      stage: "pretrain", identity: identity, description: ["arguments": arguments.json, "backend": .string(backend.name)])
+      stage: "pretrain", identity: identity, description: ["arguments": arguments.json, "given": .array(arguments.given.map { .string($0) }), "backend": .string(backend.name)])
     let precision: Precision = try arguments.choice("precision")
     let folder = RunFolder(try arguments.text("out"))
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))

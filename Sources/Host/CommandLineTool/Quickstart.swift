@@ -94,13 +94,13 @@ struct Quickstart {
     policy.adapter = adapter
     policy.learningRate = sftLearningRate
     policy.schedule = LearningRateSchedule(shape: .linear, warmupSteps: 5, totalSteps: sftSteps)
+    var identity: JSON.Object = ["seed": .integer(Int(seed)), "steps": .integer(sftSteps)]
+    try TrainingOptions.addDigests(of: folder, to: &identity, observer)
     let run = SFTRun(
       model: model, source: folder,
       sequences: try TrainingDocuments().sequences(examples, tokenizer, name: "generated problems"), policy: policy,
       batchSize: sftBatch, steps: sftSteps, shuffles: false, seed: seed, folder: RunFolder(out + "/sft"),
-      record: RunRecord(
-        stage: "sft", identity: ["seed": .integer(Int(seed)), "steps": .integer(sftSteps)],
-        description: ["base": .string(base)]),
+      record: RunRecord(stage: "sft", identity: identity, description: ["base": .string(base)]),
       keeping: keeping(out + "/sft"), baseName: base)
     try finish(try run.run(observer))
   }
@@ -143,17 +143,19 @@ struct Quickstart {
     var settings = rlSettings
     settings.shuffles = false
     let needsReference = plugin.needs.contains(.reference)
+    var identity: JSON.Object = [
+      "seed": .integer(Int(seed)), "steps": .integer(rlSteps), "plugin": .string(plugin.library.id),
+      "plugin_parameters": plugin.parameters.json,
+    ]
+    try TrainingOptions.addDigests(of: folder, to: &identity, observer)
     var run = RLRun(
       model: model, source: folder, policy: policy, settings: settings, plugin: plugin,
-      task: try RLTask(examples, tokenizer: tokenizer, verifier: Verifier(), name: "generated problems"),
+      task: RLTask(
+        try PromptSet(examples, tokenizer: tokenizer, name: "generated problems"), tokenizer: tokenizer, verifier: Verifier()),
       text: { try tokenizer.text(of: $0) }, question: { examples[$0].question },
       reference: needsReference ? try ReferencePolicy(adapterOf: model) : nil, folder: RunFolder(out + "/rl"),
       record: RunRecord(
-        stage: "rl",
-        identity: [
-          "seed": .integer(Int(seed)), "steps": .integer(rlSteps), "plugin": .string(plugin.library.id),
-          "plugin_parameters": plugin.parameters.json,
-        ],
+        stage: "rl", identity: identity,
         description: ["base": .string(base), "plugin": PluginDescription(plugin.library).json]),
       keeping: keeping(out + "/rl"), baseName: base)
     run.afterStep = { step throws(Failure) in

@@ -1,6 +1,7 @@
 import Arguments
 import Foundations
 import PluginHost
+import Rollouts
 import Tasks
 import Tokenization
 import Training
@@ -51,12 +52,30 @@ enum RLCommand {
   /// Refuses options that ask for what the plugin does not do.
   static func checkUse(_ arguments: ParsedArguments, by plugins: [PluginInstance]) throws(Failure) {
     let names = plugins.map(\.library.id).joined(separator: ", ")
-    if try arguments.isGiven("value-lr"), !plugins.contains(where: { $0.needs.contains(.critic) }) {
+    if try arguments.isMeant("value-lr"), !plugins.contains(where: { $0.needs.contains(.critic) }) {
       throw .usage("--value-lr does nothing with \(names), which has no critic; leave it out")
     }
-    if try arguments.isGiven("refill-rounds"), !plugins.contains(where: { $0.needs.contains(.refill) }) {
+    if try arguments.isMeant("refill-rounds"), !plugins.contains(where: { $0.needs.contains(.refill) }) {
       throw .usage("--refill-rounds does nothing with \(names), which asks for no fresh prompts; leave it out")
     }
+  }
+
+  /// Refuses groups of one where an algorithm compares the completions of a group. The instance is for this question only.
+  static func checkGroup(_ size: Int, _ plugin: PluginInstance) throws(Failure) {
+    if size == 1, try RLTask.teachesNothingAlone(plugin) {
+      throw .usage("--group-size 1: \(plugin.library.id) compares the completions of one prompt, and one alone gets no advantage and no gradient; take 2 or more")
+    }
+  }
+
+  /// Bytes of keys and values while a step's completions are drawn, or the held-out ones, whichever are more.
+  private static func generationBytes(
+    _ settings: RLSettings, _ prompts: PromptSet, _ heldOut: PromptSet?, of configuration: ModelConfiguration
+  ) -> Int {
+    func bytes(_ set: PromptSet, samples: Int) -> Int {
+      GenerationEngine.cacheBytes(configuration, samples: samples, longest: set.longest, maxNewTokens: settings.maxNewTokens)
+    }
+    return max(
+      bytes(prompts, samples: settings.groupSize * settings.promptsPerStep), heldOut.map { bytes($0, samples: $0.count) } ?? 0)
   }
 
   static func settings(_ arguments: ParsedArguments, examples: Int) throws(Failure) -> RLSettings {
@@ -91,64 +110,68 @@ enum RLCommand {
     let plugin = try PluginInstance(library, settings: assignments)
     try checkUse(arguments, by: [plugin])
     let data = try arguments.text("data")
-    var examples = try ExampleFile.read(
+    let contents = try ExampleFile.load(
       data, limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments))
     let (folder, tokenizer) = try ModelOptions.open(try arguments.text("model"))
     let context = folder.configuration.maxPositions
-    let overlong: Overlong = try arguments.choice("overlong")
-    var skipped: [Int] = []
-    if overlong == .skip {
-      (examples, skipped) = RLTask.fitting(examples, tokenizer: tokenizer, context: context)
-      if examples.isEmpty { throw .badData("\(data): no prompt leaves room for a completion in the model's context of \(context) tokens") }
-    }
-    let rows = examples
-    let settings = try settings(arguments, examples: examples.count)
-    let verifier = try Verifier(ready: try arguments.choice("reward"))
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
-    let task = try RLTask(
-      examples, tokenizer: tokenizer, verifier: verifier, name: data, context: context,
+    var prompts = try PromptSet(
+      contents.examples, tokenizer: tokenizer, name: data, purpose: "reinforcement learning",
       progress: observer.patient("tokenising"))
-    if settings.groupSize == 1, try RLTask.teachesNothingAlone(try PluginInstance(library, settings: assignments)) {
-      throw .usage("--group-size 1: \(library.id) compares the completions of one prompt, and one alone gets no advantage and no gradient; take 2 or more")
+    let overlong: Overlong = try arguments.choice("overlong")
+    var skipped: (count: Int, places: String)?
+    if overlong == .skip {
+      skipped = prompts.removeOverlong(context: context)
+      if prompts.count == 0 { throw .badData("\(data): no prompt leaves room for a completion in the model's context of \(context) tokens") }
     }
+    try prompts.requireRoom(context: context, advice: ", or leave such rows out with --overlong skip")
+    let heldOut = try HeldOutEvaluation.questions(arguments, tokenizer: tokenizer, context: context)
+    let settings = try settings(arguments, examples: prompts.count)
+    let verifier = try Verifier(ready: try arguments.choice("reward"))
+    let task = RLTask(prompts, tokenizer: tokenizer, verifier: verifier)
+    try checkGroup(settings.groupSize, try PluginInstance(library, settings: assignments))
     let (model, adapter) = try TrainingOptions.model(arguments, folder: folder, observer)
     var policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: settings.updates)
     policy.valueLearningRate = try arguments.number("value-lr")
-    var reference: ReferencePolicy?
-    if plugin.needs.contains(.reference) {
-      reference =
-        adapter != nil
-        ? try ReferencePolicy(adapterOf: model)
-        : ReferencePolicy(frozen: try ModelOptions(arguments).load(folder))
-    }
     let runFolder = RunFolder(try arguments.text("out"))
-    let evaluation = try HeldOutEvaluation(
-      arguments, model: model, tokenizer: tokenizer, verifier: verifier, rl: settings, out: runFolder.path, adapter: adapter,
-      baseName: try arguments.text("model"), source: folder)
+    var evaluation: HeldOutEvaluation?
+    if let heldOut {
+      evaluation = try HeldOutEvaluation(
+        heldOut, arguments, model: model, tokenizer: tokenizer, verifier: verifier, rl: settings, out: runFolder.path, adapter: adapter,
+        baseName: try arguments.text("model"), source: folder)
+    }
+    let needsReference = plugin.needs.contains(.reference)
     var summary = RunSummary()
-    summary.add(model: model, path: folder.path, policy: policy)
-    let total = try ExampleFile.count(data)
-    summary.add("data", "\(examples.count) of \(total) rows of \(data)", .integer(examples.count))
-    if let evaluation { summary.add("held out", "\(evaluation.count) questions of \(try arguments.text("eval-data"))", .integer(evaluation.count)) }
+    summary.add(
+      model: model, path: folder.path, policy: policy,
+      generation: generationBytes(settings, prompts, evaluation?.prompts, of: folder.configuration),
+      reference: !needsReference ? 0 : adapter != nil ? ReferencePolicy.adapterBytes(model) : try ModelOptions(arguments).bytes(of: folder))
+    summary.add("data", "\(prompts.count) of \(contents.rowCount) rows of \(data)", .integer(prompts.count))
+    if let evaluation { summary.add("held out", "\(evaluation.prompts.count) questions of \(evaluation.prompts.name)", .integer(evaluation.prompts.count)) }
     summary.add("algorithm", "\(library.id) \(plugin.parameters.settings.joined(separator: " "))", .string(library.id))
     summary.add("steps", "\(settings.steps) of \(settings.promptsPerStep) prompts × \(settings.groupSize) completions of at most \(settings.maxNewTokens) tokens", .integer(settings.steps))
     summary.add("updates", "\(settings.updates) at most", .integer(settings.updates))
     summary.add("out", runFolder.path)
-    if !skipped.isEmpty {
-      summary.note("\(data): \(skipped.count) rows are left out, their prompts fill the context of \(context) tokens (\(RunSummary.lines(skipped)))")
+    if let skipped {
+      summary.note("\(data): \(skipped.count) rows are left out, their prompts fill the context of \(context) tokens (\(skipped.places))")
     }
-    let longest = task.prompts.map(\.tokens.count).max() ?? 0
-    if longest + settings.maxNewTokens > context {
-      let short = task.prompts.count { $0.tokens.count + settings.maxNewTokens > context }
-      summary.note("--max-new-tokens \(settings.maxNewTokens): \(short) prompts leave less room than that in the context of \(context) tokens; their completions end there as truncated")
+    for set in [prompts, evaluation?.prompts] {
+      if let shortage = set?.shortage(of: settings.maxNewTokens, context: context) { summary.note(shortage) }
     }
-    if try summary.finishes(arguments, observer.console) { return }
     var extra = JSON.Object()
     extra["plugin"] = .string(library.id)
     extra["plugin_parameters"] = plugin.parameters.json
     var record = try TrainingOptions.record(
-      arguments, stage: "rl", folder: folder, data: data, backend: model.backend, extra: extra)
+      arguments, stage: "rl", folder: folder, data: contents.sha256, heldOut: evaluation?.identity ?? [:], backend: model.backend,
+      extra: extra, observer)
     record.description["plugin"] = PluginDescription(library).json
+    if try summary.finishes(arguments, runFolder, record, observer.console) { return }
+    var reference: ReferencePolicy?
+    if needsReference {
+      reference =
+        adapter != nil ? try ReferencePolicy(adapterOf: model) : ReferencePolicy(frozen: try ModelOptions(arguments).load(folder))
+    }
+    let rows = prompts.examples
     var run = RLRun(
       model: model, source: folder, policy: policy, settings: settings, plugin: plugin, task: task,
       text: { try tokenizer.text(of: $0) }, question: { rows[$0].question },

@@ -15,8 +15,12 @@ struct RunSummary {
   /// What the user should know before the run begins; part of it, and silent with it under --quiet.
   mutating func note(_ text: String) { notes.append(text) }
 
-  /// Model, trained parameters and about how much memory they take.
-  mutating func add(model: Transformer, path: String, policy: PolicySettings) {
+  /// Model, trained parameters and about how much memory the run takes.
+  ///
+  /// - Parameters:
+  ///   - generation: bytes of the caches while completions are drawn.
+  ///   - reference: bytes of a frozen policy.
+  mutating func add(model: Transformer, path: String, policy: PolicySettings, generation: Int = 0, reference: Int = 0) {
     let count = model.configuration.parameterCount
     let trained = model.parameters.reduce(0) { $0 + $1.shape.reduce(1, *) }
     add("model", "\(path), \(Format.count(Double(count))) parameters as \(model.head.kind.rawValue)", .string(path))
@@ -25,8 +29,14 @@ struct RunSummary {
     if let adapter = policy.adapter, adapter.dropout > 0 {
       note("the adapter was trained with \"lora_dropout\" \(adapter.dropout); this program goes on without dropout")
     }
-    let bytes = Policy.estimatedBytes(model, policy)
-    add("memory", "about \(bytes >> 20) MiB for weights, optimiser and one micro-batch", .integer(bytes))
+    let bytes = Policy.estimatedBytes(model, policy) + generation + reference
+    var parts = ["weights", "optimiser", "one micro-batch"]
+    if generation > 0 { parts.append("\(generation >> 20) MiB of keys and values") }
+    if reference > 0 { parts.append("the frozen reference") }
+    add("memory", "about \(bytes >> 20) MiB for \(parts.dropLast().joined(separator: ", ")) and \(parts.last ?? "")", .integer(bytes))
+    if !Policy.keepsSnapshot(model, policy) {
+      note("no room for a copy of the trained values at each step: an error within a step goes back to the newest checkpoint (--checkpoint-every)")
+    }
   }
 
   var json: JSON {
@@ -44,17 +54,16 @@ struct RunSummary {
     for note in notes { console.info("warning: \(note)") }
   }
 
-  /// Shows what is coming; true where that was all.
-  func finishes(_ arguments: ParsedArguments, _ console: Console) throws(Failure) -> Bool {
+  /// Shows what is coming, unless the folder cannot take the run; true where that was all.
+  func finishes(
+    _ arguments: ParsedArguments, _ folder: RunFolder, _ record: RunRecord, _ console: Console
+  ) throws(Failure) -> Bool {
+    let isDry = try arguments.flag("dry-run")
+    try folder.check(record, resuming: try arguments.flag("resume"))
+    if isDry { try folder.checkUnclaimed() }
     show(console)
-    guard try arguments.flag("dry-run") else { return false }
+    guard isDry else { return false }
     if try arguments.flag("json") { try Output.json(json) } else { try Output.line("dry run: nothing was trained, nothing written") }
     return true
-  }
-
-  /// The first few lines of a file, for a message.
-  static func lines(_ lines: [Int]) -> String {
-    let shown = lines.prefix(5).map { "\($0)" }.joined(separator: ", ")
-    return "line\(lines.count == 1 ? "" : "s") \(shown)\(lines.count > 5 ? ", …" : "")"
   }
 }

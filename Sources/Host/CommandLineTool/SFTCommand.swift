@@ -22,13 +22,14 @@ enum SFTCommand {
       .flag("no-shuffle", "take the examples in the order of the file", group: .data),
       .value(
         "loss-on", .choice(TrainingDocuments.LossOn.self), default: "all", "tokens that are learned", group: .training),
-    ] + DataOptions.keys + TrainingOptions.options(learningRate: 2e-5) + ModelOptions.compute
-      + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config], rules: TrainingOptions.rules + MonitoringOptions.rules)
+    ] + DataOptions.keys + HeldOutLoss.options + TrainingOptions.options(learningRate: 2e-5) + ModelOptions.compute
+      + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config], rules: TrainingOptions.rules + MonitoringOptions.rules + HeldOutLoss.rules)
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let data = try arguments.text("data")
-    let examples = try ExampleFile.read(
+    let contents = try ExampleFile.load(
       data, limit: try arguments.integer("max-samples"), keys: try DataOptions.keys(arguments))
+    let (examples, total) = (contents.examples, contents.rowCount)
     let (folder, tokenizer) = try ModelOptions.open(try arguments.text("model"))
     var documents = TrainingDocuments()
     documents.lossOn = try arguments.choice("loss-on")
@@ -39,37 +40,42 @@ enum SFTCommand {
     if documents.maxLength > context { documents.maxLength = context }
     let sequences = try documents.sequences(
       examples, tokenizer, name: data, report: &cuts, progress: observer.patient("tokenising"))
+    let heldOut = try HeldOutLoss(arguments, documents, tokenizer)
     let batchSize = try arguments.integer("batch-size")
     let planned =
       try SFTTrainer.stepsPerEpoch(count: sequences.count, batchSize: batchSize) * arguments.integer("epochs")
     let steps = min(planned, try arguments.optionalInteger("max-steps") ?? planned)
+    let (shuffles, seed) = (!(try arguments.flag("no-shuffle")), UInt64(try arguments.integer("seed")))
+    var batches = SFTBatches(sequences, batchSize: batchSize, shuffles: shuffles, seed: seed)
+    let updates = batches.updates(ofSteps: steps)
     let (model, adapter) = try TrainingOptions.model(arguments, folder: folder, observer)
     let runFolder = RunFolder(try arguments.text("out"))
-    let policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: steps)
+    let policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: updates)
     var summary = RunSummary()
     summary.add(model: model, path: folder.path, policy: policy)
-    let total = try ExampleFile.count(data)
     summary.add("data", "\(examples.count) of \(total) rows of \(data)\(total > examples.count ? " (--max-samples \(examples.count))" : ""), \(sequences.reduce(0) { $0 + $1.predictedCount }) tokens to learn", .integer(examples.count))
-    summary.add("updates", "\(steps), \(batchSize) sequences each", .integer(steps))
+    if let heldOut { summary.add("held out", heldOut.description, .integer(heldOut.count)) }
+    summary.add("updates", "\(updates), \(batchSize) sequences each\(updates < steps ? "; \(steps - updates) of \(steps) steps have no token to learn and make none" : "")", .integer(updates))
     summary.add("out", runFolder.path)
     if total > examples.count { summary.note("\(data): \(examples.count) of \(total) rows are used; --max-samples \(total) takes all") }
+    let unit = examples.first?.source.unit ?? "line"
     if !cuts.cut.isEmpty {
-      summary.note("\(data): \(cuts.cut.count) sequences are longer than \(documents.maxLength) tokens and are cut (\(RunSummary.lines(cuts.cut)))\(documents.maxLength == context ? "; the model's context is no longer" : "; --max-length takes longer ones")")
+      summary.note("\(data): \(cuts.cut.count) sequences are longer than \(documents.maxLength) tokens and are cut (\(Example.places(cuts.cut, unit: unit)))\(documents.maxLength == context ? "; the model's context is no longer" : "; --max-length takes longer ones")")
     }
     if !cuts.empty.isEmpty {
-      summary.note("\(data): \(cuts.empty.count) sequences have no token to learn and teach nothing (\(RunSummary.lines(cuts.empty)))")
+      summary.note("\(data): \(cuts.empty.count) sequences have no token to learn and teach nothing (\(Example.places(cuts.empty, unit: unit)))")
     }
     if !cuts.differing.isEmpty {
-      summary.note("\(data): \(cuts.differing.count) solutions box another answer than the gold one of their row (\(RunSummary.lines(cuts.differing)))")
+      summary.note("\(data): \(cuts.differing.count) solutions box another answer than the gold one of their row (\(Example.places(cuts.differing, unit: unit)))")
     }
-    if try summary.finishes(arguments, observer.console) { return }
-    let run = SFTRun(
-      model: model, source: folder, sequences: sequences,
-      policy: policy, batchSize: batchSize, steps: steps,
-      shuffles: !(try arguments.flag("no-shuffle")), seed: UInt64(try arguments.integer("seed")), folder: runFolder,
-      record: try TrainingOptions.record(
-        arguments, stage: "sft", folder: folder, data: data, backend: model.backend),
-      keeping: try TrainingOptions.keeping(arguments), baseName: try arguments.text("model"))
+    let record = try TrainingOptions.record(
+      arguments, stage: "sft", folder: folder, data: contents.sha256, heldOut: heldOut?.identity ?? [:], backend: model.backend, observer)
+    if try summary.finishes(arguments, runFolder, record, observer.console) { return }
+    var run = SFTRun(
+      model: model, source: folder, sequences: sequences, policy: policy, batchSize: batchSize, steps: steps, shuffles: shuffles,
+      seed: seed, folder: runFolder, record: record, keeping: try TrainingOptions.keeping(arguments),
+      baseName: try arguments.text("model"))
+    if let heldOut { run.afterStep = { trainer throws(Failure) in try heldOut.metrics(trainer, steps: steps) } }
     if case .interrupted(let step) = try run.run(observer) { throw TrainingOptions.interrupted(at: step) }
     let result = adapter == nil ? runFolder.model : runFolder.adapter
     let loss = observer.last?["loss"]

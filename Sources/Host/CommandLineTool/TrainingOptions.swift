@@ -31,6 +31,7 @@ enum TrainingOptions {
       .flag("gradient-checkpointing", "keep block inputs only and compute the rest again; changes no result", group: .training),
       .required("out", .path, "the run folder", group: .output, placeholder: "DIR"),
       .flag("resume", "continue the run in --out from its newest checkpoint", group: .output),
+      allowChanged,
       .value("checkpoint-every", .integer(Limits.count), default: 50, "steps between checkpoints", group: .output),
       .value(
         "checkpoint-minutes", .number(above: 0, through: 1e6), default: 10, "minutes after which a checkpoint is written all the same",
@@ -39,8 +40,14 @@ enum TrainingOptions {
     ] + MonitoringOptions.options
   }
 
+  /// With --resume: what was deliberately changed.
+  static let allowChanged = OptionSpec.value(
+    "allow-changed", .list, "options that may differ from what the run began with, as lr; run.json keeps both values", group: .output,
+    placeholder: "OPTION,…")
+
   /// Options of these that do nothing beside others.
   static let rules: [OptionRule] = [
+    .inVain([allowChanged.name], .missing("resume"), because: "a new run has nothing to differ from"),
     .inVain(["adapter"], .given("full"), because: "merge the adapter first (nano-reasoner export), then train the merged model"),
     .inVain(freshAdapter, .given("full"), because: "it shapes a fresh adapter, and every parameter is trained; leave it out"),
     .inVain(freshAdapter, .given("adapter"), because: "it shapes a fresh adapter, and the given one has its own; leave it out"),
@@ -62,7 +69,7 @@ enum TrainingOptions {
   private static let incidental = Set<String>([
     "out", "resume", "quiet", "json", "threads", "device", "config", "checkpoint-every", "micro-batch-tokens",
     "gradient-checkpointing", "trust-plugin", "eval-every", "eval-data", "eval-limit",
-    "keep-best", "checkpoint-minutes", "dry-run",
+    "keep-best", "checkpoint-minutes", "dry-run", allowChanged.name,
   ]).union(MonitoringOptions.names)
 
   static func policy(_ arguments: ParsedArguments, adapter: AdapterSettings?, steps: Int) throws(Failure) -> PolicySettings {
@@ -109,30 +116,60 @@ enum TrainingOptions {
     return (model, adapter)
   }
 
+  /// - Parameters:
+  ///   - data: the digest of the data file.
+  ///   - heldOut: what tells the held-out data.
   static func record(
-    _ arguments: ParsedArguments, stage: String, folder: ModelFolder, data: String?, backend: any Backend,
-    extra: JSON.Object = [:]
+    _ arguments: ParsedArguments, stage: String, folder: ModelFolder, data: String?, heldOut: JSON.Object = [:],
+    backend: any Backend, extra: JSON.Object = [:], _ observer: ConsoleObserver
   ) throws(Failure) -> RunRecord {
     var identity = JSON.Object()
     let settings = arguments.json.object ?? [:]
     // A run with a constant learning rate may be continued for longer; a schedule depends on its end.
     let mayBeLonger: Set<String> = try arguments.text("schedule") == "constant" ? ["steps", "max-steps", "epochs"] : []
     for key in settings.keys where !incidental.contains(key) && !mayBeLonger.contains(key) { identity[key] = settings[key] }
-    identity["model_fingerprint"] = .string(try folder.fingerprint())
-    for name in ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"] where Files.exists("\(folder.path)/\(name)") {
-      identity["\(name) sha256"] = .string(try SHA256.hex(file: "\(folder.path)/\(name)"))
-    }
-    if let data { identity["data_sha256"] = .string(try SHA256.hex(file: data)) }
+    try addDigests(of: folder, to: &identity, observer)
+    if let data { identity["data_sha256"] = .string(data) }
     if let adapter = try arguments.optionalText("adapter") {
       let folder = AdapterSettings.locate(adapter)
-      identity["adapter_sha256"] = .string(try SHA256.hex(file: folder + "/adapter_model.safetensors"))
-      identity["adapter_config_sha256"] = .string(try SHA256.hex(file: folder + "/adapter_config.json"))
+      for name in ["adapter_model.safetensors", "adapter_config.json"] {
+        identity["\(name) sha256"] = .string(
+          try DigestCache.user.hex(file: "\(folder)/\(name)", progress: observer.patient("reading \(name)")))
+      }
     }
     for key in extra.keys { identity[key] = extra[key] }
     let description: JSON.Object = [
-      "arguments": arguments.json, "backend": .string(backend.name), "stop_tokens": .array(folder.endOfText.map { .integer(Int($0)) }),
+      "arguments": arguments.json, "given": .array(arguments.given.map { .string($0) }), "backend": .string(backend.name), "stop_tokens": .array(folder.endOfText.map { .integer(Int($0)) }),
     ]
-    return RunRecord(stage: stage, identity: identity, description: description)
+    var record = RunRecord(stage: stage, identity: identity, description: description)
+    record.heldOut = heldOut
+    record.mayDiffer = try mayDiffer(arguments, identity: identity)
+    return record
+  }
+
+  /// The digests of everything of a model's folder that decides what a run computes, its weights as a whole.
+  static func addDigests(of folder: ModelFolder, to identity: inout JSON.Object, _ observer: ConsoleObserver) throws(Failure) {
+    let others = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"].map { "\(folder.path)/\($0)" }
+    for path in folder.weightFiles + others.filter(Files.exists) {
+      let name = Files.name(of: path)
+      identity["\(name) sha256"] = .string(try DigestCache.user.hex(file: path, progress: observer.patient("reading \(name)")))
+    }
+  }
+
+  /// What of the identity may differ because the user says so.
+  private static func mayDiffer(_ arguments: ParsedArguments, identity: JSON.Object) throws(Failure) -> Set<String> {
+    guard arguments.declares(allowChanged.name) else { return [] }
+    var keys: Set<String> = []
+    for name in try arguments.list(allowChanged.name) {
+      guard identity[name] != nil, arguments.declares(name) else {
+        throw .usage("--\(allowChanged.name): \"\(name)\" is no option that --resume compares; expected options as lr or clip-grad-norm")
+      }
+      keys.insert(name)
+      // What an option names goes with it.
+      if name == "data" { keys.insert("data_sha256") }
+      if name == "set" { keys.insert("plugin_parameters") }
+    }
+    return keys
   }
 
   /// What an interrupted run tells its user.

@@ -59,13 +59,11 @@ package struct EvaluationResult: Sendable {
 package struct Evaluator {
   private let engine: GenerationEngine
   private let tokenizer: Tokenizer
-  private let template: ChatTemplate
   private let verifier: Verifier
 
-  package init(_ model: Transformer, tokenizer: Tokenizer, template: ChatTemplate = ChatTemplate(), verifier: Verifier = Verifier()) {
+  package init(_ model: Transformer, tokenizer: Tokenizer, verifier: Verifier = Verifier()) {
     engine = GenerationEngine(model)
     self.tokenizer = tokenizer
-    self.template = template
     self.verifier = verifier
   }
 
@@ -74,15 +72,17 @@ package struct Evaluator {
     _ examples: [Example], _ settings: GenerationSettings, samples: Int = 1,
     progress: (GenerationProgress) -> Bool = { _ in true }
   ) throws(Failure) -> EvaluationResult {
+    try evaluate(PromptSet(examples, tokenizer: tokenizer, name: "the data"), settings, samples: samples, progress: progress)
+  }
+
+  package func evaluate(
+    _ prompts: PromptSet, _ settings: GenerationSettings, samples: Int = 1,
+    progress: (GenerationProgress) -> Bool = { _ in true }
+  ) throws(Failure) -> EvaluationResult {
     let watch = Stopwatch()
-    var requests: [GenerationRequest] = []
-    for (index, example) in examples.enumerated() {
-      guard !example.question.isEmpty, example.answer != nil else {
-        throw .badData("problem \(index + 1) of the data has no question with an answer; evaluation needs both")
-      }
-      requests.append(
-        GenerationRequest(
-          prompt: tokenizer.encode(example.prompt(template)), samples: samples, stream: UInt64(index)))
+    let examples = prompts.examples
+    let requests = prompts.tokens.enumerated().map { index, tokens in
+      GenerationRequest(prompt: tokens, samples: samples, stream: UInt64(index))
     }
     let results = try engine.generate(requests, settings, progress: progress)
     var judged: [JudgedCompletion] = []

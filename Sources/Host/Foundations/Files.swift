@@ -12,6 +12,12 @@ package enum Files {
     return unsafe lstat(path, &status) == 0 && (status.st_mode & S_IFMT) == S_IFLNK
   }
 
+  /// Bytes of a file; 0 where there is none.
+  package static func size(_ path: String) -> Int {
+    var status = stat()
+    return unsafe stat(path, &status) == 0 ? Int(status.st_size) : 0
+  }
+
   /// Creates a directory and those above it.
   package static func makeDirectory(_ path: String) throws(Failure) {
     if isDirectory(path) { return }
@@ -110,6 +116,17 @@ package enum Files {
     if unsafe fcntl(descriptor, F_SETLK, &lock) == 0 { return true }
     // A file system without locks can refuse nobody.
     return errno != EACCES && errno != EAGAIN
+  }
+
+  /// Whether another process has claimed a folder. It gives up a claim of this process.
+  package static func isClaimed(_ folder: String) -> Bool {
+    let descriptor = unsafe open(folder + "/.lock", O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    var lock = flock()
+    lock.l_type = Int16(F_WRLCK)
+    lock.l_whence = Int16(SEEK_SET)
+    return unsafe fcntl(descriptor, F_GETLK, &lock) == 0 && lock.l_type != Int16(F_UNLCK)
   }
 
   package static func syncDirectory(_ path: String) {

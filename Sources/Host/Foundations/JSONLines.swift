@@ -8,6 +8,8 @@ package enum JSONLines {
     package let place: String
     /// The line, counted from 1; in an array the number of the record.
     package let number: Int
+    /// What is counted: `line` or `record`.
+    package let unit: String
 
     /// The text under a key; a number counts as its digits in the file, null as absent.
     package func text(_ key: String) throws(Failure) -> String? {
@@ -68,7 +70,7 @@ package enum JSONLines {
       guard let object = value.object else {
         throw .badData("\(place): expected one JSON object per line, found \(value.kind)")
       }
-      records.append(Record(object: object, place: place, number: line))
+      records.append(Record(object: object, place: place, number: line, unit: "line"))
     }
     return records
   }
@@ -80,7 +82,7 @@ package enum JSONLines {
       if let limit, records.count >= limit { break }
       let place = "\(name): record \(index + 1)"
       guard let object = item.object else { throw .badData("\(place): expected an object, found \(item.kind)") }
-      records.append(Record(object: object, place: place, number: index + 1))
+      records.append(Record(object: object, place: place, number: index + 1, unit: "record"))
     }
     return records
   }

@@ -16,13 +16,12 @@ package struct SHA256: Sendable {
       unsafe pending.append(contentsOf: bytes[..<offset])
       if pending.count < 64 { return }
       let block = pending
-      unsafe block.withUnsafeBytes { unsafe compress($0, 0) }
+      unsafe block.withUnsafeBytes { unsafe compress($0, from: 0, blocks: 1) }
       pending.removeAll(keepingCapacity: true)
     }
-    while offset + 64 <= bytes.count {
-      unsafe compress(bytes, offset)
-      offset += 64
-    }
+    let blocks = (bytes.count - offset) / 64
+    if blocks > 0 { unsafe compress(bytes, from: offset, blocks: blocks) }
+    offset += 64 * blocks
     unsafe pending.append(contentsOf: bytes[offset...])
   }
 
@@ -54,37 +53,60 @@ package struct SHA256: Sendable {
     return hash.hexDigest()
   }
 
-  private mutating func compress(_ bytes: UnsafeRawBufferPointer, _ offset: Int) {
-    func rotate(_ x: UInt32, _ n: UInt32) -> UInt32 { (x >> n) | (x << (32 - n)) }
-    unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { w in
-      for i in 0..<16 {
-        unsafe w[i] = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: offset + 4 * i, as: UInt32.self))
-      }
-      for i in 16..<64 {
-        let a = unsafe w[i - 15]
-        let b = unsafe w[i - 2]
-        unsafe w[i] =
-          w[i - 16] &+ (rotate(a, 7) ^ rotate(a, 18) ^ (a >> 3)) &+ w[i - 7]
-          &+ (rotate(b, 17) ^ rotate(b, 19) ^ (b >> 10))
-      }
-      var (a, b, c, d) = (state[0], state[1], state[2], state[3])
-      var (e, f, g, h) = (state[4], state[5], state[6], state[7])
-      for i in 0..<64 {
-        let scheduled = unsafe w[i]
-        let t1 =
-          h &+ (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) &+ ((e & f) ^ (~e & g)) &+ Self.constants[i] &+ scheduled
-        let t2 = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) &+ ((a & b) ^ (a & c) ^ (b & c))
-        (h, g, f, e, d, c, b, a) = (g, f, e, d &+ t1, c, b, a, t1 &+ t2)
-      }
-      state[0] &+= a
-      state[1] &+= b
-      state[2] &+= c
-      state[3] &+= d
-      state[4] &+= e
-      state[5] &+= f
-      state[6] &+= g
-      state[7] &+= h
+  /// Takes in whole blocks from an offset on. The eight words stay in registers over all of them: a round changes two of them, and the
+  /// next is given them one place further.
+  private mutating func compress(_ bytes: UnsafeRawBufferPointer, from first: Int, blocks: Int) {
+    @inline(__always) func rotate(_ x: UInt32, _ n: UInt32) -> UInt32 { (x >> n) | (x << (32 &- n)) }
+    @inline(__always) func round(
+      _ a: UInt32, _ b: UInt32, _ c: UInt32, _ d: inout UInt32, _ e: UInt32, _ f: UInt32, _ g: UInt32, _ h: inout UInt32, _ scheduled: UInt32
+    ) {
+      let t = h &+ (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) &+ (g ^ (e & (f ^ g))) &+ scheduled
+      d &+= t
+      h = t &+ (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) &+ ((a & b) | (c & (a | b)))
     }
+    var (s0, s1, s2, s3, s4, s5, s6, s7) = (state[0], state[1], state[2], state[3], state[4], state[5], state[6], state[7])
+    unsafe Self.constants.withUnsafeBufferPointer { constants in
+      unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { w in
+        let (k, w) = unsafe (constants.baseAddress!, w.baseAddress!)
+        var source = unsafe bytes.baseAddress! + first
+        for _ in 0..<blocks {
+          var i = 0
+          while i < 16 {
+            unsafe w[i] = UInt32(bigEndian: source.loadUnaligned(fromByteOffset: i &<< 2, as: UInt32.self))
+            i &+= 1
+          }
+          while i < 64 {
+            let (x, y) = unsafe (w[i &- 15], w[i &- 2])
+            unsafe w[i] =
+              w[i &- 16] &+ (rotate(x, 7) ^ rotate(x, 18) ^ (x >> 3)) &+ w[i &- 7] &+ (rotate(y, 17) ^ rotate(y, 19) ^ (y >> 10))
+            i &+= 1
+          }
+          var (a, b, c, d, e, f, g, h) = (s0, s1, s2, s3, s4, s5, s6, s7)
+          i = 0
+          while i < 64 {
+            unsafe round(a, b, c, &d, e, f, g, &h, k[i] &+ w[i])
+            unsafe round(h, a, b, &c, d, e, f, &g, k[i &+ 1] &+ w[i &+ 1])
+            unsafe round(g, h, a, &b, c, d, e, &f, k[i &+ 2] &+ w[i &+ 2])
+            unsafe round(f, g, h, &a, b, c, d, &e, k[i &+ 3] &+ w[i &+ 3])
+            unsafe round(e, f, g, &h, a, b, c, &d, k[i &+ 4] &+ w[i &+ 4])
+            unsafe round(d, e, f, &g, h, a, b, &c, k[i &+ 5] &+ w[i &+ 5])
+            unsafe round(c, d, e, &f, g, h, a, &b, k[i &+ 6] &+ w[i &+ 6])
+            unsafe round(b, c, d, &e, f, g, h, &a, k[i &+ 7] &+ w[i &+ 7])
+            i &+= 8
+          }
+          s0 &+= a
+          s1 &+= b
+          s2 &+= c
+          s3 &+= d
+          s4 &+= e
+          s5 &+= f
+          s6 &+= g
+          s7 &+= h
+          unsafe source += 64
+        }
+      }
+    }
+    state = [s0, s1, s2, s3, s4, s5, s6, s7]
   }
 
   private static let constants: [UInt32] = [

@@ -8,6 +8,9 @@ package struct PluginDescription {
 
   package init(_ card: PluginCard) { self.card = card }
 
+  /// Of a library that is open.
+  package init(_ library: PluginLibrary) { self.init(PluginCard(describing: library)) }
+
   package var json: JSON {
     [
       "id": .string(descriptor.id), "version": .string(descriptor.version), "title": .string(descriptor.title),

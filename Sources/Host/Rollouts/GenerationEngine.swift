@@ -19,11 +19,13 @@ package struct GenerationEngine {
   /// - Parameters:
   ///   - progress: called now and then; returning false stops with exit code 75.
   ///   - onToken: called with each token as it is drawn.
+  ///   - onFinish: called with each completion as it ends; what an interruption leaves has come through it.
   /// - Returns: for each request its completions.
   package func generate(
     _ requests: [GenerationRequest], _ settings: GenerationSettings,
     progress: (GenerationProgress) -> Bool = { _ in true },
-    onToken: (_ request: Int, _ sample: Int, _ token: Int32) -> Void = { _, _, _ in }
+    onToken: (_ request: Int, _ sample: Int, _ token: Int32) -> Void = { _, _, _ in },
+    onFinish: (_ request: Int, _ sample: Int, _ completion: Completion) -> Void = { _, _, _ in }
   ) throws(Failure) -> [[Completion]] {
     try check(requests)
     var results = requests.map { Array(repeating: Completion(), count: $0.samples) }
@@ -35,8 +37,7 @@ package struct GenerationEngine {
     let context = model.configuration.maxPositions
     let limits = requests.map { min(settings.maxNewTokens, context - $0.prompt.count) }
     let capacity = zip(requests, limits).reduce(0) { max($0, $1.0.prompt.count + $1.1) }
-    let affordable = Self.cacheBudget / KVCache.bytesPerSlot(model.configuration, capacity: capacity)
-    let slots = min(total, settings.batchSize ?? max(1, min(96, affordable)))
+    let slots = Self.slots(model.configuration, samples: total, capacity: capacity, batchSize: settings.batchSize)
     let cache = try KVCache(model.configuration, slots: slots, capacity: capacity, on: backend)
     var scheduler = Scheduler(samples: requests.map(\.samples), slots: slots)
     var prompts = try PromptStore(model, capacity: longest)
@@ -80,6 +81,7 @@ package struct GenerationEngine {
           } else {
             scheduler.release(admission.slot)
             finished += 1
+            onFinish(admission.request, admission.sample, results[admission.request][admission.sample])
           }
         }
         if active.isEmpty { continue }
@@ -103,6 +105,7 @@ package struct GenerationEngine {
         } else {
           scheduler.release(sequence.slot)
           finished += 1
+          onFinish(sequence.request, sequence.sample, results[sequence.request][sequence.sample])
         }
       }
       active = survivors
@@ -111,6 +114,25 @@ package struct GenerationEngine {
       }
     }
     return results
+  }
+
+  /// Sequences that are decoded at once.
+  private static func slots(_ configuration: ModelConfiguration, samples: Int, capacity: Int, batchSize: Int?) -> Int {
+    let affordable = cacheBudget / KVCache.bytesPerSlot(configuration, capacity: capacity)
+    return min(samples, batchSize ?? max(1, min(96, affordable)))
+  }
+
+  /// Bytes that generating keeps in caches: the slots, and the prompt that is held for samples to come.
+  ///
+  /// - Parameters:
+  ///   - samples: completions in all.
+  ///   - longest: tokens of the longest prompt.
+  package static func cacheBytes(
+    _ configuration: ModelConfiguration, samples: Int, longest: Int, maxNewTokens: Int, batchSize: Int? = nil
+  ) -> Int {
+    let capacity = min(configuration.maxPositions, longest + maxNewTokens)
+    let slots = slots(configuration, samples: samples, capacity: capacity, batchSize: batchSize)
+    return slots * KVCache.bytesPerSlot(configuration, capacity: capacity) + KVCache.bytesPerSlot(configuration, capacity: longest)
   }
 
   private func sample(_ hidden: Tensor, _ settings: GenerationSettings, uniforms: [Double])

@@ -33,10 +33,15 @@ package struct Example: Sendable, Equatable {
   package var source = Source()
 
   package struct Source: Sendable, Equatable {
-    /// The line of its file, counted from 1.
+    /// The line of its file, counted from 1; in an array the number of the record.
     package let line: Int?
+    /// What is counted: `line` or `record`.
+    package let unit: String?
 
-    package init(line: Int? = nil) { self.line = line }
+    package init(line: Int? = nil, unit: String? = nil) {
+      self.line = line
+      self.unit = unit
+    }
 
     package static func == (left: Source, right: Source) -> Bool { true }
   }

@@ -19,16 +19,34 @@ package enum ExampleFile {
   /// A byte order mark, CRLF and blank lines are accepted. The first line that is not as it should be ends the reading
   /// with one `Failure` that names path, line and key.
   package static func read(_ path: String, limit: Int? = nil, keys: Keys = Keys()) throws(Failure) -> [Example] {
-    let examples = try parse(try Files.read(path), name: path, limit: limit, keys: keys)
+    try examples(try Files.read(path), path, limit: limit, keys: keys)
+  }
+
+  /// What reading a file once tells.
+  package struct Contents: Sendable {
+    package let examples: [Example]
+    /// Rows of the file, those behind the limit too.
+    package let rowCount: Int
+    /// Of the file's bytes.
+    package let sha256: String
+  }
+
+  /// Reads the first `limit` examples, or all, with what a run says of its data.
+  package static func load(_ path: String, limit: Int? = nil, keys: Keys = Keys()) throws(Failure) -> Contents {
+    let bytes = try Files.read(path)
+    let examples = try examples(bytes, path, limit: limit, keys: keys)
+    let isWhole = limit.map { examples.count < $0 } ?? true
+    return Contents(
+      examples: examples, rowCount: isWhole ? examples.count : try JSONLines.count(bytes, name: path),
+      sha256: SHA256.hex(bytes))
+  }
+
+  private static func examples(_ bytes: [UInt8], _ path: String, limit: Int?, keys: Keys) throws(Failure) -> [Example] {
+    let examples = try parse(bytes, name: path, limit: limit, keys: keys)
     if examples.isEmpty, limit != 0 {
       throw .badData("\(path): expected one JSON object per line, found an empty file")
     }
     return examples
-  }
-
-  /// How many rows a file has, without reading what they say.
-  package static func count(_ path: String) throws(Failure) -> Int {
-    try JSONLines.count(try Files.read(path), name: path)
   }
 
   package static func parse(
@@ -37,7 +55,7 @@ package enum ExampleFile {
     var examples: [Example] = []
     for record in try JSONLines.read(bytes, name: name, limit: limit) {
       var example = try ExampleRecord(record, keys: keys).example()
-      example.source = Example.Source(line: record.number)
+      example.source = Example.Source(line: record.number, unit: record.unit)
       examples.append(example)
     }
     return examples

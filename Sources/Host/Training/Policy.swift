@@ -14,6 +14,8 @@ package struct PolicySettings: Sendable, Equatable {
   package var microBatchRows: Int?
   /// nil checkpoints where the activations of a micro-batch would not fit.
   package var gradientCheckpointing: Bool?
+  /// Bytes that a copy of a whole model's values and moments may take at each step; nil: a quarter of the machine's memory.
+  package var copyBudget: Int?
   /// The critic's own learning rate.
   package var valueLearningRate = 1e-4
 
@@ -27,6 +29,9 @@ package final class Policy {
   package let valueHead: ValueHead?
   package let settings: PolicySettings
   package let microBatchRows: Int
+  /// Whether there is room for a copy of values and moments at each step, to which an error within the step goes back. For an
+  /// adapter there always is.
+  package let keepsSnapshot: Bool
   private let retention: Retention
   private let optimizer: Optimizer
   private static let activationBudget = 3 << 30
@@ -50,6 +55,7 @@ package final class Policy {
     }
     self.valueHead = valueHead
     optimizer = try Optimizer(groups, on: backend)
+    keepsSnapshot = Self.keepsSnapshot(model, settings)
     let rowBytes = 4 * BlockMemory.valuesPerRow(model.configuration)
     let affordable = Self.activationBudget / max(1, rowBytes)
     microBatchRows = settings.microBatchRows ?? max(256, min(4096, affordable))
@@ -57,13 +63,25 @@ package final class Policy {
     retention = checkpoints ? .checkpoints : .everything
   }
 
-  /// About how many bytes a run takes: weights, what is trained with its gradient and two moments, and the rows of one micro-batch.
+  /// About how many bytes a run takes: weights, what is trained with its gradient and two moments, their copy at each step, and the
+  /// rows of one micro-batch.
   package static func estimatedBytes(_ model: Transformer, _ settings: PolicySettings) -> Int {
     let width = model.head.kind == .float32 ? 4 : 2
-    let trained = model.parameters.reduce(0) { $0 + $1.shape.reduce(1, *) }
+    let trained = trainedCount(model)
+    let copy = keepsSnapshot(model, settings) ? snapshotBytes(model) : 0
     let rowBytes = 4 * BlockMemory.valuesPerRow(model.configuration)
     let rows = settings.microBatchRows ?? max(256, min(4096, activationBudget / max(1, rowBytes)))
-    return model.configuration.parameterCount * width + trained * 16 + rows * rowBytes
+    return model.configuration.parameterCount * width + trained * 16 + copy + rows * rowBytes
+  }
+
+  /// Bytes of values and both moments.
+  static func snapshotBytes(_ model: Transformer) -> Int { 12 * trainedCount(model) }
+
+  static func trainedCount(_ model: Transformer) -> Int { model.parameters.reduce(0) { $0 + $1.count } }
+
+  /// An adapter's copy is always kept, a whole model's where the budget allows.
+  package static func keepsSnapshot(_ model: Transformer, _ settings: PolicySettings) -> Bool {
+    settings.adapter != nil || snapshotBytes(model) <= settings.copyBudget ?? physicalMemory() / 4
   }
 
   /// Updates made so far.
@@ -90,6 +108,10 @@ package final class Policy {
     }
     return (norm, settings.learningRate * factor)
   }
+
+  /// Values and moments as they are now, and back to them.
+  package func snapshot() throws(Failure) -> Optimizer.Snapshot { try optimizer.snapshot() }
+  package func restore(_ snapshot: Optimizer.Snapshot) { optimizer.restore(snapshot) }
 
   package func save(to writer: inout SafetensorsWriter) throws(Failure) { try optimizer.save(to: &writer) }
   package func restore(from file: SafetensorsFile) throws(Failure) { try optimizer.restore(from: file) }

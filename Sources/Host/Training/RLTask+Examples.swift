@@ -6,45 +6,13 @@ import Tokenization
 
 extension RLTask {
   /// Questions in chat form; a completion is judged by its text after the prompt.
-  ///
-  /// - Parameter context: positions of the model, to which every prompt must leave room; nil does not look.
-  package init(
-    _ examples: [Example], tokenizer: Tokenizer, template: ChatTemplate = ChatTemplate(), verifier: Verifier, name: String,
-    context: Int? = nil, progress: (Int, Int) -> Void = { _, _ in }
-  ) throws(Failure) {
-    var prompts: [Prompt] = []
-    for (number, example) in examples.enumerated() {
-      guard !example.question.isEmpty, example.answer != nil else {
-        throw .badData("\(name): example \(number + 1): reinforcement learning needs a question and an answer")
-      }
-      progress(number + 1, examples.count)
-      let tokens = tokenizer.encode(example.prompt(template))
-      if let context, tokens.count >= context { throw Self.tooLong(example, number + 1, tokens.count, context, name) }
-      prompts.append(Prompt(tokens: tokens, key: example.key))
-    }
-    self.init(prompts: prompts) { index, completion in
+  package init(_ prompts: PromptSet, tokenizer: Tokenizer, verifier: Verifier) {
+    let examples = prompts.examples
+    self.init(prompts: zip(prompts.tokens, examples).map { Prompt(tokens: $0, key: $1.key) }) { index, completion in
       let text = try tokenizer.text(of: completion.tokens)
       return try verifier.verdict(on: text, gold: examples[index].answer ?? "")
     }
     tokenTexts = { try tokenizer.tokenTexts(of: $0) }
-  }
-
-  private static func tooLong(_ example: Example, _ number: Int, _ tokens: Int, _ context: Int, _ name: String) -> Failure {
-    let place = example.source.line.map { "line \($0)" } ?? "example \(number)"
-    return .badData(
-      "\(name): \(place): the prompt has \(tokens) tokens and the model's context \(context) (max_position_embeddings), which leaves no room for a completion; shorten it, or leave such rows out with --overlong skip")
-  }
-
-  /// The examples whose prompts leave room for a completion, and the lines of those that do not.
-  package static func fitting(
-    _ examples: [Example], tokenizer: Tokenizer, template: ChatTemplate = ChatTemplate(), context: Int
-  ) -> (kept: [Example], skipped: [Int]) {
-    var kept: [Example] = []
-    var skipped: [Int] = []
-    for (number, example) in examples.enumerated() {
-      if tokenizer.encode(example.prompt(template)).count < context { kept.append(example) } else { skipped.append(example.source.line ?? number + 1) }
-    }
-    return (kept, skipped)
   }
 
   /// Whether an algorithm gives a completion that is alone in its group no advantage, whatever its reward: then there is nothing to

@@ -29,6 +29,9 @@ package final class ReferencePolicy {
     self.adapters = adapters
   }
 
+  /// Bytes of a copied adapter: value, gradient and the form that products read.
+  package static func adapterBytes(_ model: Transformer) -> Int { 12 * model.parameters.reduce(0) { $0 + $1.count } }
+
   /// A second model, where every parameter of the first is trained.
   package init(frozen model: Transformer) {
     self.model = model

@@ -9,6 +9,10 @@ package struct RunRecord: Sendable {
   package var stage: String
   /// Everything that must be equal for a run to be continued.
   package var identity: JSON.Object
+  /// What tells the held-out data of a run: it must be equal where the run had some and has some now.
+  package var heldOut: JSON.Object = [:]
+  /// Keys of the identity that may differ on resuming; what does is written to `run.json`.
+  package var mayDiffer: Set<String> = []
   /// Everything else worth knowing.
   package var description: JSON.Object
 
@@ -45,10 +49,16 @@ package enum RunOutcome: Sendable, Equatable {
 
 extension Failure {
   /// The same with what of the run is safe.
-  func after(step saved: Int, of step: Int) -> Failure {
-    guard step > 0, code != .interrupted else { return self }
+  ///
+  /// - Parameters:
+  ///   - saved: the step of the newest checkpoint; 0 where there is none.
+  ///   - step: the step that failed; nil for what comes between steps and after the last.
+  ///   - unsaved: why no newer checkpoint could be written.
+  func after(step saved: Int, in step: Int?, unsaved: Failure? = nil) -> Failure {
+    guard step.map({ $0 > 1 }) ?? true, code != .interrupted else { return self }
+    let why = unsaved.flatMap { $0.message == message ? nil : "a newer checkpoint could not be written: \($0.message); " } ?? ""
     let what = saved > 0 ? "the checkpoint of step \(saved) is whole; once the cause is mended, --resume goes on from there" : "no checkpoint had been written"
-    return Failure(code, "\(message) (in step \(step + 1); \(what))")
+    return Failure(code, "\(message) (\(step.map { "in step \($0); " } ?? "")\(why)\(what))")
   }
 }
 

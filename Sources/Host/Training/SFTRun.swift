@@ -23,6 +23,8 @@ package struct SFTRun {
   package var modelKind = WeightKind.float32
   /// Writes what belongs in the folder of a finished model beside weights and configuration, such as a new tokeniser.
   package var finishModel: (String) throws(Failure) -> Void = { _ in }
+  /// Called after each step, with the trainer as it is now.
+  package var afterStep: (SFTTrainer) throws(Failure) -> Metrics = { _ in [:] }
 
   package init(
     model: Transformer, source: ModelFolder?, sequences: [TrainingSequence], policy: PolicySettings, batchSize: Int,
@@ -44,71 +46,43 @@ package struct SFTRun {
   }
 
   package func run(_ observer: any RunObserver) throws(Failure) -> RunOutcome {
-    try folder.open(record.description, identity: record.identity, resuming: keeping.resumes)
+    try folder.open(record, resuming: keeping.resumes)
     let policy = try Policy(model, policySettings)
     let trainer = SFTTrainer(policy, sequences: sequences, batchSize: batchSize, shuffles: shuffles, seed: seed)
-    let checkpoints = CheckpointStore(run: folder.path)
-    if keeping.resumes, let newest = try checkpoints.newest() {
-      let state = try TrainingState(from: checkpoints.path(step: newest), into: policy)
-      trainer.resume(at: state.step)
+    let loop = RunLoop(
+      folder: folder, record: record, keeping: keeping, policy: policy, total: steps, baseName: baseName,
+      hasSamples: false)
+    return try loop.run(Steps(run: self, trainer: trainer), observer, finish: finish)
+  }
+
+  /// The trainer's steps as the loop takes them.
+  private final class Steps: SteppedTraining {
+    private let run: SFTRun
+    private let trainer: SFTTrainer
+
+    init(run: SFTRun, trainer: SFTTrainer) {
+      self.run = run
+      self.trainer = trainer
     }
-    let clock = Stopwatch()
-    var log = try folder.metricLog(stage: record.stage, after: trainer.step, resuming: keeping.resumes)
-    let secondsBefore = folder.secondsBefore(resuming: keeping.resumes)
-    var sinks = keeping.monitoring.open(
-      folder.path, stage: record.stage, after: trainer.step, resuming: keeping.resumes, warn: observer.warn)
-    defer { sinks.close(finished: trainer.step >= steps) }
-    observer.begin(stage: record.stage, total: steps, resumedAt: trainer.step)
-    var saved = trainer.step
-    var sinceCheckpoint = Stopwatch()
-    func checkpoint() throws(Failure) {
-      guard saved != trainer.step else { return }
-      try log.sync()
-      try checkpoints.write(step: trainer.step) { temporary throws(Failure) in
-        try TrainingState(step: trainer.step).write(to: temporary, policy: policy)
-        if let adapter = policySettings.adapter {
-          try model.saveAdapter(adapter, baseModel: baseName, to: temporary + "/adapter")
-        }
-      }
-      saved = trainer.step
-      sinceCheckpoint = Stopwatch()
-    }
-    while trainer.step < steps {
+
+    var step: Int { trainer.step }
+
+    func makeStep(loggingSeconds: Double) throws(Failure) -> SteppedResult {
       let watch = Stopwatch()
-      let result: SFTTrainer.StepResult
-      do throws(Failure) {
-        result = try trainer.trainStep()
-      } catch {
-        // An update is one whole step: an error leaves the policy as the step before did.
-        try? checkpoint()
-        throw error.after(step: saved, of: trainer.step)
-      }
+      let result = try trainer.trainStep()
       let seconds = watch.seconds
-      let metrics: Metrics = [
+      var metrics: Metrics = [
         "loss": result.loss, "gradient_norm": result.gradientNorm, "learning_rate": result.learningRate,
         "tokens": Double(result.predictedTokens), "training_tokens_per_second": Double(result.rows) / max(1e-9, seconds),
-        "seconds/step": seconds, "peak_mebibytes": Double(model.backend.peakBytes) / 1_048_576,
+        "seconds/step": seconds, "peak_mebibytes": Double(run.model.backend.peakBytes) / 1_048_576,
       ]
-      let step = try StepRecord(
-        MetricRecord(
-          stage: record.stage, step: trainer.step, elapsed: secondsBefore + clock.seconds, metrics: metrics))
-      try log.append(step)
-      sinks.write(step)
-      observer.completed(RunStep(stage: record.stage, step: trainer.step, total: steps, metrics: metrics))
-      let stops = observer.isStopRequested || trainer.step == keeping.stopAfter
-      if stops, trainer.step < steps {
-        try checkpoint()
-        observer.end(stage: record.stage)
-        return .interrupted(step: trainer.step)
-      }
-      if trainer.step % keeping.checkpointEvery == 0 || sinceCheckpoint.seconds > 60 * keeping.checkpointMinutes {
-        try checkpoint()
-      }
+      metrics.merge(try run.afterStep(trainer))
+      return SteppedResult(metrics: metrics)
     }
-    try checkpoint()
-    try finish()
-    observer.end(stage: record.stage)
-    return .finished
+
+    func state() -> TrainingState { TrainingState(step: trainer.step) }
+
+    func resume(_ state: TrainingState, path: String) { trainer.resume(at: state.step) }
   }
 
   private func finish() throws(Failure) {

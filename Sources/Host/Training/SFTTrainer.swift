@@ -29,9 +29,7 @@ package final class SFTTrainer {
   }
 
   private let policy: Policy
-  private let sequences: [TrainingSequence]
-  private let batchSize: Int
-  private var order: DataOrder
+  private var batches: SFTBatches
   /// Steps made so far.
   package private(set) var step = 0
 
@@ -39,24 +37,15 @@ package final class SFTTrainer {
     _ policy: Policy, sequences: [TrainingSequence], batchSize: Int, shuffles: Bool, seed: UInt64
   ) {
     self.policy = policy
-    self.sequences = sequences
-    self.batchSize = batchSize
-    order = DataOrder(count: sequences.count, seed: seed, shuffles: shuffles)
+    batches = SFTBatches(sequences, batchSize: batchSize, shuffles: shuffles, seed: seed)
   }
 
   /// Steps of one pass over the data; the last batch of an epoch may be smaller.
   package static func stepsPerEpoch(count: Int, batchSize: Int) -> Int { (count + batchSize - 1) / batchSize }
 
-  private func batch(_ step: Int) -> [TrainingSequence] {
-    let perEpoch = Self.stepsPerEpoch(count: sequences.count, batchSize: batchSize)
-    let first = (step / perEpoch) * sequences.count + (step % perEpoch) * batchSize
-    let end = min(first + batchSize, (step / perEpoch + 1) * sequences.count)
-    return order.indices(first..<end).map { sequences[$0] }
-  }
-
   /// One update.
   package func trainStep() throws(Failure) -> StepResult {
-    let batch = batch(step).filter { $0.predictedCount > 0 }
+    let batch = batches.batch(step).filter { $0.predictedCount > 0 }
     let predicted = batch.reduce(0) { $0 + $1.predictedCount }
     // Nothing to learn: no update, not by momentum or decay either.
     guard predicted > 0 else {
@@ -75,8 +64,7 @@ package final class SFTTrainer {
       rows: batch.reduce(0) { $0 + $1.tokens.count - 1 })
   }
 
-  /// Forward and backward of some sequences: their share of the batch's loss.
-  private func accumulate(_ sequences: ArraySlice<TrainingSequence>, predicted: Int) throws(Failure) -> Double {
+  private static func packed(_ sequences: ArraySlice<TrainingSequence>) -> (batch: TokenBatch, targets: TokenTargets) {
     var batch = TokenBatch()
     var targets = TokenTargets()
     for sequence in sequences {
@@ -86,6 +74,12 @@ package final class SFTTrainer {
         targets.targets.append(sequence.tokens[position])
       }
     }
+    return (batch, targets)
+  }
+
+  /// Forward and backward of some sequences: their share of the batch's loss.
+  private func accumulate(_ sequences: ArraySlice<TrainingSequence>, predicted: Int) throws(Failure) -> Double {
+    let (batch, targets) = Self.packed(sequences)
     let pass = try policy.forward(batch)
     let scores = try policy.head.forward(pass.hidden, targets, temperature: 1)
     let derivative = -1 / Float(predicted)
@@ -95,6 +89,19 @@ package final class SFTTrainer {
       scores, dLogProb: Array(repeating: derivative, count: targets.count), dEntropy: nil, into: dHidden)
     try policy.model.backward(pass, dHidden: dHidden)
     return -scores.logProbs.reduce(0.0) { $0 + Double($1) } / Double(predicted)
+  }
+
+  /// The mean negative log-probability of all predicted tokens of some sequences, which are not learned from.
+  package func loss(of sequences: [TrainingSequence]) throws(Failure) -> Double {
+    let sequences = sequences.filter { $0.predictedCount > 0 }
+    var sum = 0.0
+    for range in microBatches(rows: sequences.map { $0.tokens.count - 1 }, limit: policy.microBatchRows) {
+      let (batch, targets) = Self.packed(sequences[range])
+      let hidden = try policy.model.forward(batch).hidden
+      // Token by token, so that the sum does not depend on the split.
+      for logProb in try policy.head.forward(hidden, targets, temperature: 1).logProbs { sum -= Double(logProb) }
+    }
+    return sum / Double(max(1, sequences.reduce(0) { $0 + $1.predictedCount }))
   }
 
   /// Continues after `step` steps, as a checkpoint says.

@@ -94,7 +94,7 @@ package struct TrainingDocuments: Sendable {
     for (number, example) in examples.enumerated() {
       progress(number + 1, examples.count)
       guard let sequence = sequence(example, tokenizer) else {
-        throw .badData("\(name): example \(number + 1) has a question but neither an answer nor a solution to learn")
+        throw .badData("\(name): \(example.place(or: number + 1)) has a question but neither an answer nor a solution to learn")
       }
       let place = example.source.line ?? number + 1
       if sequence.isCut { report.cut.append(place) }

@@ -208,17 +208,6 @@ package struct ModelFolder: Sendable {
     }
   }
 
-  /// A digest of the weights' headers and sizes and of the configuration: cheap, and changes with the model.
-  package func fingerprint() throws(Failure) -> String {
-    var hash = SHA256()
-    let config = try Files.read(path + "/config.json")
-    unsafe config.withUnsafeBytes { unsafe hash.update($0) }
-    for file in files {
-      unsafe file.file.withBytes { bytes in
-        unsafe hash.update(UnsafeRawBufferPointer(rebasing: bytes.prefix(1 << 20)))
-        unsafe hash.update(UnsafeRawBufferPointer(rebasing: bytes.suffix(1 << 16)))
-      }
-    }
-    return hash.hexDigest()
-  }
+  /// The files that hold the weights: the one, or every shard that the index names.
+  package var weightFiles: [String] { files.map(\.path) }
 }

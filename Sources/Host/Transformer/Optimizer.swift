@@ -72,6 +72,34 @@ package final class Optimizer {
 
   // MARK: State
 
+  /// Values, moments and the count of updates as they were, bit for bit.
+  package struct Snapshot: Sendable {
+    fileprivate let step: Int
+    fileprivate let tensors: [(value: [Float], m: [Float], v: [Float])]
+  }
+
+  package func snapshot() throws(Failure) -> Snapshot {
+    var tensors: [(value: [Float], m: [Float], v: [Float])] = []
+    for (group, moments) in zip(groups, moments) {
+      for (parameter, moment) in zip(group.parameters, moments) {
+        tensors.append(
+          (try backend.download(parameter.value), try backend.download(moment.m), try backend.download(moment.v)))
+      }
+    }
+    return Snapshot(step: step, tensors: tensors)
+  }
+
+  /// Takes back everything that updates have changed since.
+  package func restore(_ snapshot: Snapshot) {
+    let places = zip(groups, moments).flatMap { zip($0.parameters, $1) }
+    for ((parameter, moment), before) in zip(places, snapshot.tensors) {
+      parameter.setValue(before.value, on: backend)
+      backend.upload(before.m, to: moment.m)
+      backend.upload(before.v, to: moment.v)
+    }
+    step = snapshot.step
+  }
+
   /// Adds values and moments of every parameter to a checkpoint.
   package func save(to writer: inout SafetensorsWriter) throws(Failure) {
     writer.add("optimizer.step", [Int64(step)], shape: [1])

@@ -1,0 +1,130 @@
+import Compute
+import Foundations
+import Telemetry
+import Transformer
+
+/// What a run's loop asks of whatever it trains.
+protocol SteppedTraining: AnyObject {
+  /// Steps made so far.
+  var step: Int { get }
+  /// One whole step, with all that is measured after it.
+  ///
+  /// - Parameter loggingSeconds: what the records and sinks of the step before took.
+  func makeStep(loggingSeconds: Double) throws(Failure) -> SteppedResult
+  /// Where the run stands now, beside values and moments.
+  func state() throws(Failure) -> TrainingState
+  /// Goes on from a checkpoint whose values and moments are in the policy already.
+  func resume(_ state: TrainingState, path: String) throws(Failure)
+}
+
+/// What a step leaves for the logs.
+struct SteppedResult {
+  var metrics: Metrics
+  var samples: () -> [Sample] = { [] }
+  var distributions: [Distribution] = []
+}
+
+/// The loop that every run shares: open or resume, step, log, checkpoint, stop, finish.
+///
+/// A step is whole once its line is in the log. Whatever fails before that is undone, up to values and moments, so that the
+/// checkpoint of the last whole step can be written and the step is taken again on resuming, with the same bytes.
+struct RunLoop {
+  let folder: RunFolder
+  let record: RunRecord
+  let keeping: RunKeeping
+  let policy: Policy
+  /// Steps of the whole run.
+  let total: Int
+  /// What the base model is called in the adapter's settings.
+  let baseName: String
+  /// Whether the run writes completions.
+  let hasSamples: Bool
+
+  /// - Parameter finish: writes the result of the last step.
+  func run(
+    _ training: any SteppedTraining, _ observer: any RunObserver, finish: () throws(Failure) -> Void
+  ) throws(Failure) -> RunOutcome {
+    let checkpoints = CheckpointStore(run: folder.path)
+    if keeping.resumes, let newest = try checkpoints.newest() {
+      let path = checkpoints.path(step: newest)
+      try training.resume(try TrainingState(from: path, into: policy), path: path)
+    }
+    let clock = Stopwatch()
+    var logs = try folder.logs(
+      stage: record.stage, after: training.step, resuming: keeping.resumes, hasSamples: hasSamples)
+    let secondsBefore = folder.secondsBefore(resuming: keeping.resumes)
+    var sinks = keeping.monitoring.open(
+      folder.path, stage: record.stage, after: training.step, resuming: keeping.resumes, warn: observer.warn)
+    var isFinished = training.step >= total
+    defer { sinks.close(finished: isFinished) }
+    observer.begin(stage: record.stage, total: total, resumedAt: training.step)
+    var loggingSeconds = 0.0
+    var sinceCheckpoint = Stopwatch()
+    /// Where the last whole step left the run.
+    var whole = try training.state()
+    var saved = whole.step
+    func checkpoint() throws(Failure) {
+      guard saved != whole.step else { return }
+      try logs.sync()
+      try checkpoints.write(step: whole.step) { temporary throws(Failure) in
+        try whole.write(to: temporary, policy: policy)
+        if let adapter = policy.settings.adapter {
+          try policy.model.saveAdapter(adapter, baseModel: baseName, to: temporary + "/adapter")
+        }
+      }
+      saved = whole.step
+      sinceCheckpoint = Stopwatch()
+    }
+    while training.step < total {
+      let updates = policy.updates
+      var before: Optimizer.Snapshot?
+      var isWhole = false
+      do throws(Failure) {
+        before = policy.keepsSnapshot ? try policy.snapshot() : nil
+        let result = try training.makeStep(loggingSeconds: loggingSeconds)
+        let watch = Stopwatch()
+        let step = try StepRecord(
+          MetricRecord(
+            stage: record.stage, step: training.step, elapsed: secondsBefore + clock.seconds, metrics: result.metrics),
+          samples: keeping.monitoring.samples(step: training.step) ? result.samples() : [],
+          distributions: result.distributions)
+        let reached = try training.state()
+        try logs.append(step)
+        whole = reached
+        isWhole = true
+        before = nil
+        sinks.write(step)
+        loggingSeconds = watch.seconds
+        observer.completed(
+          RunStep(stage: record.stage, step: training.step, total: total, metrics: result.metrics))
+        let stops = observer.isStopRequested || training.step == keeping.stopAfter
+        if stops, training.step < total {
+          try checkpoint()
+          observer.end(stage: record.stage)
+          return .interrupted(step: training.step)
+        }
+        if training.step % keeping.checkpointEvery == 0 || sinceCheckpoint.seconds > 60 * keeping.checkpointMinutes {
+          try checkpoint()
+        }
+      } catch {
+        var isAtWhole = isWhole || policy.updates == updates
+        if !isAtWhole, let before {
+          policy.restore(before)
+          isAtWhole = true
+        }
+        var unsaved: Failure?
+        if isAtWhole {
+          do throws(Failure) { try checkpoint() } catch { unsaved = error }
+        }
+        throw error.after(step: saved, in: isWhole ? nil : whole.step + 1, unsaved: unsaved)
+      }
+    }
+    do throws(Failure) {
+      try checkpoint()
+      try finish()
+    } catch { throw error.after(step: saved, in: nil) }
+    isFinished = true
+    observer.end(stage: record.stage)
+    return .finished
+  }
+}

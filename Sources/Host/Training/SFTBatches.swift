@@ -1,0 +1,30 @@
+/// Which sequences each step of a supervised run learns from.
+package struct SFTBatches: Sendable {
+  private let sequences: [TrainingSequence]
+  private let batchSize: Int
+  private var order: DataOrder
+
+  package init(_ sequences: [TrainingSequence], batchSize: Int, shuffles: Bool, seed: UInt64) {
+    self.sequences = sequences
+    self.batchSize = batchSize
+    order = DataOrder(count: sequences.count, seed: seed, shuffles: shuffles)
+  }
+
+  mutating func batch(_ step: Int) -> [TrainingSequence] {
+    let perEpoch = SFTTrainer.stepsPerEpoch(count: sequences.count, batchSize: batchSize)
+    let first = (step / perEpoch) * sequences.count + (step % perEpoch) * batchSize
+    let end = min(first + batchSize, (step / perEpoch + 1) * sequences.count)
+    return order.indices(first..<end).map { sequences[$0] }
+  }
+
+  /// The updates that so many steps make: a batch without a token to learn makes none. It is the horizon of a learning rate's schedule.
+  package mutating func updates(ofSteps steps: Int) -> Int {
+    let empty = sequences.count { $0.predictedCount == 0 }
+    // A batch that is larger than all empty sequences together has something to learn.
+    let last = sequences.count % batchSize
+    if empty < (last == 0 ? batchSize : last) { return steps }
+    var updates = 0
+    for step in 0..<steps where batch(step).contains(where: { $0.predictedCount > 0 }) { updates += 1 }
+    return updates
+  }
+}
