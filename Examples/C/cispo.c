@@ -48,7 +48,7 @@ static uint32_t needs(const void *self) { (void)self; return 0; }
 static nr_status advantages(void *self, const nr_rollout *r, nr_advantages *out, nr_value *values, nr_error *error) {
   const instance *s = self;
   (void)values;
-  if (r->struct_size < sizeof *r || out->struct_size < sizeof *out) return refuse(error, NR_BAD_ARGUMENT, "a struct is cut");
+  if (r->struct_size < NR_ROLLOUT_1_0 || out->struct_size < NR_ADVANTAGES_1_0) return refuse(error, NR_BAD_ARGUMENT, "a struct is cut");
   for (uint32_t g = 0; g < r->group_count; g++) {
     int64_t first = r->group_offsets[g], end = r->group_offsets[g + 1], count = end - first;
     double mean = 0, squares = 0;
@@ -68,7 +68,7 @@ static nr_status advantages(void *self, const nr_rollout *r, nr_advantages *out,
 
 static nr_status loss(void *self, const nr_batch *b, nr_gradients *out, nr_value *values, nr_error *error) {
   const instance *s = self;
-  if (b->struct_size < sizeof *b || out->struct_size < sizeof *out) return refuse(error, NR_BAD_ARGUMENT, "a struct is cut");
+  if (b->struct_size < NR_BATCH_1_0 || out->struct_size < NR_GRADIENTS_1_0) return refuse(error, NR_BAD_ARGUMENT, "a struct is cut");
   double sum = 0, clipped = 0;
   for (int64_t t = 0; t < b->token_count; t++) {
     double ratio = exp(fmin(fmax((double)b->current[t] - b->old[t], -20), 20));

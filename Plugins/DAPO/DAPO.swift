@@ -41,7 +41,7 @@ struct DAPO: LossPlugin {
       clip: min(ratio A, clip(ratio) A) per token, ratio in [1 - clip_low, 1 + (clip_high where A > 0, else clip_low)]
       overlong: r loses overlong_penalty * (L - (limit - cache)) / cache in the last cache = overlong_share * limit tokens; overlong_filter sets A = 0 for truncated completions
       kl: none
-      counted: tokens of filtered completions count in the divisor
+      counted: tokens of filtered completions do not count in the divisor, as TRL and verl mask them (a host of ABI 1.0 counts them)
       differs from the paper: the default has neither overlong filtering nor punishment; rewards are the host's (1 and 0), the paper's are 1 and -1, which gives the same A
       """,
     parameters: [variant, clipLow, clipHigh, refill, overlongFilter, overlongShare, overlongPenalty, epsilon],
@@ -95,7 +95,10 @@ struct DAPO: LossPlugin {
         let advantage = isFiltered ? 0 : rewards.standardized(reward(sequence), epsilon)
         result.fill(rollout.tokens(of: sequence), advantage)
         punished += Double(rollout.rewards[sequence]) - reward(sequence)
-        if isFiltered { filtered += 1 }
+        if isFiltered {
+          filtered += 1
+          result.leaveOut(sequence)
+        }
       }
     }
     let groups = Double(rollout.groupCount)

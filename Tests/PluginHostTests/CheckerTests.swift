@@ -52,7 +52,10 @@ struct CheckerTests {
     ("gradient_entropy", [.gradientEntropy], "finite differences give"),
     ("gradient_values", [.gradientValues], "finite differences give"),
     ("gradient_corner", [.gradientValues], "from the left"),
-    ("wrong_sign", [.onPolicy], "is a sign wrong?"),
+    ("wrong_sign", [.onPolicy, .clipSide], "is a sign wrong?"),
+    ("falls", [.rewardOrder], "must not be worth less"),
+    ("kl_away", [.referencePull], "pushes away from the reference"),
+    ("max_for_min", [.clipSide], "min and max changed about"),
     ("own_tokens", [.split], "micro-batches"),
     ("clock", [.sameBits], "in the same process"),
     ("thread", [.sameBits], "in another thread"),
@@ -101,7 +104,8 @@ struct CheckerTests {
   @Test func withoutAFaultEverythingPasses() throws {
     let report = try check(try Broken.library.get().path, ["fault=none"], quick: false)
     #expect(report.outcomes.map(\.test) == CheckTest.allCases)
-    #expect(report.outcomes.allSatisfy { $0.status == .passed }, "\(report.text)")
+    // What it remembers it saves, so there is nothing hidden to look for.
+    #expect(report.outcomes.allSatisfy { $0.status == ($0.test == .hiddenState ? .skipped : .passed) }, "\(report.text)")
   }
 
   @Test func grpoPassesInBothVariants() throws {
@@ -138,7 +142,7 @@ struct CheckerTests {
     #expect(least < 1)
   }
 
-  @Test func stoppedGradientsAreDeclaredAndNotCompared() throws {
+  @Test func stoppedGradientsAreDeclared() throws {
     let folder = try TemporaryFolder()
     let source = try Files.readText("\(Place.tests)/Broken/broken.c")
     let declaration = """
@@ -149,18 +153,61 @@ struct CheckerTests {
       }
       static const nr_plugin plugin
       """
-    let changed = replacing(
+    let declared = replacing(
       "save, restore, NULL", by: "save, restore, extension",
       in: replacing("static const nr_plugin plugin", by: declaration, in: source))
-    try AtomicFile.write(changed, to: folder.path + "/stops.c")
+    // The ratio is held fixed: the derivative is not that of the loss, and means not to be.
+    let stopping = replacing("(float)((-slope +", by: "(float)((-a +", in: declared)
+    for (text, parameter, isRight) in [(stopping, "none", true), (declared, "gradient_current", false)] {
+      try AtomicFile.write(text, to: folder.path + "/stops.c")
+      let built = shell(
+        "cd '\(folder.path)' && cc -std=c11 -w -shared -fPIC -I '\(Place.repository)/Sources/PluginAPI/C/include' -o stops.so stops.c -lm")
+      try #require(built.status == 0, "\(built.output)")
+      let report = try check(folder.path + "/stops.so", ["fault=\(parameter)"], only: [.gradientCurrent])
+      let outcome = report.outcomes.first { $0.test == .gradientCurrent }
+      // A derivative that is 1.01 times that of the loss stops nothing: it is wrong, whatever is declared.
+      #expect(outcome?.status == (isRight ? .skipped : .failed), "\(report.text)")
+      if isRight { #expect(outcome?.message.contains("on purpose") == true) }
+    }
+  }
+
+  private func build(_ source: String, _ changes: [(String, String)], in folder: TemporaryFolder) throws -> String {
+    var text = try Files.readText(source)
+    for (old, new) in changes {
+      #expect(text.contains(old), "\(old)")
+      text = replacing(old, by: new, in: text)
+    }
+    try AtomicFile.write(text, to: folder.path + "/changed.c")
     let built = shell(
-      "cd '\(folder.path)' && cc -std=c11 -shared -fPIC -I '\(Place.repository)/Sources/PluginAPI/C/include' -o stops.so stops.c -lm")
+      "cd '\(folder.path)' && cc -std=c11 -shared -fPIC -I '\(Place.repository)/Sources/PluginAPI/C/include' -o libnr-changed.so changed.c -lm")
     try #require(built.status == 0, "\(built.output)")
-    let report = try check(folder.path + "/stops.so", ["fault=gradient_current"])
-    let outcome = report.outcomes.first { $0.test == .gradientCurrent }
-    #expect(outcome?.status == .skipped)
-    #expect(outcome?.message.contains("on purpose") == true)
-    #expect(report.passed, "\(report.text)")
+    return folder.path + "/libnr-changed.so"
+  }
+
+  @Test func whatIsRememberedAndNotSavedIsFound() throws {
+    let folder = try TemporaryFolder()
+    let path = try build("\(Place.tests)/Broken/broken.c", [("save, restore, NULL", "NULL, NULL, NULL")], in: folder)
+    let report = try check(path, only: [.hiddenState])
+    #expect(report.failures.map(\.test) == [.hiddenState], "\(report.text)")
+    #expect(report.failures.first?.message.contains("no save and restore") == true)
+  }
+
+  /// CISPO stops the gradient of its weight; what is left of its loss shows a wrong derivative all the same.
+  @Test(arguments: [("", true), ("2 *", false), ("-", false), ("1.02 *", false)])
+  func aStoppedGradientHidesNoWrongDerivative(_ factor: String, _ passes: Bool) throws {
+    let folder = try TemporaryFolder()
+    let line = "out->d_current[t] = (float)slope;"
+    let changed = "out->d_current[t] = \(factor) (float)slope;"
+    let path = try build("\(Place.repository)/Examples/C/cispo.c", [(line, changed)], in: folder)
+    let report = try check(path, only: [.gradientCurrent])
+    #expect(report.passed == passes, "\(report.text)")
+    if passes { #expect(report.outcomes.first?.message.contains("move together") == true, "\(report.text)") }
+  }
+
+  @Test func clipsAreShownByTheirValues() throws {
+    let report = try check("\(Place.build)/libnr-grpo.so", only: [.clipSide])
+    #expect(report.text.contains("A=+1  0.5: 1") || report.text.contains("A=+1  0.5: 0.5"), "\(report.text)")
+    #expect(report.text.contains("2: 0"), "\(report.text)")
   }
 
   @Test func theSameSeedGivesTheSameReport() throws {

@@ -49,7 +49,7 @@ struct LibraryTests {
       (["MAGIC": "1"], "begins with 0x1, expected 0x4e524c50"),
       (["MAJOR": "7"], "speaks plugin ABI 7, this host speaks 1"),
       (["SIZE": "8"], "its table has 8 bytes"),
-      (["REFUSE": "1"], "refuses this host, which speaks plugin ABI 1.0"),
+      (["REFUSE": "1"], "refuses this host, which speaks plugin ABI 1.1"),
       (["ID": "NULL"], "its id is NULL"),
       (["ID": "\"Bad id\""], "its id \"Bad id\" must be"),
       (["TITLE": "NULL"], "its title is NULL"),

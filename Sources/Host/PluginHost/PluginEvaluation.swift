@@ -71,7 +71,8 @@ package struct PluginEvaluation: Sendable {
 
     let stage1 = try instance.advantages(kept)
     var batch = PluginBatch(
-      tokenOffsets: kept.tokenOffsets, sequenceIDs: Array(0..<kept.sequenceCount), updateTokens: kept.tokenCount,
+      tokenOffsets: kept.tokenOffsets, sequenceIDs: Array(0..<kept.sequenceCount), 
+      updateTokens: kept.tokenCount(of: stage1.counted, in: 0..<kept.sequenceCount),
       updateSequences: kept.sequenceCount, updateGroups: kept.groupCount, tokenLimit: kept.tokenLimit,
       current: gather(current), old: kept.old ?? [], advantages: stage1.advantages)
     batch.step = kept.step
@@ -81,7 +82,9 @@ package struct PluginEvaluation: Sendable {
     batch.values = values.map(gather)
     batch.oldValues = kept.values
     batch.returns = stage1.returns
-    let stage2 = try instance.loss(batch)
+    // Where no token counts a run makes no update, and never asks for the loss.
+    let isIdle = batch.updateTokens == 0 && kept.tokenCount > 0
+    let stage2 = isIdle ? PluginGradients(dropping: kept.tokenCount, instance.needs) : try instance.loss(batch)
 
     var fold = instance.metricFold
     fold.add(stage1.metrics)

@@ -8,6 +8,8 @@ package struct PluginAdvantages: Sendable {
   package let advantages: [Float]
   /// [T] nil without a critic.
   package let returns: [Float]?
+  /// [S] whether a sequence's tokens count in the update's.
+  package let counted: [Bool]
   package let metrics: [PluginMetricValue]
 }
 
@@ -22,6 +24,15 @@ package struct PluginGradients: Sendable {
   /// [T] nil without a critic.
   package let dValues: [Float]?
   package let metrics: [PluginMetricValue]
+}
+
+extension PluginGradients {
+  /// Of an update of which all tokens were dropped.
+  init(dropping tokens: Int, _ needs: PluginNeeds) {
+    let zeros = [Float](repeating: 0, count: tokens)
+    self.init(
+      loss: 0, dCurrent: zeros, dEntropy: needs.contains(.entropy) ? zeros : nil, dValues: needs.contains(.critic) ? zeros : nil, metrics: [])
+  }
 }
 
 /// What a plugin tells the host while it runs.
@@ -122,15 +133,25 @@ package final class PluginInstance {
     unsafe result.struct_size = UInt32(MemoryLayout<nr_advantages>.size)
     unsafe result.advantages = advantages.start
     unsafe result.returns = returns?.start
+    let counted = unsafe memory.bytes(rollout.sequenceCount + 1, of: 1)
+    unsafe counted[rollout.sequenceCount] = 0xA5
+    unsafe result.counted = counted
     let metrics = unsafe memory.metrics(library.descriptor.metrics.count)
     let error = unsafe memory.error()
     unsafe nr_run_enter(id, Int32(NR_CALL_ADVANTAGES), UInt64(rollout.step))
     let status = unsafe library.table.pointee.advantages(handle.instance, &raw, &result, metrics, error)
     nr_run_leave()
     try check(status, error, "advantages")
+    var counts: [Bool] = []
+    for sequence in 0..<rollout.sequenceCount {
+      let flag = unsafe counted[sequence]
+      if flag > 1 { throw refusal("advantages", "counted[\(sequence)] is \(flag), expected 0 or 1") }
+      counts.append(flag == 1)
+    }
+    if unsafe counted[rollout.sequenceCount] != 0xA5 { throw refusal("advantages", "wrote past the end of counted") }
     return PluginAdvantages(
       advantages: try take(advantages, memory, "advantages", "advantages"),
-      returns: try returns.map { (output) throws(Failure) in try take(output, memory, "advantages", "returns") },
+      returns: try returns.map { (output) throws(Failure) in try take(output, memory, "advantages", "returns") }, counted: counts,
       metrics: try read(metrics, "advantages"))
   }
 

@@ -107,7 +107,8 @@ import Synchronization
         "speaks plugin ABI \(major), this host speaks \(NR_ABI_MAJOR): rebuild the plugin with this host's nr_plugin.h")
     }
     let size = unsafe Int(table.pointee.struct_size)
-    let needed = unsafe MemoryLayout<nr_plugin>.size
+    // What version 1.0 has: a newer plugin may have more, and an older one has no less.
+    let needed = Int(NR_PLUGIN_1_0)
     guard size >= needed, size < 1 << 16 else {
       throw refuse("its table has \(size) bytes, ABI \(NR_ABI_MAJOR) needs \(needed)")
     }

@@ -47,6 +47,11 @@ package struct PluginRollout: Sendable {
   package var tokenCount: Int { tokenOffsets.last ?? 0 }
 
   package func sequences(of group: Int) -> Range<Int> { groupOffsets[group]..<groupOffsets[group + 1] }
+  /// The tokens of those sequences that count.
+  package func tokenCount(of counted: [Bool], in sequences: Range<Int>) -> Int {
+    sequences.reduce(0) { counted[$1] ? $0 + tokens(of: $1).count : $0 }
+  }
+
   package func tokens(of sequence: Int) -> Range<Int> { tokenOffsets[sequence]..<tokenOffsets[sequence + 1] }
 
   /// Throws where a length or an offset is wrong or a number is not finite.
@@ -138,7 +143,8 @@ package struct PluginBatch: Sendable {
     let check = PackedCheck(name: name)
     try check.length(tokenOffsets.count, "token_offsets", sequenceCount + 1)
     try check.offsets(tokenOffsets, "token_offsets", into: tokenCount, "tokens")
-    guard updateTokens >= tokenCount, updateSequences >= sequenceCount else {
+    // Tokens may be fewer than here: those of dropped sequences do not count.
+    guard updateTokens >= 0, updateSequences >= sequenceCount else {
       throw .internalError("\(name): the update's totals are smaller than this micro-batch")
     }
     let arrays: [(String, [Float]?)] = [

@@ -192,8 +192,9 @@ package final class RLTrainer {
     let slices = rollout.slices(groups: groups, limit: policy.microBatchRows)
     let sequences =
       rollout.sequences(of: groups.lowerBound).lowerBound..<rollout.sequences(of: groups.upperBound - 1).upperBound
-    let tokens = rollout.tokens(of: sequences)
-    guard !tokens.isEmpty else { return }
+    // Those of completions that the plugin dropped do not count; where none counts there is no update.
+    let counted = sequences.reduce(0) { stage1.counted[$1] ? $0 + rollout.tokens(of: $1..<($1 + 1)).count : $0 }
+    guard counted > 0 else { return }
     policy.beginUpdate()
     for range in microBatches(rows: slices.map(\.rows), limit: policy.microBatchRows) {
       let (batch, targets) = rollout.batch(slices[range])
@@ -205,7 +206,7 @@ package final class RLTrainer {
       let part = slices[range.lowerBound].sequences.lowerBound..<slices[range.upperBound - 1].sequences.upperBound
       let input = pluginBatch(
         rollout, part, stage1, current: scores.logProbs, entropy: scores.entropies, values: values?.values,
-        epoch: epoch, minibatch: minibatch, totals: (tokens.count, sequences.count, groups.count))
+        epoch: epoch, minibatch: minibatch, totals: (counted, sequences.count, groups.count))
       let result = try metrics.time("plugin") { () throws(Failure) in try plugin.loss(input) }
       metrics.add(
         result, rollout: rollout, tokens: rollout.tokens(of: part), current: scores.logProbs,

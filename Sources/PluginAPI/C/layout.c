@@ -1,6 +1,6 @@
 #include "nr_plugin.h"
 
-/* The layout of version 1, fixed: a change here is a new major version. Offsets are those of a 64-bit machine. */
+/* The layout of version 1, fixed: a change of an offset is a new major version, a new last member a new minor one. Offsets are those of a 64-bit machine. */
 #if UINTPTR_MAX == UINT64_MAX
 
 #define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), "the size of " #type " is part of the ABI")
@@ -57,10 +57,13 @@ AT(nr_rollout, old, 112);
 AT(nr_rollout, reference, 120);
 AT(nr_rollout, values, 128);
 
-SIZE(nr_advantages, 24);
+SIZE(nr_advantages, 32);
 AT(nr_advantages, struct_size, 0);
 AT(nr_advantages, advantages, 8);
 AT(nr_advantages, returns, 16);
+AT(nr_advantages, counted, 24);
+_Static_assert(NR_HOST_1_0 == 32 && NR_ROLLOUT_1_0 == 136 && NR_ADVANTAGES_1_0 == 24 && NR_BATCH_1_0 == 152 && NR_GRADIENTS_1_0 == 40 && NR_PLUGIN_1_0 == 160,
+               "what version 1.0 has is frozen");
 
 SIZE(nr_batch, 152);
 AT(nr_batch, struct_size, 0);

@@ -134,7 +134,7 @@ private final class TypedInstance<Plugin: LossPlugin>: Instance {
   reporting(to: error) { () throws(PluginError) in
     let instance = unsafe try instance(pointer)
     let rollout = try checked(rollout)
-    guard let result = unsafe result, unsafe Int(result.pointee.struct_size) >= MemoryLayout<nr_advantages>.size else {
+    guard let result = unsafe result, unsafe Int(result.pointee.struct_size) >= Int(NR_ADVANTAGES_1_0) else {
       throw .badArgument("nr_advantages is missing or too small")
     }
     let tokens = rollout.tokenCount
@@ -145,7 +145,11 @@ private final class TypedInstance<Plugin: LossPlugin>: Instance {
       rollout,
       unsafe Advantages(
         advantages: Output(result.pointee.advantages, tokens, filledWith: 0),
-        returns: Output(result.pointee.returns, tokens, filledWith: 0)), metrics)
+        returns: Output(result.pointee.returns, tokens, filledWith: 0),
+        // A host of version 1.0 has no such member.
+        counted: Output(
+          Int(result.pointee.struct_size) >= MemoryLayout<nr_advantages>.size ? result.pointee.counted : nil, rollout.sequenceCount,
+          filledWith: 1)), metrics)
     if let unknown = metrics.unknown { throw undeclared("metric", unknown) }
   }
 }
@@ -156,10 +160,10 @@ private final class TypedInstance<Plugin: LossPlugin>: Instance {
 ) -> Int32 {
   reporting(to: error) { () throws(PluginError) in
     let instance = unsafe try instance(pointer)
-    guard let raw = unsafe batch, unsafe Int(raw.pointee.struct_size) >= MemoryLayout<nr_batch>.size else {
+    guard let raw = unsafe batch, unsafe Int(raw.pointee.struct_size) >= Int(NR_BATCH_1_0) else {
       throw .badArgument("nr_batch is missing or too small")
     }
-    guard let result = unsafe result, unsafe Int(result.pointee.struct_size) >= MemoryLayout<nr_gradients>.size else {
+    guard let result = unsafe result, unsafe Int(result.pointee.struct_size) >= Int(NR_GRADIENTS_1_0) else {
       throw .badArgument("nr_gradients is missing or too small")
     }
     let batch = unsafe Batch(raw)
@@ -274,7 +278,7 @@ func isText(_ text: UnsafePointer<CChar>, _ literal: StaticString) -> Bool {
 }
 
 @safe private func checked(_ rollout: UnsafePointer<nr_rollout>?) throws(PluginError) -> Rollout {
-  guard let rollout = unsafe rollout, unsafe Int(rollout.pointee.struct_size) >= MemoryLayout<nr_rollout>.size else {
+  guard let rollout = unsafe rollout, unsafe Int(rollout.pointee.struct_size) >= Int(NR_ROLLOUT_1_0) else {
     throw .badArgument("nr_rollout is missing or too small")
   }
   return unsafe Rollout(rollout)

@@ -69,6 +69,11 @@ public struct Advantages {
   public let advantages: Output<Float>
   /// Empty without ``Needs/critic``.
   public let returns: Output<Float>
+  /// Whether a sequence's tokens count in the update's; empty where the host does not know it.
+  let counted: Output<UInt8>
+
+  /// Leaves a sequence's tokens out of ``Batch/updateTokens``, as those of a completion that is dropped.
+  public func leaveOut(_ sequence: Int) { if counted.count > 0 { counted[sequence] = 0 } }
 
   /// The same advantage for all tokens in a range.
   public func fill(_ tokens: Range<Int>, _ advantage: Double) { advantages.fill(tokens, Float(advantage)) }

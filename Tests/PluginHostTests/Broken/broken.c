@@ -13,7 +13,7 @@
   X(gradient_current) X(gradient_entropy) X(gradient_values) X(gradient_corner) X(wrong_sign) X(own_tokens) X(clock) \
   X(thread) X(process) X(traps) X(hangs) X(exits) X(fails) X(state_incomplete) X(state_garbage) X(state_crash) X(save_partial) X(shared) \
   X(race) X(impure_select) X(order_dependent) X(extreme_nan) X(empty_crash) X(empty_nan) X(ignores_range) X(metric_nan) \
-  X(ignores_size) X(exact_size) X(needs_change) X(null_destroy)
+  X(ignores_size) X(exact_size) X(needs_change) X(null_destroy) X(falls) X(kl_away) X(max_for_min)
 #define ENUM(name) fault_##name,
 #define NAME(name) #name,
 enum { FAULTS(ENUM) fault_count };
@@ -91,7 +91,7 @@ static nr_status choose(void *self, const nr_rollout *r, uint8_t *keep, nr_error
 static nr_status advantages(void *self, const nr_rollout *r, nr_advantages *out, nr_value *values, nr_error *e) {
   instance *s = self;
   (void)values;
-  if (r->struct_size < sizeof *r || out->struct_size < sizeof *out) return refuse(e, NR_BAD_ARGUMENT, "a struct is too small");
+  if (r->struct_size < NR_ROLLOUT_1_0 || out->struct_size < NR_ADVANTAGES_1_0) return refuse(e, NR_BAD_ARGUMENT, "a struct is too small");
   s->asked = 0;
   if (s->fault == fault_empty_crash && r->sequence_count && !r->token_count) __builtin_trap();
   double total = 0;
@@ -104,6 +104,7 @@ static nr_status advantages(void *self, const nr_rollout *r, nr_advantages *out,
       total += r->rewards[i];
       for (int64_t t = r->token_offsets[i]; t < r->token_offsets[i + 1]; t++) {
         out->advantages[t] = (float)(r->rewards[i] - mean - 0.1 * s->baseline);
+        if (s->fault == fault_falls) out->advantages[t] = -out->advantages[t];
         out->returns[t] = r->rewards[i];
       }
     }
@@ -135,20 +136,22 @@ static nr_status loss(void *self, const nr_batch *b, nr_gradients *out, nr_value
     double held = fault == fault_extreme_nan ? x : fmin(fmax(x, -20), 20);
     double ratio = exp(held);
     int clipped = (a > 0 && ratio > 1 + clip) || (a < 0 && ratio < 1 - clip);
-    double term = clipped ? (a > 0 ? 1 + clip : 1 - clip) * a : ratio * a;
+    if (fault == fault_max_for_min) clipped = (a > 0 && ratio < 1 - clip) || (a < 0 && ratio > 1 + clip);
+    double term = clipped && fault == fault_max_for_min ? (a > 0 ? 1 - clip : 1 + clip) * a : clipped ? (a > 0 ? 1 + clip : 1 - clip) * a : ratio * a;
     double slope = clipped || (held != x) ? 0 : ratio * a;
     double v = (double)b->values[t] - b->returns[t];
     /* k3 of the divergence from the reference, and a corner at the old value. */
     double y = fmin(fmax((double)b->reference[t] - b->current[t], -20), 20);
     int moves = fabs((double)b->reference[t] - b->current[t]) <= 20;
     double w = (double)b->values[t] - b->old_values[t];
-    double added = (-term + 0.04 * (exp(y) - y - 1) + 0.5 * v * v + 0.1 * fabs(w) - s->entropy_weight * b->entropy[t]) / n;
+    double beta = fault == fault_kl_away ? -0.04 : 0.04;
+    double added = (-term + beta * (exp(y) - y - 1) + 0.5 * v * v + 0.1 * fabs(w) - s->entropy_weight * b->entropy[t]) / n;
     sum += added;
     if (fault == fault_race) {
       shared_sum += added;
       if (t == b->token_count / 2) usleep(20);
     }
-    float d = (float)((-slope + (moves ? 0.04 * (1 - exp(y)) : 0)) / n);
+    float d = (float)((-slope + (moves ? beta * (1 - exp(y)) : 0)) / n);
     float dv = (float)((v + 0.1 * ((w > 0) - (w < 0))) / n), de = (float)(-s->entropy_weight / n);
     if (fault == fault_gradient_current) d *= 1.01f;
     if (fault == fault_gradient_values) dv += 0.01f * fabsf(dv);

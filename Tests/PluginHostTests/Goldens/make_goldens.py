@@ -221,7 +221,9 @@ def dapo(
     narrow = surrogate(log_ratio, advantages, clip_low, clip_low)
     s = torch.where(advantages > 0, surrogate(log_ratio, advantages, clip_low, clip_high), narrow)
     kept = [t for i in r.sequences for t in r.tokens[i]]
-    loss = -s[kept].sum() / r.total if r.total else zero()
+    # Filtered completions do not count in the divisor: TRL and verl mask their tokens. Where nothing counts there is no update.
+    total = sum(len(r.tokens[i]) for i in r.sequences if not (overlong_filter and r.truncated[i]))
+    loss = -s[kept].sum() / total if total else zero()
     return result(advantages, loss, current, keep=torch.tensor(keep, dtype=torch.uint8))
 
 

@@ -82,8 +82,11 @@ import Foundations
   }
 
   /// Puts another number in the place of one token's.
-  func set(_ input: Input, _ token: Int, _ value: Float) {
-    guard let block = memory.inputs.first(where: { $0.name == input.rawValue }) else { return }
+  func set(_ input: Input, _ token: Int, _ value: Float) { set(input.rawValue, token, value) }
+
+  /// The same by the input's name; nothing where the batch has no such input.
+  func set(_ name: String, _ token: Int, _ value: Float) {
+    guard let block = memory.inputs.first(where: { $0.name == name }) else { return }
     block.seal(false)
     unsafe block.start.storeBytes(of: value, toByteOffset: token * MemoryLayout<Float>.stride, as: Float.self)
     block.seal()

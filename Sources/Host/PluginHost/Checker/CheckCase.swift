@@ -55,8 +55,9 @@ struct CheckCase: Sendable {
         let isTruncated = tokenOffsets[index + 1] - tokenOffsets[index] == limit && limit > 0
         return (rewards[index] >= 1 ? PluginRollout.correct : 0) | (isTruncated ? PluginRollout.truncated : 0)
       }, tokenLimit: max(limit, 1))
-    rollout.rewardNames = ["accuracy", "format"]
-    rollout.rewardParts = rewards.flatMap { [$0 - 0.125, 0.125] }
+    // As a run has them.
+    rollout.rewardNames = ["correct"]
+    rollout.rewardParts = rewards
     (rollout.step, rollout.totalSteps, rollout.seed) = (shape.step, 10, random.nextBits())
     var old: [Float] = []
     (current, sampler, entropy, values) = ([], [], [], [])
@@ -141,7 +142,9 @@ struct CheckCase: Sendable {
     var offsets = [0]
     for sequence in sequences { offsets.append(offsets.last! + rollout.tokens(of: sequence).count) }
     var batch = PluginBatch(
-      tokenOffsets: offsets, sequenceIDs: sequences, updateTokens: rollout.tokenCount,
+      tokenOffsets: offsets, sequenceIDs: sequences, 
+      // Without a token that counts a run makes no update, and never asks.
+      updateTokens: max(1, rollout.tokenCount(of: stage.counted, in: 0..<rollout.sequenceCount)),
       updateSequences: rollout.sequenceCount, updateGroups: rollout.groupCount, tokenLimit: rollout.tokenLimit,
       current: gathered(current, sequences), old: gathered(rollout.old!, sequences),
       advantages: gathered(stage.advantages, sequences))

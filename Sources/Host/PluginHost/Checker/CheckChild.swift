@@ -103,6 +103,10 @@ extension CheckRun {
     case .state: try state()
     case .garbageState: try garbageState()
     case .foreignSizes: try foreignSizes()
+    case .rewardOrder: try rewardOrder()
+    case .hiddenState: try hiddenState()
+    case .referencePull: try referencePull()
+    case .clipSide: try clipSide()
     case .cost: try cost()
     }
   }

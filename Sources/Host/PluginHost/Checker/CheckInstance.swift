@@ -127,7 +127,7 @@ import Foundations
     if status != Int32(NR_OK) { throw unsafe PluginInstance.failure(status, call.error, "advantages") }
     return PluginAdvantages(
       advantages: try finite(call.advantages, "advantages"),
-      returns: try call.returns.map { (block) throws(Failure) in try finite(block, "advantages") },
+      returns: try call.returns.map { (block) throws(Failure) in try finite(block, "advantages") }, counted: try counted(call),
       metrics: metrics(call.metrics))
   }
 
@@ -204,6 +204,14 @@ import Foundations
   }
 
   // MARK: Helpers
+
+  private func counted(_ call: RolloutCall) throws(Failure) -> [Bool] {
+    let flags = call.counted.array(of: UInt8.self)
+    if let sequence = flags.firstIndex(where: { $0 > 1 }) {
+      throw .badData("advantages: counted[\(sequence)] is \(flags[sequence]), expected 0 or 1")
+    }
+    return flags.map { $0 == 1 }
+  }
 
   private func finite(_ block: GuardedBlock, _ stage: String) throws(Failure) -> [Float] {
     let values = block.array(of: Float.self)

@@ -22,15 +22,22 @@ package struct CheckReport: Sendable {
         case .skipped: "skip"
         case .blocked: "-   "
         }
-      let note = outcome.message.isEmpty ? "" : outcome.status == .passed ? " (\(outcome.message))" : ""
+      // A message of several lines is a table: each on a line of its own.
+      let said = outcome.message.split(separator: "\n").map { OneLine.text(String($0)) }
+      let isTable = outcome.message.contains("\n")
+      let note = said.isEmpty || outcome.status != .passed || isTable ? "" : " (\(said[0]))"
       lines.append("  \(mark)  \(name)  \(outcome.test.summary)\(note)")
-      if outcome.status != .passed { lines.append("        " + outcome.message) }
+      if outcome.status != .passed || isTable { lines += said.map { "        " + $0 } }
       if outcome.status == .failed { lines.append("        again: " + again(outcome.test)) }
     }
     let parts = [
       (CheckOutcome.Status.passed, "passed"), (.failed, "failed"), (.skipped, "skipped"), (.blocked, "not run"),
     ].filter { $0.0 == .passed || count($0.0) > 0 }.map { "\(count($0.0)) \($0.1)" }
     lines.append("\(parts.joined(separator: ", ")) in \(Self.rounded(seconds)) s")
+    // What went wrong first is the last thing on the screen, however long the list above it is.
+    if let first = failures.first {
+      lines += ["", "\(first.test.rawValue): \(OneLine.text(String(first.message.split(separator: "\n").first ?? "")))", "again: \(again(first.test))"]
+    }
     return lines.joined(separator: "\n") + "\n"
   }
 
@@ -48,7 +55,7 @@ package struct CheckReport: Sendable {
     let more = failures.count > 1 ? " and \(failures.count - 1) more" : ""
     let settings = self.settings.parameters.map { " --set \($0)" }.joined()
     return .badData(
-      "plugin \(plugin) fails its check \(first.test.rawValue)\(more): \(first.message); see nano-reasoner plugin check \(self.settings.path)\(settings), or go on all the same with \(flag)"
+      "plugin \(plugin) fails its check \(first.test.rawValue)\(more): \(OneLine.text(String(first.message.split(separator: "\n").first ?? ""))); see nano-reasoner plugin check \(self.settings.path)\(settings), or go on all the same with \(flag)"
     )
   }
 

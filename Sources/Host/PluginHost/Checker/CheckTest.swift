@@ -26,6 +26,10 @@ package enum CheckTest: String, CaseIterable, Sendable {
   case state
   case garbageState = "garbage-state"
   case foreignSizes = "foreign-sizes"
+  case rewardOrder = "reward-order"
+  case hiddenState = "hidden-state"
+  case referencePull = "reference-pull"
+  case clipSide = "clip-side"
   case cost
 
   package var summary: String {
@@ -54,6 +58,10 @@ package enum CheckTest: String, CaseIterable, Sendable {
     case .state: "a saved and restored instance goes on as if nothing had happened"
     case .garbageState: "bytes that are no state are refused"
     case .foreignSizes: "structs of newer hosts are read, cut ones are refused"
+    case .rewardOrder: "a completion whose reward rises is not worth less for it"
+    case .hiddenState: "nothing is remembered that a checkpoint would lose"
+    case .referencePull: "a KL term does not push away from the reference"
+    case .clipSide: "pushes at ratios from .5 to 2 go the right way and end on the right side"
     case .cost: "time per million tokens"
     }
   }

@@ -6,6 +6,8 @@ struct ChildProcess {
     case exited(Int32)
     case signalled(Int32)
     case timedOut
+    /// It reported more than any of ours does, and was ended.
+    case flooded
   }
 
   /// The descriptor the child reports on; its standard output and error are not a plugin's to disturb.
@@ -18,7 +20,7 @@ struct ChildProcess {
   let output: String
 
   /// A report that is longer is cut and the child ended: none of ours is.
-  private static let longestReport = 1 << 20
+  static let longestReport = 1 << 20
   private static let keptOutput = 1 << 16
 
   /// Runs a program to its end, and whatever it started; `seconds` is wall time.
@@ -50,7 +52,7 @@ struct ChildProcess {
       if polled[0].revents != 0, !report.drain(into: &reported, most: longestReport) { isOpen = false }
       if reported.count >= longestReport {
         end(child, soft: true)
-        throw .badData("the check's child reports more than \(longestReport >> 20) MiB: what it runs writes to descriptor \(reportDescriptor)")
+        return ChildProcess(end: .flooded, report: [], output: String(decoding: printed.suffix(2000), as: UTF8.self))
       }
       if polled[1].revents != 0, !output.drain(into: &printed, most: .max) { output.closeReader() }
       if printed.count > keptOutput { printed.removeFirst(printed.count - keptOutput / 2) }

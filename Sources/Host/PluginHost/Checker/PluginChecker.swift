@@ -69,7 +69,7 @@ package struct PluginChecker {
       }
       if strange != nil { break }
     }
-    if let strange, outcomes.count < settings.tests.count || child.end != .exited(0) {
+    if let strange {
       let test = settings.tests[min(outcomes.count, settings.tests.count - 1)]
       outcomes = Array(outcomes.prefix(settings.tests.count - 1))
       outcomes.append(
@@ -79,6 +79,7 @@ package struct PluginChecker {
     if outcomes.count == settings.tests.count { return outcomes }
     let message: String
     switch child.end {
+    case .flooded: message = "reports more than \(ChildProcess.longestReport >> 20) MiB: the plugin's business is not descriptor \(ChildProcess.reportDescriptor)"
     case .timedOut: message = "did not end within \(shortText(settings.timeLimit)) s\(signal)"
     case .signalled(let number):
       message = "ended by " + (signal.isEmpty ? Self.name(ofSignal: number) : signal)

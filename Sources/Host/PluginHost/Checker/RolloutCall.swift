@@ -9,6 +9,7 @@ import Foundations
   let keep: GuardedBlock
   let advantages: GuardedBlock
   let returns: GuardedBlock?
+  let counted: GuardedBlock
   let metrics: GuardedBlock
   let result: UnsafeMutablePointer<nr_advantages>
   let error: UnsafeMutablePointer<nr_error>
@@ -56,10 +57,12 @@ import Foundations
     let bytes = rollout.tokenCount * MemoryLayout<Float>.stride
     advantages = try memory.output("advantages", byteCount: bytes)
     returns = instance.needs.contains(.critic) ? try memory.output("returns", byteCount: bytes) : nil
+    counted = try memory.output("counted", byteCount: rollout.sequenceCount)
     metrics = try memory.output("metrics", byteCount: instance.metricCount * MemoryLayout<nr_value>.stride)
     var result = unsafe nr_advantages()
     unsafe result.advantages = advantages.start.assumingMemoryBound(to: Float.self)
     unsafe result.returns = returns?.start.assumingMemoryBound(to: Float.self)
+    unsafe result.counted = counted.start.assumingMemoryBound(to: UInt8.self)
     unsafe self.result = try memory.structure("nr_advantages", result, byteCount: foreign.resultBytes, isInput: false)
     unsafe error = try memory.structure("nr_error", nr_error(), isInput: false)
     self.memory = memory
@@ -69,6 +72,7 @@ import Foundations
   func prepare(_ prefill: Float = CallMemory.unwritten) {
     advantages.fill(prefill)
     returns?.fill(prefill)
+    counted.fill(UInt8(1))
     metrics.fill(UInt8(0))
     unsafe error.pointee.message.0 = 0
   }

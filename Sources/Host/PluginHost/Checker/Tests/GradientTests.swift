@@ -10,11 +10,13 @@ extension CheckRun {
     var points = 0
     var corners = 0
     var stopped = 0
+    var jointly = 0
     try underEach { (configuration, index) throws(Failure) in
       let instance = try CheckInstance(library, configuration.values)
       if !instance.has(input) { return }
       if instance.stopped.contains(input) {
         stopped += 1
+        if input == .current { jointly += try stoppedGradient(configuration, index) }
         return
       }
       for round in 0..<UInt64(count(10, quick: 3)) {
@@ -37,12 +39,43 @@ extension CheckRun {
         points += differences.tokenCount
       }
     }
+    if points == 0, jointly > 0 {
+      return .passed("it stops a part of this gradient on purpose; the rest agrees at \(jointly) points where old and current move together")
+    }
     if points == 0 {
       return stopped > 0
         ? .skipped("it declares that it stops this gradient on purpose") : .skipped("it does not need \(input.rawValue)")
     }
     let note = stopped > 0 ? ", \(stopped) configurations declare that they stop it" : ""
     return .passed("\(points) points, \(corners) at corners\(note)")
+  }
+
+  /// Of a loss that stops a part of its gradient, the rest: what is stopped is a function of how far current is from old (or from
+  /// the sampler, or the reference) and stands still where both move by the same step. How many points agreed; 0 where the value of
+  /// the loss does not show its derivative in any of these ways, as with exp(current - stopped current).
+  private func stoppedGradient(_ configuration: Configuration, _ index: UInt64) throws(Failure) -> Int {
+    var points = 0
+    for round in 0..<UInt64(count(4, quick: 1)) {
+      var random = numbers(index, 100 + round)
+      let given = CheckCase(.init(groups: 4, sizes: 2...4, lengths: 1...5, spread: 0.3), &random)
+      let differences = try Differences(self, configuration, given)
+      var best: String?
+      var isSeen = false
+      // By itself at last: a derivative that is a multiple of the true one stops nothing and is wrong.
+      for together in [["old"], ["old", "sampler"], ["old", "reference"], ["old", "sampler", "reference"], []] {
+        guard let found = try differences.compareJointly(together) else {
+          best = nil
+          points += differences.tokenCount
+          isSeen = true
+          break
+        }
+        if found.isSeen, best == nil { best = found.message }
+        isSeen = isSeen || found.isSeen
+      }
+      if let best { throw .badData(best) }
+      if !isSeen { return 0 }
+    }
+    return points
   }
 
   func onPolicy() throws(Failure) -> CheckVerdict {
@@ -127,6 +160,46 @@ private struct Differences {
       corners += 1
     }
     return corners
+  }
+
+  /// Moves a token's current together with other inputs; nil where the derivative is that of the loss so. Otherwise what differs
+  /// first, and whether the loss shows most of it.
+  func compareJointly(_ others: [String]) throws(Failure) -> (message: String, isSeen: Bool)? {
+    let scale = result.dCurrent.reduce(0.0) { max($0, Double(abs($1))) }
+    var message: String?
+    var (found, given, shared) = (0.0, 0.0, 0.0)
+    for token in result.dCurrent.indices {
+      let derivative = Double(result.dCurrent[token])
+      var value = 0.0
+      var matches = false
+      for step in [0x1p-8, 0x1p-11] where !matches {
+        value = (try moved(token, others, step) - moved(token, others, -step)) / (2 * step)
+        matches = abs(value - derivative) <= 1e-3 * max(abs(value), abs(derivative)) + 1e-5 * scale + 1e-12
+      }
+      found += value * value
+      given += derivative * derivative
+      shared += value * derivative
+      if !matches, message == nil {
+        message =
+          "d_current[\(token)] of \(result.dCurrent.count) is \(derivative); \(others.isEmpty ? "it is declared to stop a part of this gradient, and yet" : "moving current and \(others.joined(separator: ", ")) together, which leaves what is stopped where it is,") finite differences give \(value)\(context(token))"
+      }
+    }
+    // Where most of it does not show, as beside exp(current - stopped current), what does show says nothing about the rest.
+    let isMultiple = found > 0 && abs(shared) > 0.99999 * (found * given).squareRoot()
+    return message.map { ($0, isMultiple || !others.isEmpty && found > 0.25 * given) }
+  }
+
+  private func moved(_ token: Int, _ others: [String], _ step: Double) throws(Failure) -> Double {
+    let arrays: [String: [Float]?] = [
+      "current": call.batch.current, "old": call.batch.old, "sampler": call.batch.sampler, "reference": call.batch.reference,
+    ]
+    let names = ["current"] + others
+    for name in names { if let value = arrays[name]??[token] { call.set(name, token, Float(Double(value) + step)) } }
+    defer { for name in names { if let value = arrays[name]??[token] { call.set(name, token, value) } } }
+    if !instance.hasState { return try instance.lossAlone(call) }
+    let fresh = try CheckInstance(run.library, creation)
+    _ = try fresh.advantages(rollout)
+    return try fresh.lossAlone(call)
   }
 
   private func context(_ token: Int) -> String {

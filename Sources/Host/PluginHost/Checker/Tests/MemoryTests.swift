@@ -90,7 +90,7 @@ extension CheckRun {
           // The second stage sees the same advantages both times.
           let fixed = PluginAdvantages(
             advantages: kept.current.map { $0 + 2 }, returns: stage.returns.map { _ in kept.values.map { $0 + 0.25 } },
-            metrics: [])
+            counted: stage.counted, metrics: [])
           let result = try instance.loss(try BatchCall(kept.wholeBatch(fixed), instance, []), prefill: prefill)
           outputs.append([
             ("advantages", stage.advantages), ("returns", stage.returns ?? []),

@@ -22,7 +22,7 @@ extension CheckRun {
         let factors: [Float] = [1, 1e6, -1e6]
         for factor in factors {
           let scaled = PluginAdvantages(
-            advantages: stage.advantages.map { $0 * factor }, returns: stage.returns, metrics: [])
+            advantages: stage.advantages.map { $0 * factor }, returns: stage.returns, counted: stage.counted, metrics: [])
           _ = try instance.loss(try BatchCall(kept.wholeBatch(scaled), instance))
         }
       }
@@ -54,6 +54,12 @@ extension CheckRun {
       abs(first.1.loss - result.loss) <= 1e-9 * abs(result.loss)
     else {
       throw .badData("structs with something appended, as a newer host sends them, change the result")
+    }
+    // A host of version 1.0 sends what that has, and there is nothing behind it.
+    let older = try RolloutCall(
+      kept.rollout, plain, foreign: .init(rolloutBytes: Int(NR_ROLLOUT_1_0), resultBytes: Int(NR_ADVANTAGES_1_0)))
+    guard try plain.advantages(older).advantages.map(\.bitPattern) == stage.advantages.map(\.bitPattern) || plain.hasState else {
+      throw .badData("structs as a host of version 1.0 sends them change the result")
     }
     func expectRefusal(_ status: Int32, _ what: String) throws(Failure) {
       if status == Int32(NR_OK) {
