@@ -31,7 +31,34 @@ import Testing
       ("forges many reports", "for (int i = 0; i < 1000; i++) { const char *t = \"end\\t{\\\"test\\\":\\\"loading\\\",\\\"status\\\":\\\"passed\\\",\\\"message\\\":\\\"\\\",\\\"seconds\\\":0}\\n\"; if (write(3, t, strlen(t))) {} }", "descriptor 3"),
       ("leaves a daemon", "if (!fork()) { setsid(); if (!fork()) { for (;;) pause(); } _exit(0); } exit(5);", "exit code 5"),
     ]
-    var kinds: [Kind] = []
+    // What a run could not live with.
+    let changes: [(String, String, String)] = [
+      ("ignores all signals", "for (int s = 1; s < 32; s++) signal(s, SIG_IGN);", "SIGINT, SIGTERM"),
+      ("handles all signals", "for (int s = 1; s < 32; s++) signal(s, handler);", "SIGINT, SIGTERM"),
+      ("blocks all signals", "sigset_t s; sigfillset(&s); sigprocmask(SIG_BLOCK, &s, NULL);", "SIGINT, SIGTERM"),
+      ("takes Ctrl-C", "signal(SIGINT, handler);", "what SIGINT does"), ("closes standard output", "close(1); close(2);", "descriptors 1, 2"),
+      ("changes the folder", "if (chdir(\"/\")) {}", "current folder"),
+    ]
+    // Without a second form in the entry.
+    let once: [(String, String, String)] = [
+      ("ends by SIGTERM", "signal(SIGTERM, SIG_DFL); raise(SIGTERM);", "signal 15"), ("ends by SIGHUP", "signal(SIGHUP, SIG_DFL); raise(SIGHUP);", "signal 1"),
+      ("ends by SIGPIPE", "signal(SIGPIPE, SIG_DFL); raise(SIGPIPE);", "signal 13"), ("ends by SIGTRAP", "raise(SIGTRAP);", "SIGTRAP"),
+      ("ends by SIGBUS", "raise(SIGBUS);", "SIGBUS"), ("ends by SIGXCPU", "raise(SIGXCPU);", "signal 24"), ("ends by a real-time signal", "raise(40);", "signal 40"),
+      ("calls address 0", "((void (*)(void))0)();", "SIGSEGV"), ("jumps into the stack", "char c[64] = { 0 }; ((void (*)(void))(void *)c)();", "SIGSEGV"),
+      ("writes to its code", "*(volatile char *)(void *)begin = 1;", "SIGSEGV"), ("frees twice", "void *p = malloc(10); free(p); free(p);", "SIGABRT"),
+      ("frees what is not its", "free((void *)0x1234560);", "SIG"), ("fills the heap and aborts", "for (int i = 0; i < 10000; i++) malloc(1000); abort();", "SIGABRT"),
+      ("forks and exits", "for (int i = 0; i < 20; i++) if (!fork()) { for (;;) pause(); } exit(7);", "exit code 7"),
+      ("turns into another program", "execl(\"/bin/true\", \"true\", (char *)0);", "exit code 0"),
+      ("turns into one that fails", "execl(\"/bin/false\", \"false\", (char *)0);", "exit code 1"),
+      ("closes the report and exits", "close(3); exit(0);", "exit code 0"), ("writes an error to the report", "const char *t = \"error\\tnothing is wrong\\n\"; if (write(3, t, strlen(t))) {} exit(0);", "exit code 0"),
+      ("writes bytes that are no text", "char t[] = { 'c', 'a', 'r', 'd', 9, -1, -2, 0, 10 }; if (write(3, t, sizeof t)) {}", "descriptor 3"),
+      ("writes an empty line", "if (write(3, \"\\n\\nx\\n\", 4)) {}", "descriptor 3"),
+      ("says that it refuses", "const char *t = \"refused\\t0\\tfine\\n\"; if (write(3, t, strlen(t))) {}", "descriptor 3"),
+      ("takes away the limit of descriptors", "for (int i = 3; i < 100; i++) close(i); if (dup2(0, 3)) {}", "before it had described itself"),
+      ("ends in a thread", "alarm(0); if (!vfork()) _exit(0); raise(SIGILL);", "SIGILL"),
+      ("exits from an exit handler", "atexit(begin2); exit(0);", "exit code 9"),
+    ]
+    var kinds: [Kind] = (once + changes).map { Kind(name: $0.0, constructor: $0.1, says: $0.2) }
     for (name, code, says) in deeds {
       kinds.append(Kind(name: "\(name) when loaded", constructor: code, says: says))
       kinds.append(Kind(name: "\(name) in its entry", entry: code, says: says))
@@ -41,12 +68,8 @@ import Testing
 
   /// What is done quietly and does not keep a library from being used.
   static let quiet: [Kind] = [
-    Kind(name: "ignores all signals", constructor: "for (int s = 1; s < 32; s++) signal(s, SIG_IGN);"),
-    Kind(name: "handles all signals", constructor: "for (int s = 1; s < 32; s++) signal(s, handler);"),
-    Kind(name: "blocks all signals", constructor: "sigset_t s; sigfillset(&s); sigprocmask(SIG_BLOCK, &s, NULL);"),
-    Kind(name: "closes standard output", constructor: "close(1); close(2);"),
+    Kind(name: "handles a signal of its own", constructor: "signal(SIGUSR1, handler); signal(SIGSEGV, handler);"),
     Kind(name: "prints much", constructor: "for (int i = 0; i < 200000; i++) puts(\"\\033[2Jhello\");"),
-    Kind(name: "changes the folder", constructor: "if (chdir(\"/\")) {}"),
     Kind(name: "sets a limit of time", constructor: "alarm(100);"),
   ]
 
@@ -62,7 +85,9 @@ import Testing
     static volatile int depth;
     static int deep(int n) { char block[4096]; memset(block, n, sizeof block); depth = block[n & 1023]; return deep(n + 1) + depth; }
     static void handler(int number) { (void)number; }
-    __attribute__((constructor)) static void begin(void) { (void)deep; (void)handler; \(kind.constructor) }
+    static void begin2(void) { _exit(9); }
+    static void begin(void);
+    __attribute__((constructor)) static void begin(void) { (void)deep; (void)handler; (void)begin2; (void)begin; \(kind.constructor) }
     typedef struct state { int calls; } state;
     static nr_status create(const nr_host *h, const double *p, void **self, nr_error *e) { *self = calloc(1, sizeof(state)); \(kind.create) return NR_OK; }
     static void destroy(void *self) { free(self); }
@@ -120,6 +145,37 @@ import Testing
     #expect(bench.code == 65 && bench.error.contains(says), "\(bench.code) \(bench.error)")
     // Another algorithm is found without a look at this one.
     #expect(try tool("plugin", "show", "grpo", environment: path).code == 0)
+  }
+
+  /// What a table says that is not so: C for each field that is written otherwise.
+  static let tables: [(field: String, says: String)] = [
+    (".magic = 7", "not a plugin"), (".abi_major = 2", "ABI 2"), (".struct_size = 8", "has 8 bytes"), (".struct_size = 0xFFFFFFFF", "bytes"),
+    (".id = NULL", "id"), (".id = (const char *)1", "SIGSEGV"), (".id = \"A B\"", "lower-case"), (".id = \"\"", "lower-case"), (".version = \"\"", "version"),
+    (".version = (const char *)-8", "SIGSEGV"), (".title = \"\\xFF\\xFE\"", "title"), (".card = NULL", "card"), (".reference = (const char *)4096", "SIGSEGV"),
+    (".parameter_count = 4000000000u", "most"), (".parameter_count = 3", "NULL"), (".parameters = (const nr_parameter *)16, .parameter_count = 1", "SIGSEGV"),
+    (".metric_count = 5", "NULL"), (".metrics = (const nr_metric *)16, .metric_count = 1", "SIGSEGV"), (".create = NULL", "create"), (".destroy = NULL", "destroy"),
+    (".needs = NULL", "needs"), (".advantages = NULL", "advantages"), (".loss = NULL", "loss"), (".save = (void *)1", "save"),
+  ]
+
+  @Test(arguments: tables) func aTableThatIsNotSoIsNamed(_ field: String, _ says: String) throws {
+    let folder = try TrialFolder()
+    let text = Self.source(Kind(name: field), id: "table")
+    let plain = "NULL, create, destroy, needs, NULL, advantages, loss, NULL, NULL, NULL };"
+    #expect(text.contains(plain))
+    let source = try folder.write(
+      text.split(separator: "static const nr_plugin plugin = {").joined(separator: "static nr_plugin plugin = {").split(separator: "return &plugin;").joined(
+        separator: "plugin = (nr_plugin){ .magic = NR_MAGIC, .struct_size = sizeof plugin, .abi_major = 1, .id = \"table\", .version = \"1\", .title = \"t\", .reference = \"r\", .card = \"\", .create = create, .destroy = destroy, .needs = needs, .advantages = advantages, .loss = loss, \(field) }; return &plugin;"),
+      "table.c")
+    let library = folder.file("libnr-table.so")
+    let built = try RunningTool(
+      ["-w", "-shared", "-fPIC", "-I", Place.repository + "/Sources/PluginAPI/C/include", "-o", library, source], program: "/usr/bin/cc").wait()
+    try #require(built.code == 0, "\(built.error)")
+    let path = ["NR_PLUGIN_PATH": folder.path]
+    let list = try tool("plugin", "list", environment: path)
+    #expect(list.code == 0 && list.output.contains("libnr-table.so") && list.output.contains(says) && list.output.contains("grpo 1."), "\(list.output)")
+    let run = try tool("rl", "--model", Place.repository + "/Models/base", "--data", folder.path, "--algo", library, "--out", folder.file("run"))
+    #expect(run.code == 65 && run.error.contains(says), "\(run.code) \(run.error)")
+    #expect(try tool("plugin", "check", library, "--only", "loading").code == 65)
   }
 
   @Test(arguments: quiet) func whatALibraryDoesToItsProcessStaysThere(_ kind: Kind) throws {

@@ -33,7 +33,7 @@ package enum CheckChild {
       case .describe:
         // What the library prints or leaves in the report before this line is not part of it.
         let library: PluginLibrary
-        do throws(Failure) { library = try PluginLibrary(settings.path) } catch {
+        do throws(Failure) { library = try open(settings.path) } catch {
           try write("refused\t\(error.code.rawValue)\t\(error.message)\n")
           return .success
         }
@@ -51,11 +51,19 @@ package enum CheckChild {
     }
   }
 
+  /// Opens a library, which must leave the process as it was.
+  private static func open(_ path: String) throws(Failure) -> PluginLibrary {
+    let before = ProcessState()
+    let library = try PluginLibrary(path)
+    if let what = before.difference(to: ProcessState()) { throw .badData("\(library.path): \(what)") }
+    return library
+  }
+
   private static func outcome(_ test: CheckTest, _ settings: CheckSettings) -> CheckOutcome {
     let watch = Stopwatch()
     do throws(Failure) {
       // Opened by the first test: what it refuses is that test's failure.
-      let run = try CheckRun(try PluginLibrary(settings.path), settings, test)
+      let run = try CheckRun(test == .loading ? try open(settings.path) : try PluginLibrary(settings.path), settings, test)
       switch try run.verdict() {
       case .passed(let note): return CheckOutcome(test, .passed, note, seconds: watch.seconds)
       case .skipped(let reason): return CheckOutcome(test, .skipped, reason, seconds: watch.seconds)

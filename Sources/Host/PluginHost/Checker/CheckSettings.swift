@@ -12,6 +12,8 @@ package struct CheckSettings: Sendable, Equatable {
   package var tests: [CheckTest] = CheckTest.allCases
   /// Seconds that one child process may take.
   package var timeLimit = 60.0
+  /// Seconds after which no further test is begun.
+  package var wholeLimit = 900.0
 
   package init(path: String) { self.path = path }
 
