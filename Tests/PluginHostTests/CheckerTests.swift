@@ -204,6 +204,13 @@ struct CheckerTests {
     if passes { #expect(report.outcomes.first?.message.contains("move together") == true, "\(report.text)") }
   }
 
+  @Test(arguments: ["grpo", "dr-grpo", "ppo", "gspo", "dapo", "grpo-lead"])
+  func whatShipsMeansWhatItShould(_ id: String) throws {
+    let report = try check("\(Place.build)/libnr-\(id).so", quick: false, only: [.rewardOrder, .hiddenState, .referencePull, .clipSide])
+    #expect(report.passed, "\(report.text)")
+    #expect(report.outcomes.first?.status == .passed)
+  }
+
   @Test func clipsAreShownByTheirValues() throws {
     let report = try check("\(Place.build)/libnr-grpo.so", only: [.clipSide])
     #expect(report.text.contains("A=+1  0.5: 1") || report.text.contains("A=+1  0.5: 0.5"), "\(report.text)")

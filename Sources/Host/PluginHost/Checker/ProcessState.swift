@@ -17,7 +17,7 @@ struct ProcessState {
     var set = sigset_t()
     unsafe sigprocmask(SIG_BLOCK, nil, &set)
     handlers = Self.signals.map { signal in
-      var action = unsafe sigaction()
+      var action = sigaction()
       unsafe sigaction(signal.number, nil, &action)
       #if canImport(Darwin)
       return unsafe UInt(bitPattern: unsafe unsafeBitCast(action.__sigaction_u.__sa_handler, to: Int.self))

@@ -25,11 +25,6 @@ extension CheckRun {
           throw .badData(
             "advantages: sequence \(sequence) has the mean advantage \(rounded(before)) with the reward 0 and \(rounded(after)) with the reward 1: a better completion must not be worth less; is a sign wrong?")
         }
-        let worst = given.rollout.sequences(of: group).lowerBound
-        if let right = try meanAdvantage(given, worst, group, configuration), right < before - 1e-6 * max(1, abs(before)) {
-          throw .badData(
-            "advantages: of one group the completion with reward 1 has the mean advantage \(rounded(right)), one with reward 0 has \(rounded(before)); is a sign wrong?")
-        }
       }
     }
     return raised == 0 ? .skipped("it drops all groups that were tried") : .passed("\(raised) rewards raised")
