@@ -1,3 +1,5 @@
+import Foundations
+
 /// A completion for a terminal: its tokens on a background that says how much of something each has.
 package struct SampleText: Sendable {
   /// What tokens are coloured by.
@@ -78,8 +80,6 @@ package struct SampleText: Sendable {
 
   /// What a model writes must not steer the terminal.
   package static func printable(_ text: String) -> String {
-    String(
-      String.UnicodeScalarView(
-        text.unicodeScalars.map { ($0.value < 0x20 && $0 != "\n" && $0 != "\t") || (0x7F..<0xA0).contains($0.value) ? "\u{FFFD}" : $0 }))
+    OneLine.lines(text)
   }
 }
