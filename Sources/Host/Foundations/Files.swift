@@ -153,7 +153,7 @@ package enum Files {
     guard isDirectory(folder) else { return }
     for name in try list(folder) {
       guard let mark = name.ranges(of: ".tmp-").last, let process = pid_t(name[mark.upperBound...]), "\(process)" == name[mark.upperBound...],
-        isOurs(String(name[..<mark.lowerBound])), process != getpid(), !isAlive(process)
+        isOurs(String(name[..<mark.lowerBound])), process > 0, process != getpid(), !isAlive(process)
       else { continue }
       try removeTree("\(folder)/\(name)")
     }

@@ -75,7 +75,7 @@ package struct SampleText: Sendable {
       }
     let strength = strength(value)
     guard strength.isFinite, strength > 0.02 else { return nil }
-    return shades[min(3, Int(strength * 4))]
+    return shades[Int(min(3, strength * 4))]
   }
 
   /// What a model writes must not steer the terminal.
