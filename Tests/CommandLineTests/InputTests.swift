@@ -227,6 +227,36 @@ import Testing
     }
   }
 
+  // MARK: Numbers
+
+  @Test func offsetsOfABatchThatNoArrayHasAreRefused() throws {
+    let folder = try TrialFolder()
+    for (offsets, limit) in [([.min, .max], 1), ([.max, .min], 1), ([0, .max], 1), ([0, -1], 1), ([0, 1], .min), ([0, 1], .max)] as [([Int64], Int64)] {
+      for name in ["token_offsets", "group_offsets"] {
+        var writer = SafetensorsWriter()
+        for other in ["token_offsets", "group_offsets"] { writer.add(other, other == name ? offsets : [0, 1], shape: [2]) }
+        writer.add("rewards", [1] as [Float], shape: [1])
+        writer.add("sequence_flags", [0] as [UInt8], shape: [1])
+        for values in ["old", "current"] { writer.add(values, [-1] as [Float], shape: [1]) }
+        writer.add("token_limit", [limit], shape: [1])
+        try writer.write(to: folder.file("batch"))
+        let result = try tool("plugin", "eval", "grpo", "--batch", folder.file("batch"), "--out", folder.file("out"))
+        #expect(result.code == 65 && result.error.split(separator: "\n").count == 1, "\(offsets) \(limit): \(result.code) \(result.error)")
+      }
+    }
+  }
+
+  @Test func namesOfEventFilesAreNoNumbersToCountWith() throws {
+    let folder = try TrialFolder()
+    let run = ["sft", "--model", Place.model, "--data", Place.texts, "--out", folder.file("run"), "--quiet", "--epochs", "2"]
+    #expect(try tool(run + ["--max-steps", "3", "--checkpoint-every", "2"]).code == 0)
+    for number in ["9223372036854775807", "-9223372036854775808", "1099511627777", "x"] {
+      try folder.write("", "run/tensorboard/events.out.tfevents.\(number).host.1.0")
+    }
+    let result = try tool(run + ["--max-steps", "5", "--resume"])
+    #expect(result.code == 0 && result.error.isEmpty, "\(result.error)")
+  }
+
   // MARK: report
 
   private static func metric(_ step: Int) -> String { #"{"stage":"sft", "step":\#(step), "time":"2026-01-01T00:00:00.000Z", "elapsed":1, "loss":0.5}"# + "\n" }

@@ -60,7 +60,9 @@ import Transformer
     alarm(0)
     #expect(slowest <= 5, "\(target): a mutant took \(slowest) s: \(folder)/slow")
     #expect(Self.peakMebibytes < 1024, "\(target): \(Self.peakMebibytes) MiB")
-    #expect(counts.tried >= Self.mutants && counts.values > 0 && counts.values < counts.tried)
+    #expect(counts.tried >= Self.mutants && counts.values > 0)
+    // A report leaves out what is broken; everything else refuses some.
+    #expect(counts.values < counts.tried || target == .report)
     print("fuzz: \(target): \(counts.tried) mutants, \(counts.values) of them values, the others failures; slowest \(Int(slowest * 1000)) ms, peak \(Self.peakMebibytes) MiB")
     if slowest <= 5 { try Files.removeTree(folder) }
   }

@@ -23,7 +23,7 @@ struct Mutator {
 
   mutating func mutant(of original: [UInt8], or other: [UInt8]) -> [UInt8] {
     var bytes = original
-    for _ in 0...below(4) { change(&bytes, other) }
+    for _ in 0...(below(2) == 0 ? 0 : below(4)) { change(&bytes, other) }
     return bytes
   }
 

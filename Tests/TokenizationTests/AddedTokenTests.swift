@@ -62,7 +62,7 @@ import Tokenization
     let first = Int(try Golden.tokenizer().vocabularySize)
     var (list, table) = ([JSON](), JSON.Object())
     for number in 0..<40_000 {
-      let content = number < 2000 ? String(repeating: "<", count: number + 1) : "<extra_\(number)>"
+      let content = number < 2000 ? String(repeating: "<", count: number + 8) : "<extra_\(number)>"
       list.append(["id": .integer(first + number), "content": .string(content), "special": true])
       table["\(first + number)"] = ["content": .string(content), "special": true]
     }
