@@ -21,7 +21,7 @@ root = $(DESTDIR)$(PREFIX)
 api = $(root)/share/nano-reasoner/plugin-api
 plugins = $(root)/lib/nano-reasoner/plugins
 
-.PHONY: all test install uninstall
+.PHONY: all test fuzz install uninstall
 
 # Embedded Swift has no static library to link: the plugins are built as anybody builds one.
 all:
@@ -32,6 +32,13 @@ all:
 
 test:
 	./nr test
+
+# Every parser against mutants of its files for so many seconds; SEED begins elsewhere. A mutant that ends the program lies in
+# $TMPDIR/nr-fuzz-PID.
+SECONDS ?= 60
+SEED ?= 1
+fuzz:
+	NR_FUZZ_SECONDS=$(SECONDS) NR_FUZZ_SEED=$(SEED) ./nr test --filter FuzzTests
 
 install: all
 	$(INSTALL) -d $(root)/bin $(root)/include $(root)/lib/pkgconfig $(plugins) $(api)/C/include $(api)/Swift \

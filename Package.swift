@@ -128,6 +128,11 @@ let package = Package(
         "Transformer", "Compute", "Foundations",
       ]),
     tests("CommandLineTests", ["Foundations"]),
+    tests(
+      "FuzzTests",
+      [
+        "Training", "Tasks", "Tokenization", "PluginHost", "Evaluation", "Telemetry", "Transformer", "Compute", "Foundations",
+      ]),
   ],
   cLanguageStandard: .c11
 )

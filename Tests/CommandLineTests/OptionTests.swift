@@ -82,6 +82,49 @@ import Testing
     }
   }
 
+  /// The ends of a number, as its message says them.
+  private func ends(_ option: Option) throws -> (lower: Double, upper: Double)? {
+    let words = try run(option, "x").error.split { " ,".contains($0) }
+    guard let from = words.firstIndex(where: { $0 == "from" || $0 == "above" }), from + 1 < words.count, let lower = Double(words[from + 1]) else { return nil }
+    let rest = words[(from + 2)...]
+    guard let mark = rest.firstIndex(where: { $0 == "to" || $0 == "most" }), mark + 1 < words.count, let upper = Double(words[mark + 1]) else { return nil }
+    return (lower, upper)
+  }
+
+  /// Both ends of every number, what lies beside them, and what no number is: a value that is legal leads to the next error or to work,
+  /// every other to one line, and none to a signal.
+  @Test func noEdgeOfANumberEndsTheProgramBySignal() throws {
+    var counts: [String: Int] = [:]
+    var tried = 0
+    for option in try Self.options() where option.isNumber {
+      let isWhole = try run(option, "x").error.contains("whole number")
+      let ends = try #require(try ends(option), "\(option)")
+      func text(_ value: Double) -> String { isWhole ? "\(Int(value))" : "\(value)" }
+      let near = [ends.lower, ends.upper].flatMap { isWhole ? [$0 - 1, $0, $0 + 1] : [$0, $0.nextUp, $0.nextDown] }.map(text)
+      let far = ["9223372036854775807", "-9223372036854775808", "9223372036854775808", "-9223372036854775809", "1e400", "-1e400", "NaN", "-0", "-0.0", "5e-324", "1", "-1"]
+      for value in Set(near + far) {
+        let isLegal = Double(value).map { $0 >= ends.lower && $0 <= ends.upper } ?? false
+        // What is legal may begin to work, where nothing that is missing stops it.
+        if isLegal, !option.required.contains("/dev/null/x") { continue }
+        var words = option.required
+        if let place = words.firstIndex(of: option.name) { words.removeSubrange(place...(place + 1)) }
+        let process = try RunningTool(option.command + words + ["\(option.name)=\(value)"])
+        let watch = Stopwatch()
+        _ = process.wait { watch.seconds > 1.5 }
+        if watch.seconds > 1.5 { process.signal(SIGKILL) }
+        let result = process.wait()
+        tried += 1
+        counts["\(result.code)", default: 0] += 1
+        if result.code == -SIGKILL, isLegal { continue }
+        #expect([64, 65, 66, 74].contains(result.code), "\(option)=\(value): \(result.code) \(result.error.prefix(300))")
+        #expect(result.error.split(separator: "\n").count == 1, "\(option)=\(value): \(result.error.prefix(300))")
+        if !isLegal { #expect(result.code == 64 && result.error.contains(option.name), "\(option)=\(value): \(result.error.prefix(300))") }
+      }
+    }
+    print("edge values of options: \(tried) tried; by exit code: \(counts.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: ", "))")
+    #expect(tried > 700, "\(tried)")
+  }
+
   /// Texts and paths take anything; what becomes of it is one line.
   @Test func noTextEndsTheProgramBySignal() throws {
     // Without a model none of these commands begins to write.

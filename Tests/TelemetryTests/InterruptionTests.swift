@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Interruption", .serialized)
 struct InterruptionTests {
-  @Test("The first signal is a request that a loop can see", arguments: [SIGINT, SIGTERM])
+  @Test("The first signal is a request that a loop can see", arguments: [SIGINT, SIGTERM, SIGHUP])
   func request(number: Int32) {
     Interruption.install()
     defer { Interruption.uninstall() }

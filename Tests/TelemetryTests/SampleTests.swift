@@ -64,7 +64,7 @@ struct SampleTests {
     var sample = Self.sample()
     sample.tokens?.texts = ["3", "\n", "\u{1B}[2J"]
     let coloured = SampleText(.entropy, isColoured: true).text(sample)
-    #expect(coloured == "\u{1B}[38;5;231;48;5;166m3\u{1B}[0m\n\u{1B}[38;5;231;48;5;166m\u{FFFD}[2J\u{1B}[0m")
+    #expect(coloured == "\u{1B}[38;5;231;48;5;166m3\u{1B}[0m\n\u{1B}[38;5;231;48;5;166m\\u{1b}[2J\u{1B}[0m")
     let plain = SampleText(.entropy, isColoured: false)
     #expect(plain.text(sample) == sample.completion)
     #expect(plain.notable(sample, count: 2).text().split(separator: "\n").dropFirst(2).count == 2)

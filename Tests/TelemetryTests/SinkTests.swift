@@ -103,6 +103,39 @@ struct SinkTests {
     #expect(try Files.readText(folder.file("wandb/nano-reasoner-helper.py")).contains("import wandb"))
   }
 
+  @Test("What lies in the run folder is never imported by the W&B helper; the packages of PYTHONPATH are")
+  func plantedModules() throws {
+    let folder = try TrialFolder()
+    let (wandb, packages) = (folder.file("wandb"), folder.file("packages/wandb"))
+    try Files.makeDirectory(wandb)
+    for name in ["json", "signal", "wandb", "os", "site"] {
+      for place in [wandb, folder.path] { try AtomicFile.write("open('\(folder.file("ran"))', 'w')\n", to: "\(place)/\(name).py") }
+    }
+    try Files.makeDirectory(packages)
+    try AtomicFile.write(
+      """
+      class Run:
+          def log(self, values, step): open("\(folder.file("logged"))", "a").write(f"{step} ")
+          def finish(self, exit_code): open("\(folder.file("logged"))", "a").write(f"end {exit_code}")
+      Table = dict
+      def init(**settings): return Run()
+      """, to: packages + "/__init__.py")
+    unsafe setenv("PYTHONPATH", folder.file("packages"), 1)
+    defer { unsafe unsetenv("PYTHONPATH") }
+    let messages = Messages()
+    var monitoring = Monitoring()
+    monitoring.tensorBoard = false
+    monitoring.weightsAndBiases = WeightsAndBiases(project: "math")
+    var sinks = monitoring.open(folder.path, stage: "rl", after: 0, resuming: true) { messages.all.append($0) }
+    for number in 1...3 { sinks.write(try SampleTests.step(number)) }
+    sinks.close(finished: true)
+    #expect(!Files.exists(folder.file("ran")))
+    // Where there is no Python there is nothing to import.
+    if messages.all.contains(where: { $0.contains("cannot start") }) { return }
+    #expect(messages.all == [])
+    #expect(try Files.readText(folder.file("logged")) == "1 2 3 end 0")
+  }
+
   @Test("A helper that never starts, that dies or that says why is one warning")
   func deadHelper() throws {
     let missing = try Self.send(helper: "exit 3", steps: 2, in: try TrialFolder()) { _ in usleep(150_000) }

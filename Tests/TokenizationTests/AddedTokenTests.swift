@@ -27,6 +27,55 @@ import Tokenization
     #expect(compared > 900)
   }
 
+  /// The longest at each place, as every token tried at every place finds it.
+  @Test func theMatchesAreThoseOfTryingEveryToken() throws {
+    var random = RandomStream(seed: 3, path: [1])
+    let first = Int(try Golden.tokenizer().vocabularySize)
+    for _ in 0..<40 {
+      var contents: [String] = []
+      for _ in 0..<(1 + random.next(below: 30)) {
+        let content = "<" + String((0...random.next(below: 6)).map { _ in random.pick(["a", "b", "<", "é"] as [Character]) })
+        if !contents.contains(content), try Golden.tokenizer().id(of: content) == nil { contents.append(content) }
+      }
+      let known = contents.enumerated().map { number, content -> JSON in
+        ["id": .integer(first + number), "content": .string(content), "special": true, "normalized": false]
+      }
+      let tokenizer = try tokenizer(.array(known))
+      for _ in 0..<20 {
+        let text = String((0..<40).map { _ in random.pick(["a", "b", "<", "é", "x"] as [Character]) })
+        var (rest, expected) = (Array(text.utf8)[...], [Int]())
+        while !rest.isEmpty {
+          let fitting = contents.indices.filter { rest.starts(with: contents[$0].utf8) }.max { contents[$0].utf8.count < contents[$1].utf8.count }
+          if let fitting { expected.append(first + fitting) }
+          rest = rest.dropFirst(fitting.map { contents[$0].utf8.count } ?? 1)
+        }
+        #expect(tokenizer.encode(text).map(Int.init).filter { $0 >= first } == expected, "\(text) with \(contents)")
+      }
+    }
+  }
+
+  @Test func manyLengthsAndAWholeConfigurationTakeNoLonger() throws {
+    let folder = Golden.temporary + "/added-\(getpid())"
+    try Files.makeDirectory(folder)
+    defer { try? Files.removeTree(folder) }
+    var file = try #require(try JSON.read(Golden.small + "/tokenizer.json").object)
+    let first = Int(try Golden.tokenizer().vocabularySize)
+    var (list, table) = ([JSON](), JSON.Object())
+    for number in 0..<40_000 {
+      let content = number < 2000 ? String(repeating: "<", count: number + 8) : "<extra_\(number)>"
+      list.append(["id": .integer(first + number), "content": .string(content), "special": true])
+      table["\(first + number)"] = ["content": .string(content), "special": true]
+    }
+    file["added_tokens"] = .array(list)
+    try AtomicFile.write(JSON.object(file).text(), to: folder + "/tokenizer.json")
+    try AtomicFile.write(JSON.object(["added_tokens_decoder": .object(table)]).text(), to: folder + "/tokenizer_config.json")
+    let watch = Stopwatch()
+    let tokenizer = try Tokenizer(folder: folder)
+    // Each of two thousand lengths begins at each place of this text.
+    #expect(tokenizer.encode(String(repeating: "<a", count: 50_000)).count >= 100_000)
+    #expect(watch.seconds < 20, "\(watch.seconds) s")
+  }
+
   @Test func manyAddedTokensAreReadInLinearTime() throws {
     func seconds(_ count: Int) throws -> Double {
       let first = Int(try Golden.tokenizer().vocabularySize)

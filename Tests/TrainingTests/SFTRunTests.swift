@@ -84,7 +84,7 @@ import Transformer
 
   @Test func aDamagedCheckpointIsOneErrorThatNamesIt() throws {
     let folder = try TrialFolder()
-    _ = try run(folder.file("run"), stopAfter: 4)
+    _ = try run(folder.file("run"), stopAfter: 4, every: 100)
     let state = folder.file("run/checkpoints/step-4/state.safetensors")
     let bytes = try Files.read(state)
     for damaged in [Array(bytes.prefix(bytes.count / 2)), [], Array(repeating: 0x7B, count: 100)] {

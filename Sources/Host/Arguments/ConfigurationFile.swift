@@ -8,7 +8,7 @@ struct ConfigurationFile {
 
   /// The values of the options it names; null means "not set".
   func values() throws(Failure) -> [String: [ArgumentValue]] {
-    let json = try JSON.read(path)
+    let json = try JSON.read(path, orPipe: true)
     guard var object = json.object else { throw .badData("\(path): expected an object of options, found \(json.kind)") }
     var (isRecord, given) = (false, [String]())
     if object["identity"]?.object != nil, let arguments = object["arguments"]?.object {

@@ -39,7 +39,7 @@ package struct Program: Sendable {
       return .success
     } catch {
       // Whoever read standard output has seen enough: `inspect RUN | head`.
-      if error != .readerGone { say("\(name): \(error.message)\n") }
+      if error != .readerGone { say("\(name): \(OneLine.text(error.message))\n") }
       return error.code
     }
   }

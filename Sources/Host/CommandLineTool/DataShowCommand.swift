@@ -52,7 +52,7 @@ enum DataShowCommand {
       if try arguments.flag("json") {
         shown.append(json(example, sequence, texts))
       } else {
-        try Output.write(text(number + 1, example, sequence, texts, stage: stage))
+        try Output.writeStyled(text(number + 1, example, sequence, texts, stage: stage))
       }
     }
     if try arguments.flag("json") { try Output.json(["examples": .array(shown)]) }
@@ -71,18 +71,18 @@ enum DataShowCommand {
   private static func text(
     _ number: Int, _ example: Example, _ sequence: TrainingSequence, _ texts: [String], stage: Stage
   ) -> String {
-    let isTerminal = isatty(STDOUT_FILENO) == 1
+    let isTerminal = Output.isTerminal
     let (open, close) = isTerminal ? ("\u{1B}[32m", "\u{1B}[0m") : ("»", "«")
     var output = "example \(number)"
     if let line = example.source.line { output += " (line \(line))" }
     output += ": \(sequence.tokens.count) tokens"
     if stage == .sft { output += ", \(sequence.predictedCount) learned" }
-    if let answer = example.answer { output += ", gold \(answer.debugDescription)" }
+    if let answer = example.answer { output += ", gold \(OneLine.text(answer.debugDescription))" }
     output += "\n  "
     for (place, text) in texts.enumerated() {
       if place == sequence.lossStart, sequence.predictedCount > 0 { output += open }
       if place > 0, place != sequence.lossStart { output += "|" }
-      output += String(text.debugDescription.dropFirst().dropLast())
+      output += OneLine.text(String(text.debugDescription.dropFirst().dropLast()))
       if text.hasSuffix("\n"), place + 1 < texts.count { output += "\n  " }
     }
     if sequence.predictedCount > 0 { output += close }

@@ -23,6 +23,7 @@ enum EvalCommand {
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     try Output.checkSeparate(arguments)
+    let adapter = try ModelOptions.adapter(arguments)
     let path = try arguments.text("data")
     let (folder, tokenizer) = try ModelOptions.open(try arguments.text("model"))
     let prompts = try DataOptions.questions(
@@ -32,7 +33,7 @@ enum EvalCommand {
     let samples = try arguments.integer("samples")
     try Limits.checkCompletions(prompts.count, times: samples, "--samples")
     let progress = ConsoleObserver(quiet: try arguments.flag("quiet"))
-    let model = try ModelOptions.load(arguments, folder, progress: progress.patient("loading the model"))
+    let model = try ModelOptions.load(arguments, folder, adapter, progress: progress.patient("loading the model"))
     let evaluator = Evaluator(
       model, tokenizer: tokenizer, verifier: try Verifier(ready: try arguments.choice("reward")))
     let settings = try GenerateCommand.settings(arguments, model: model)

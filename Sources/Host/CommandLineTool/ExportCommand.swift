@@ -19,11 +19,12 @@ enum ExportCommand {
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let out = try arguments.text("out")
     try ModelExport.requireFree(out)
+    let adapter = try ModelOptions.adapter(arguments)
     // Weights without a tokenizer can be merged too.
     let source = try ModelFolder(try arguments.text("model"))
     let tokenizer = Files.exists(source.path + "/tokenizer.json") ? try Tokenizer(folder: source.path) : nil
     let folder = try ModelOptions.ending(source, tokenizer)
-    let model = try ModelOptions.load(arguments, folder)
+    let model = try ModelOptions.load(arguments, folder, adapter)
     let stored: WeightKind = model.head.kind
     let kind = try arguments.optionalText("precision").flatMap { Precision(rawValue: $0)?.kind } ?? stored
     try model.export(to: out, source: folder, kind: kind, chatTemplate: ChatTemplate().jinja)

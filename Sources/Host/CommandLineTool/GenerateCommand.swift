@@ -147,7 +147,7 @@ enum GenerateCommand {
       return [Prompt(text: prompt)]
     }
     let name = path == "-" ? "standard input" : path
-    let bytes = path == "-" ? try Files.readAll(STDIN_FILENO, name: name) : try Files.read(path)
+    let bytes = path == "-" ? try Files.readAll(STDIN_FILENO, name: name) : try Files.read(path, orPipe: true)
     var prompts: [Prompt] = []
     for record in try JSONLines.read(bytes, name: name) {
       guard let prompt = ["prompt", "question", "problem"].lazy.compactMap({ record.object[$0]?.string }).first else {

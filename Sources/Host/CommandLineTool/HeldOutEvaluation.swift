@@ -83,7 +83,7 @@ struct HeldOutEvaluation {
         throw .badData(
           "\(bestPath): --resume: \"\(key)\" was \(json[key]?.text() ?? "nothing"), now it is \(identity[key]?.text() ?? "nothing"): accuracies on other questions cannot be compared; give those it was measured on, or move \(best.folder) away")
       }
-      if let accuracy = json["held_out_accuracy"]?.double, let step = json["step"]?.int,
+      if let accuracy = json["held_out_accuracy"]?.double, (0...1).contains(accuracy), let step = json["step"]?.int,
         let newest = try CheckpointStore(run: out).newest(), step <= newest
       {
         best.accuracy = accuracy

@@ -42,9 +42,9 @@ enum InspectCommand {
       guard number <= samples.count else {
         throw .usage("--sample \(number): step \(step) has \(samples.count) completions")
       }
-      let isColoured = isatty(STDOUT_FILENO) == 1 && environmentVariable("NO_COLOR") == nil && environmentVariable("TERM") != "dumb"
+      let isColoured = Output.isTerminal && environmentVariable("NO_COLOR") == nil && environmentVariable("TERM") != "dumb"
       let text = SampleText(try arguments.choice("by"), isColoured: isColoured)
-      return try Output.write(detail(samples[number - 1], number: number, of: samples.count, step: step, text))
+      return try Output.writeStyled(detail(samples[number - 1], number: number, of: samples.count, step: step, text))
     }
     let record = try MetricLog.read(run + "/metrics.jsonl").last { $0.step == step }
     let outcome: Outcome = try arguments.choice("only")
@@ -99,7 +99,7 @@ enum InspectCommand {
       \(text.text(sample))
 
       extracted  \(SampleText.printable(sample.extracted ?? "nothing"))
-      gold       \(sample.gold)
+      gold       \(SampleText.printable(sample.gold))
       why        \(SampleText.printable(sample.reason))
 
       """

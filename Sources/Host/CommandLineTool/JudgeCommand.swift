@@ -33,7 +33,7 @@ enum JudgeCommand {
     let path = try arguments.text("data")
     let isInput = path == "-"
     let name = isInput ? "standard input" : path
-    let bytes = isInput ? try Files.readAll(STDIN_FILENO, name: name) : try Files.read(path)
+    let bytes = isInput ? try Files.readAll(STDIN_FILENO, name: name) : try Files.read(path, orPipe: true)
     var output = ""
     for record in try JSONLines.read(bytes, name: name) {
       output += json(try verdict(record, verifier)).text() + "\n"

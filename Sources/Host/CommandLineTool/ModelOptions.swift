@@ -79,23 +79,31 @@ struct ModelOptions {
   static func load(
     _ arguments: ParsedArguments, progress: (Int, Int) -> Void = { _, _ in }
   ) throws(Failure) -> (folder: ModelFolder, model: Transformer) {
+    let adapter = try adapter(arguments)
     let folder = try ModelFolder(try arguments.text("model"))
-    return (folder, try load(arguments, folder, progress: progress))
+    return (folder, try load(arguments, folder, adapter, progress: progress))
   }
 
   /// The same with its tokeniser, for commands that draw completions.
   static func loadWithTokenizer(
     _ arguments: ParsedArguments, progress: (Int, Int) -> Void = { _, _ in }
   ) throws(Failure) -> (folder: ModelFolder, tokenizer: Tokenizer, model: Transformer) {
+    let adapter = try adapter(arguments)
     let (folder, tokenizer) = try open(try arguments.text("model"))
-    return (folder, tokenizer, try load(arguments, folder, progress: progress))
+    return (folder, tokenizer, try load(arguments, folder, adapter, progress: progress))
+  }
+
+  /// The adapter that `--adapter` names, opened before whatever takes its time.
+  static func adapter(_ arguments: ParsedArguments) throws(Failure) -> AdapterFolder? {
+    guard let adapter = try arguments.optionalText("adapter") else { return nil }
+    return try AdapterFolder(adapter)
   }
 
   static func load(
-    _ arguments: ParsedArguments, _ folder: ModelFolder, progress: (Int, Int) -> Void = { _, _ in }
+    _ arguments: ParsedArguments, _ folder: ModelFolder, _ adapter: AdapterFolder?, progress: (Int, Int) -> Void = { _, _ in }
   ) throws(Failure) -> Transformer {
     let model = try ModelOptions(arguments).load(folder, progress: progress)
-    if let adapter = try arguments.optionalText("adapter") { try model.loadAdapter(adapter) }
+    if let adapter { try model.loadAdapter(adapter) }
     return model
   }
 

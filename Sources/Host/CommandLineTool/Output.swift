@@ -3,14 +3,22 @@ import Foundations
 
 /// Standard output: results, and nothing else.
 enum Output {
+  /// On a terminal nothing in the text steers it; a file or a pipe gets the bytes as they are.
   static func write(_ text: String) throws(Failure) {
+    try writeStyled(isTerminal ? OneLine.lines(text) : text)
+  }
+
+  /// Text whose colours are the program's own and whose other parts are escaped already.
+  static func writeStyled(_ text: String) throws(Failure) {
     try AtomicFile.write(Array(text.utf8), descriptor: STDOUT_FILENO, name: AtomicFile.standardOutput)
   }
+
+  static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
 
   /// A result in words beside a file that was written; where the file itself is standard output, the words go beside it.
   static func line(_ text: String, beside out: String) throws(Failure) {
     guard AtomicFile.isStandardOutput(out) else { return try line(text) }
-    try AtomicFile.write(Array((text + "\n").utf8), descriptor: STDERR_FILENO, name: "standard error")
+    try AtomicFile.write(Array((OneLine.text(text) + "\n").utf8), descriptor: STDERR_FILENO, name: "standard error")
   }
 
   /// Refuses two results for one place.

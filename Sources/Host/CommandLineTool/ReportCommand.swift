@@ -25,6 +25,13 @@ enum ReportCommand {
     var runs: [ReportRun] = []
     let names = names(folders)
     for (folder, name) in zip(folders, names) { runs.append(try ReportRun(folder, name: name, sampleBytes: bytes)) }
+    let console = Console()
+    for note in runs.flatMap(\.notes) { console.warning(note) }
+    if runs.allSatisfy(\.isEmpty) {
+      let place = given.joined(separator: ", ")
+      if let note = runs.flatMap(\.notes).first { throw .badData("\(place): no step can be read; \(note)") }
+      throw .missingInput("\(place): no step is finished yet")
+    }
     let page = ReportPage.html(runs)
     let out = try arguments.optionalText("out") ?? (given.count == 1 ? given[0] + "/report.html" : "report.html")
     try AtomicFile.write(page, to: out)

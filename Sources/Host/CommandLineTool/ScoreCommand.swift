@@ -57,7 +57,7 @@ enum ScoreCommand {
   }
 
   private static func read(_ path: String, vocabulary: Int) throws(Failure) -> [[Int32]] {
-    guard let lists = try JSON.read(path).array else {
+    guard let lists = try JSON.read(path, orPipe: true).array else {
       throw .badData("\(path): expected a list of lists of token ids, as [[1, 2, 3], [4, 5]]")
     }
     var sequences: [[Int32]] = []

@@ -3,6 +3,8 @@ import Foundations
 import PluginHost
 import Training
 
+StandardDescriptors.open()
+
 let program = Program(
   name: "nano-reasoner", version: RunRecord.programVersion,
   summary: "Post-training for mathematical reasoning: SFT, then reinforcement learning with algorithms as plugins.",

@@ -36,6 +36,9 @@ package enum EvaluationFile {
     try AtomicFile.write(lines, to: path)
   }
 
+  /// Sums of these numbers stay far from overflowing.
+  private static let largest = 1 << 40
+
   /// Reads the outcomes back, in the order of the file.
   package static func read(_ path: String) throws(Failure) -> [Outcome] {
     var outcomes: [Outcome] = []
@@ -43,7 +46,8 @@ package enum EvaluationFile {
       let place = "\(path): line \(outcomes.count + 1)"
       let json = try JSON.parse(Array(line), name: place)
       guard let example = json["example"]?.int, let sample = json["sample"]?.int, let correct = json["correct"]?.bool,
-        let length = json["length"]?.int, let truncated = json["truncated"]?.bool
+        let length = json["length"]?.int, let truncated = json["truncated"]?.bool,
+        [example, sample, length].allSatisfy({ (0...largest).contains($0) })
       else {
         throw .badData("\(place): expected \"example\", \"sample\", \"correct\", \"length\" and \"truncated\", as eval --out writes them")
       }

@@ -45,19 +45,23 @@ package enum Files {
     return names.sorted()
   }
 
-  package static func read(_ path: String) throws(Failure) -> [UInt8] {
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw .missingInput("\(path): cannot open the file: \(lastSystemError())") }
-    defer { close(descriptor) }
-    if isDirectory(path) { throw .missingInput("\(path): is a directory, a file is needed") }
-    return try readAll(descriptor, name: path)
+  /// All bytes of a file of text.
+  ///
+  /// - Parameter orPipe: whether standard input and what a shell hands over as `/dev/fd/N` may stand for the file.
+  package static func read(_ path: String, orPipe: Bool = false) throws(Failure) -> [UInt8] {
+    let input = try InputFile(path, orPipe: orPipe)
+    try input.checkRoom()
+    return try readAll(input.descriptor, name: path)
   }
 
   /// Everything a descriptor has to give: a file, a pipe or standard input.
   package static func readAll(_ descriptor: Int32, name: String) throws(Failure) -> [UInt8] {
     var status = stat()
     var expected = 0
-    if unsafe fstat(descriptor, &status) == 0, (status.st_mode & S_IFMT) == S_IFREG { expected = Int(status.st_size) }
+    if unsafe fstat(descriptor, &status) == 0 {
+      if (status.st_mode & S_IFMT) == S_IFREG { expected = Int(status.st_size) }
+      if let kind = InputFile.endless(descriptor, status) { throw .missingInput("\(name): is \(kind); a file or a pipe is needed") }
+    }
     var bytes: [UInt8] = []
     bytes.reserveCapacity(expected + 1)
     let chunk = max(65536, expected + 1)
@@ -100,7 +104,7 @@ package enum Files {
     if unsafe Foundations.rename(source, destination) != 0 {
       throw .inputOutput("\(source): cannot rename to \(destination): \(lastSystemError())")
     }
-    syncDirectory(directory(of: destination))
+    try syncDirectory(directory(of: destination))
   }
 
   /// Claims a folder for this process until it ends; false where another process holds it. The lock is the kernel's: it goes
@@ -129,11 +133,30 @@ package enum Files {
     return unsafe fcntl(descriptor, F_GETLK, &lock) == 0 && lock.l_type != Int16(F_UNLCK)
   }
 
-  package static func syncDirectory(_ path: String) {
+  /// Makes sure that the names in a directory survive a power failure. Not every file system can sync a directory, and not every
+  /// directory that can be written can be read: neither is an error.
+  package static func syncDirectory(_ path: String) throws(Failure) {
     let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard descriptor >= 0 else { return }
-    fsync(descriptor)
-    close(descriptor)
+    if descriptor < 0, errno == EACCES { return }
+    guard descriptor >= 0 else { throw .inputOutput("\(path): cannot open the directory to sync it: \(lastSystemError())") }
+    defer { close(descriptor) }
+    if fsync(descriptor) != 0, errno != EINVAL, errno != ENOTSUP {
+      throw .inputOutput("\(path): cannot sync the directory: \(lastSystemError())")
+    }
+  }
+
+  /// Whether a process is there, ours or another's.
+  package static func isAlive(_ process: pid_t) -> Bool { process > 0 && (kill(process, 0) == 0 || errno == EPERM) }
+
+  /// Removes what processes that are gone left half-written in a folder: `NAME.tmp-PID` of the names that `isOurs` knows.
+  package static func sweep(_ folder: String, _ isOurs: (String) -> Bool) throws(Failure) {
+    guard isDirectory(folder) else { return }
+    for name in try list(folder) {
+      guard let mark = name.ranges(of: ".tmp-").last, let process = pid_t(name[mark.upperBound...]), "\(process)" == name[mark.upperBound...],
+        isOurs(String(name[..<mark.lowerBound])), process > 0, process != getpid(), !isAlive(process)
+      else { continue }
+      try removeTree("\(folder)/\(name)")
+    }
   }
 
   /// The part of a path before its last component; `.` where there is none.

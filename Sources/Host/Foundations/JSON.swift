@@ -131,8 +131,8 @@ extension JSON {
   }
 
   /// Reads a file, with or without a byte order mark.
-  package static func read(_ path: String) throws(Failure) -> JSON {
-    let bytes = try Files.read(path)
+  package static func read(_ path: String, orPipe: Bool = false) throws(Failure) -> JSON {
+    let bytes = try Files.read(path, orPipe: orPipe)
     let start = textStart(bytes)
     return try parse(start > 0 ? Array(bytes[start...]) : bytes, name: path)
   }

@@ -5,17 +5,11 @@
   private let base: UnsafeRawPointer?
 
   package init(_ path: String) throws(Failure) {
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw .missingInput("\(path): cannot open the file: \(lastSystemError())") }
-    defer { close(descriptor) }
-    var status = stat()
-    guard unsafe fstat(descriptor, &status) == 0, (status.st_mode & S_IFMT) == S_IFREG else {
-      throw .missingInput("\(path): is not a regular file")
-    }
-    let size = Int(status.st_size)
+    let input = try InputFile(path, orPipe: false)
+    let size = input.byteCount
     var mapped: UnsafeRawPointer?
     if size > 0 {
-      let address = unsafe mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0)
+      let address = unsafe mmap(nil, size, PROT_READ, MAP_PRIVATE, input.descriptor, 0)
       guard let address = unsafe address, unsafe address != MAP_FAILED else {
         throw .inputOutput("\(path): cannot map \(size) bytes: \(lastSystemError())")
       }

@@ -19,7 +19,7 @@ package enum ExampleFile {
   /// A byte order mark, CRLF and blank lines are accepted. The first line that is not as it should be ends the reading
   /// with one `Failure` that names path, line and key.
   package static func read(_ path: String, limit: Int? = nil, keys: Keys = Keys()) throws(Failure) -> [Example] {
-    try examples(try Files.read(path), path, limit: limit, keys: keys)
+    try examples(try Files.read(path, orPipe: true), path, limit: limit, keys: keys)
   }
 
   /// What reading a file once tells.
@@ -33,7 +33,7 @@ package enum ExampleFile {
 
   /// Reads the first `limit` examples, or all, with what a run says of its data.
   package static func load(_ path: String, limit: Int? = nil, keys: Keys = Keys()) throws(Failure) -> Contents {
-    let bytes = try Files.read(path)
+    let bytes = try Files.read(path, orPipe: true)
     let examples = try examples(bytes, path, limit: limit, keys: keys)
     let isWhole = limit.map { examples.count < $0 } ?? true
     return Contents(

@@ -32,7 +32,8 @@ final class MathVerify: Sendable {
     signal(SIGPIPE, SIG_IGN)
     let python = environmentVariable("NR_PYTHON") ?? "python3"
     let script = String(decoding: PackageResources.math_verify_helper_py, as: UTF8.self)
-    let process = try HelperProcess([python, "-c", script], log: nil)
+    // -I: what lies in the current folder, such as a json.py, is not imported.
+    let process = try HelperProcess([python, "-I", "-c", script], log: nil)
     guard let line = process.readLine(within: patience), let hello = try? JSON.parse(line, name: "math-verify") else {
       throw .missingInput("--reward math-verify: \(python) does not answer; set NR_PYTHON to a Python that has math-verify")
     }

@@ -79,7 +79,7 @@ package final class Console: Sendable {
   private func say(_ message: String) {
     state.withLock { state in
       var text = state.isLive ? "\r\u{1B}[K" : ""
-      text += message + "\n"
+      text += OneLine.text(message) + "\n"
       if state.isLive { text += drawing(&state, at: now()) }
       write(text)
     }

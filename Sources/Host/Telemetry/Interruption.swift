@@ -1,7 +1,7 @@
 import Foundations
 import Synchronization
 
-/// Ctrl-C and SIGTERM: the first asks the training loop to stop after its step, the second stops at once.
+/// Ctrl-C, SIGTERM and SIGHUP: the first asks the training loop to stop after its step, the second stops at once.
 ///
 /// A signal belongs to the process, so this is the one piece of global state; the handler touches nothing but two atomics
 /// and `write`.
@@ -12,7 +12,7 @@ package enum Interruption {
   /// Whether the run was asked to stop; loops look at it once a step.
   package static var isRequested: Bool { requested.load(ordering: .relaxed) }
 
-  /// Takes over SIGINT and SIGTERM. To be called once, by a command that can stop and go on later.
+  /// Takes over SIGINT, SIGTERM and SIGHUP, which `nohup` may have turned off and then stays so. To be called once, by a command that can stop and go on later.
   package static func install() {
     requested.store(false, ordering: .relaxed)
     isOnTerminal.store(isatty(STDERR_FILENO) == 1, ordering: .relaxed)
@@ -26,11 +26,14 @@ package enum Interruption {
         errno = saved
       }
     }
+    // A terminal that goes away tells the same process twice, itself and through its shell: neither is in a hurry.
+    let before = signal(SIGHUP) { _ in Interruption.requested.store(true, ordering: .relaxed) }
+    if unsafe (unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)) { signal(SIGHUP, SIG_IGN) }
   }
 
   /// Gives the signals back to the system and forgets a request.
   package static func uninstall() {
-    for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
+    for number in [SIGINT, SIGTERM, SIGHUP] { signal(number, SIG_DFL) }
     requested.store(false, ordering: .relaxed)
   }
 

@@ -30,6 +30,9 @@ struct LineLog: ~Copyable {
 
   deinit { close(descriptor) }
 
+  /// What tells the file that is written from another of its name.
+  var identity: FileIdentity? { FileIdentity(descriptor: descriptor) }
+
   /// Writes one line through to the file. On a failure (a full disk) no half of it stays behind.
   mutating func append(_ json: JSON) throws(Failure) { try append(lines: Array(json.text().utf8) + [0x0A]) }
 

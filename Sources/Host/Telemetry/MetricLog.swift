@@ -17,6 +17,9 @@ package struct MetricLog: ~Copyable {
 
   package mutating func append(_ step: StepRecord) throws(Failure) { try log.append(lines: step.metricLine) }
 
+  /// What tells the file that is written from another of its name.
+  package var identity: FileIdentity? { log.identity }
+
   /// Makes sure that all records survive a power failure.
   package func sync() throws(Failure) { try log.sync() }
 

@@ -5,6 +5,9 @@ package struct MetricRecord: Sendable {
   /// Keys of the line that are not metrics.
   static let reserved: Set<String> = ["stage", "step", "time", "elapsed", "nonfinite"]
 
+  /// No run is longer.
+  private static let largestStep = 1 << 40
+
   /// `sft`, `rl`, `eval`, …
   package let stage: String
   package let step: Int
@@ -44,7 +47,7 @@ package struct MetricRecord: Sendable {
 
   /// Reads a record back; a null metric becomes not-a-number.
   package init(_ json: JSON, name: String) throws(Failure) {
-    guard let object = json.object, let stage = json["stage"]?.string, let step = json["step"]?.int else {
+    guard let object = json.object, let stage = json["stage"]?.string, let step = json["step"]?.int, (0...Self.largestStep).contains(step) else {
       throw .badData("\(name): expected an object with \"stage\" and \"step\", found \(json.kind)")
     }
     var metrics = Metrics()

@@ -9,27 +9,46 @@ package struct ReportRun: Sendable {
   var metrics: [UInt8]
   /// Whole lines of `samples.jsonl` with their line feeds.
   var samples: [UInt8]
+  /// What of the files cannot be shown, a sentence a file.
+  package private(set) var notes: [String] = []
+  /// Whether a step is there to be shown.
+  package var isEmpty: Bool { metrics.isEmpty }
 
   /// Reads a run's folder, finished or not.
   ///
   /// - Parameter sampleBytes: samples beyond it are left out by whole steps, evenly spread.
   package init(_ folder: String, name: String, sampleBytes: Int) throws(Failure) {
     self.name = name
-    record = Files.exists(folder + "/run.json") ? try Files.read(folder + "/run.json") : Array("{}".utf8)
-    metrics = Self.wholeLines(try Files.read(folder + "/metrics.jsonl"))
+    var notes: [String] = []
+    func lines(_ path: String, _ check: (JSON) throws(Failure) -> Void) throws(Failure) -> [UInt8] {
+      let lines = ReadableLines(try Files.read(path), name: path, check)
+      if let note = lines.note { notes.append(note) }
+      return lines.bytes
+    }
+    record = Self.record(folder + "/run.json", &notes)
+    metrics = try lines(folder + "/metrics.jsonl") { json throws(Failure) in _ = try MetricRecord(json, name: "") }
     let path = folder + "/samples.jsonl"
-    samples = Files.exists(path) ? Self.spread(try Files.read(path), within: sampleBytes) : []
+    samples = Files.exists(path) ? Self.spread(try lines(path, Sample.check), within: sampleBytes) : []
+    self.notes = notes
   }
 
-  /// Without a half-written last line.
-  private static func wholeLines(_ bytes: [UInt8]) -> [UInt8] {
-    guard let end = bytes.lastIndex(of: 0x0A) else { return [] }
-    return Array(bytes[...end])
+  /// `run.json` as it stands, or `{}` where it is missing or no object.
+  private static func record(_ path: String, _ notes: inout [String]) -> [UInt8] {
+    let nothing = Array("{}".utf8)
+    guard Files.exists(path) else { return nothing }
+    do throws(Failure) {
+      let json = try JSON.read(path)
+      guard json.object != nil else { throw .badData("\(path): expected an object, found \(json.kind)") }
+      return Array(json.text().utf8)
+    } catch {
+      notes.append("\(error.message); the settings are left out")
+      return nothing
+    }
   }
 
   /// The lines of the first and the last step and of as many in between as there is room for.
   static func spread(_ bytes: [UInt8], within limit: Int) -> [UInt8] {
-    if bytes.count <= limit { return wholeLines(bytes) }
+    if bytes.count <= limit { return bytes }
     var steps: [Range<Int>] = []
     var last: Int?
     for line in LineLog.lines(of: bytes) {
@@ -79,6 +98,8 @@ package enum ReportPage {
       var name: [UInt8] = []
       JSON.append(run.name, to: &name)
       escape(name, lines: false, to: &page)
+      page += Array(",\"notes\":".utf8)
+      escape(Array(JSON.array(run.notes.map { .string($0) }).text().utf8), lines: false, to: &page)
       page += Array(",\"run\":".utf8)
       escape(run.record, lines: false, to: &page)
       page += Array(",\"metrics\":[".utf8)

@@ -138,6 +138,26 @@ extension Sample {
 }
 
 extension Sample {
+  /// Whether a line of `samples.jsonl` has the types that whoever shows it counts on.
+  static func check(_ json: JSON) throws(Failure) {
+    guard json["stage"]?.string != nil, json["step"]?.int != nil else {
+      throw .badData("expected an object with \"stage\" and \"step\", found \(json.kind)")
+    }
+    func require(_ keys: [String], _ what: String, _ isRight: (JSON) -> Bool) throws(Failure) {
+      for key in keys {
+        guard let value = json[key], !value.isNull, !isRight(value) else { continue }
+        throw .badData("\"\(key)\": expected \(what), found \(value.kind)")
+      }
+    }
+    try require(["question", "completion", "extracted", "gold", "reason"], "a text") { $0.string != nil }
+    try require(["example", "sample", "length", "reward", "advantage"], "a number") { $0.double != nil }
+    try require(["correct", "truncated", "kept"], "true or false") { $0.bool != nil }
+    try require(["tokens"], "a list of texts") { $0.array?.allSatisfy { $0.string != nil } == true }
+    try require(["log_probs", "entropies", "ratios", "advantages"], "a list of numbers") {
+      $0.array?.allSatisfy { $0.isNull || $0.double != nil } == true
+    }
+  }
+
   /// Reads a line of `samples.jsonl` back; fields that are not there keep their empty values, so that logs of older
   /// versions can be read too.
   package init(_ json: JSON) {

@@ -1,3 +1,5 @@
+import Foundations
+
 /// A completion for a terminal: its tokens on a background that says how much of something each has.
 package struct SampleText: Sendable {
   /// What tokens are coloured by.
@@ -73,13 +75,11 @@ package struct SampleText: Sendable {
       }
     let strength = strength(value)
     guard strength.isFinite, strength > 0.02 else { return nil }
-    return shades[min(3, Int(strength * 4))]
+    return shades[Int(min(3, strength * 4))]
   }
 
   /// What a model writes must not steer the terminal.
   package static func printable(_ text: String) -> String {
-    String(
-      String.UnicodeScalarView(
-        text.unicodeScalars.map { ($0.value < 0x20 && $0 != "\n" && $0 != "\t") || (0x7F..<0xA0).contains($0.value) ? "\u{FFFD}" : $0 }))
+    OneLine.lines(text)
   }
 }

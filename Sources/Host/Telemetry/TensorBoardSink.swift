@@ -19,8 +19,8 @@ package final class TensorBoardSink: Sink {
     for file in try Files.list(folder) where file.contains(Self.prefix) {
       if !resuming {
         Files.remove("\(folder)/\(file)")
-      } else if let earlier = file.split(separator: ".").compactMap({ Int($0) }).first {
-        // TensorBoard reads the files of a folder in the order of their names.
+      } else if let earlier = file.split(separator: ".").compactMap({ Int($0) }).first, (0...Self.latest).contains(earlier) {
+        // TensorBoard reads the files of a folder in the order of their names. What is no time is no file of ours.
         seconds = max(seconds, earlier + 1)
       }
     }
@@ -63,6 +63,8 @@ package final class TensorBoardSink: Sink {
     return text
   }
 
+  /// Seconds since 1970 that a name may say: until the year 36 812.
+  private static let latest = 1 << 40
   private static let prefix = "events.out.tfevents."
 
   private static var now: Double {

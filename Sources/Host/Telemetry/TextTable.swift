@@ -1,3 +1,5 @@
+import Foundations
+
 /// A table for a terminal or, in another form, for a Markdown file.
 package struct TextTable: Sendable {
   package enum Alignment: Sendable { case left, right }
@@ -19,7 +21,7 @@ package struct TextTable: Sendable {
 
   /// Adds a row; cells that are missing stay empty, cells without a column are left out.
   package mutating func append(_ cells: [String]) {
-    let flat = cells.prefix(columns.count).map { String($0.map { $0.isNewline ? " " : $0 }) }
+    let flat = cells.prefix(columns.count).map { OneLine.text(String($0.map { $0.isNewline ? " " : $0 })) }
     rows.append(flat + Array(repeating: "", count: columns.count - flat.count))
   }
 

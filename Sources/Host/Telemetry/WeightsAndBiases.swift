@@ -57,7 +57,8 @@ final class WeightsAndBiasesSink: Sink {
     let script = folder + "/nano-reasoner-helper.py"
     try AtomicFile.write(PackageResources.wandb_helper_py, to: script)
     signal(SIGPIPE, SIG_IGN)
-    let helper = try HelperProcess([environmentVariable("NR_PYTHON") ?? "python3", script], log: log)
+    // -I: what lies in the run folder or in the current one, such as a json.py, is not imported.
+    let helper = try HelperProcess([environmentVariable("NR_PYTHON") ?? "python3", "-I", script], log: log)
     self.helper = helper
     let flags = flags
     worker = try BackgroundWorker(capacity: Self.queue) { bytes in

@@ -5,25 +5,22 @@ struct AddedTokenMatcher: Sendable {
     var token: AddedToken
   }
 
+  /// In the order of their bytes, so that those that begin alike stand together.
   private var patterns: [Pattern] = []
-  /// The pattern of some bytes.
-  private var byBytes: [[UInt8]: Int] = [:]
-  /// For each first byte, the lengths of the patterns that begin with it, longest first.
-  private var byLength: [[Int]] = []
+  /// Where the patterns of each first byte begin; one more at the end.
+  private var starts: [Int] = []
 
   init(_ tokens: [AddedToken], normalizer: Normalizer) {
     var seen = Set<[UInt8]>()
-    var lengths = Array(repeating: Set<Int>(), count: 256)
     // Of equal patterns the first wins, and special tokens come first.
     for token in tokens.filter(\.isSpecial) + tokens.filter({ !$0.isSpecial }) {
       var bytes = Array(token.content.utf8)
       if let normal = normalizer.normalized(bytes.span, bytes.indices) { bytes = normal }
-      guard let first = bytes.first, seen.insert(bytes).inserted else { continue }
-      lengths[Int(first)].insert(bytes.count)
-      byBytes[bytes] = patterns.count
+      if bytes.isEmpty || !seen.insert(bytes).inserted { continue }
       patterns.append(Pattern(bytes: bytes, token: token))
     }
-    byLength = lengths.map { $0.sorted(by: >) }
+    patterns.sort { $0.bytes.lexicographicallyPrecedes($1.bytes) }
+    starts = (0...256).map { byte in patterns.partitioningIndex { Int($0.bytes[0]) >= byte } }
   }
 
   /// Calls `body` with the parts of a range of the text in order: an added token's id, or nil and a part without any.
@@ -84,14 +81,26 @@ struct AddedTokenMatcher: Sendable {
     if done < range.upperBound { body(nil, done..<range.upperBound) }
   }
 
+  /// The longest pattern that stands at a place: byte by byte, those that still fit are a shrinking range.
   private func match(_ text: Span<UInt8>, _ start: Int, _ end: Int) -> Pattern? {
-    for length in byLength[Int(text[start])] where start + length <= end {
-      var bytes: [UInt8] = []
-      bytes.reserveCapacity(length)
-      for offset in 0..<length { bytes.append(text[start + offset]) }
-      if let place = byBytes[bytes] { return patterns[place] }
+    let first = Int(text[start])
+    var fitting = starts[first]..<starts[first + 1]
+    var longest: Int?
+    var length = 1
+    while !fitting.isEmpty {
+      // A shorter pattern stands before those that it begins.
+      if patterns[fitting.lowerBound].bytes.count == length {
+        longest = fitting.lowerBound
+        fitting = fitting.lowerBound + 1..<fitting.upperBound
+      }
+      guard start + length < end else { break }
+      let byte = text[start + length]
+      let low = patterns.partitioningIndex(in: fitting) { $0.bytes[length] >= byte }
+      let high = patterns.partitioningIndex(in: low..<fitting.upperBound) { $0.bytes[length] > byte }
+      fitting = low..<high
+      length += 1
     }
-    return nil
+    return longest.map { patterns[$0] }
   }
 
   private static func isSpace(_ value: UInt32) -> Bool {
@@ -107,5 +116,17 @@ struct AddedTokenMatcher: Sendable {
     case .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation: return true
     default: return false
     }
+  }
+}
+
+extension Array {
+  /// The first place in a range from which on a condition holds, where it holds for everything behind that place.
+  fileprivate func partitioningIndex(in range: Range<Int>? = nil, where isBehind: (Element) -> Bool) -> Int {
+    var (low, high) = (range?.lowerBound ?? 0, range?.upperBound ?? count)
+    while low < high {
+      let middle = low + (high - low) / 2
+      if isBehind(self[middle]) { high = middle } else { low = middle + 1 }
+    }
+    return low
   }
 }

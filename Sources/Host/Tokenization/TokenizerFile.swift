@@ -114,13 +114,15 @@ struct TokenizerFile {
   private mutating func read(_ configuration: TokenizerField) throws(Failure) {
     let further = configuration["added_tokens_decoder"]
     if further.isPresent {
+      var known: [Int32: [String]] = [:]
+      for token in addedTokens { known[token.id, default: []].append(token.content) }
       for key in try further.objectValue().keys {
         guard let number = Int(key), let id = TokenizerField.id(.integer(number)) else {
           throw further[key].failure("expected an id from 0 to \(Vocabulary.highestID) as the key")
         }
         let field = try further[key].object()
         let content = try field["content"].string()
-        let isKnown = addedTokens.contains { $0.id == id && $0.content.utf8.elementsEqual(content.utf8) }
+        let isKnown = known[id, default: []].contains { $0.utf8.elementsEqual(content.utf8) }
         if !isKnown { try add(field, id: id) }
       }
     }

@@ -38,12 +38,14 @@ package struct RunFolder: Sendable {
     let recorded = try check(record, resuming: resuming)
     try Files.makeDirectory(path)
     try claim()
+    try sweep()
     if let recorded {
       guard let updated = updated(recorded, record) else { return }
       return try AtomicFile.write(JSON.object(updated).text(pretty: true) + "\n", to: recordPath)
     }
     var object = record.description
     object["identity"] = .object(record.identity)
+    object[Self.identityKey] = .string(SHA256.hex(Array(JSON.object(record.identity).text().utf8)))
     if !record.heldOut.keys.isEmpty { object["held_out"] = .object(record.heldOut) }
     try AtomicFile.write(JSON.object(object).text(pretty: true) + "\n", to: recordPath)
   }
@@ -57,6 +59,9 @@ package struct RunFolder: Sendable {
       if holdsRun { throw .usage("\(path): holds a run already; continue it with --resume or choose another --out") }
       if Files.exists(path), !Files.isDirectory(path) {
         throw .inputOutput("\(path): is in the way: a directory is needed here")
+      }
+      if let rest = try leftover() {
+        throw .usage("\(path): holds \(rest) of a run but no run.json; move it away or choose another --out")
       }
       return nil
     }
@@ -80,6 +85,36 @@ package struct RunFolder: Sendable {
       }
     }
     return object
+  }
+
+  /// The key of what tells the run from every other that was begun otherwise: the digest of what it began with.
+  private static let identityKey = "run"
+
+  /// What the run's checkpoints are marked with; nil where a version that did not mark them began it.
+  func identity() throws(Failure) -> String? { holdsRun ? try JSON.read(recordPath)[Self.identityKey]?.string : nil }
+
+  /// Something that only a run can have left.
+  private func leftover() throws(Failure) -> String? {
+    guard Files.isDirectory(path) else { return nil }
+    if let step = try CheckpointStore(run: path).newest() { return "checkpoints/step-\(step)" }
+    for log in ["metrics.jsonl", "samples.jsonl"] where Files.exists("\(path)/\(log)") { return log }
+    let events = path + "/tensorboard"
+    if Files.isDirectory(events), let file = try Files.list(events).first(where: { $0.contains("tfevents") }) { return "tensorboard/\(file)" }
+    return nil
+  }
+
+  /// Removes what processes that are gone left half-written.
+  private func sweep() throws(Failure) {
+    try CheckpointStore(run: path).sweep()
+    let ours: [String: Set<String>] = [
+      "": ["run.json", "metrics.jsonl", "samples.jsonl", "report.html", "model"],
+      "/adapter": ["adapter_config.json", "adapter_model.safetensors"],
+      "/best": ["best.json", "adapter_config.json", "adapter_model.safetensors"],
+      "/wandb": ["nano-reasoner-helper.py", "nano-reasoner.json"],
+    ]
+    for (folder, names) in ours { try Files.sweep(path + folder) { names.contains($0) } }
+    // A whole model in best/ is a folder that is written beside and renamed.
+    try Files.sweep(path) { $0 == "best" }
   }
 
   private func changes(from before: JSON.Object, to now: JSON.Object) -> [String] {

@@ -17,6 +17,9 @@ struct RunLogs: ~Copyable {
     try samples?.append(step)
   }
 
+  /// What tells the file of the metrics from another of its name.
+  var identity: FileIdentity? { metrics.identity }
+
   /// Makes sure that all lines survive a power failure.
   func sync() throws(Failure) {
     try metrics.sync()

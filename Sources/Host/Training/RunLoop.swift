@@ -45,13 +45,20 @@ struct RunLoop {
     _ training: any SteppedTraining, _ observer: any RunObserver, finish: () throws(Failure) -> Void
   ) throws(Failure) -> RunOutcome {
     let checkpoints = CheckpointStore(run: folder.path)
-    if keeping.resumes, let newest = try checkpoints.newest() {
-      let path = checkpoints.path(step: newest)
-      try training.resume(try TrainingState(from: path, into: policy), path: path)
+    let identity = try folder.identity()
+    if keeping.resumes {
+      var damaged: [Failure] = []
+      if let state = try checkpoints.newestWhole(run: identity, damaged: { damaged.append($0) }) {
+        for failure in damaged { observer.warn("\(failure.message); going on from the checkpoint before, of step \(state.step)") }
+        let path = checkpoints.path(step: state.step)
+        try state.restore(path, into: policy)
+        try training.resume(state, path: path)
+      }
     }
     let clock = Stopwatch()
     var logs = try folder.logs(
       stage: record.stage, after: training.step, resuming: keeping.resumes, hasSamples: hasSamples)
+    let place = try RunPlace(folder, logs)
     let secondsBefore = folder.secondsBefore(resuming: keeping.resumes)
     var sinks = keeping.monitoring.open(
       folder.path, stage: record.stage, after: training.step, resuming: keeping.resumes, warn: observer.warn)
@@ -64,10 +71,11 @@ struct RunLoop {
     var whole = try training.state()
     var saved = whole.step
     func checkpoint() throws(Failure) {
+      try place.check()
       guard saved != whole.step else { return }
       try logs.sync()
       try checkpoints.write(step: whole.step) { temporary throws(Failure) in
-        try whole.write(to: temporary, policy: policy)
+        try whole.write(to: temporary, policy: policy, run: identity)
         if let adapter = policy.settings.adapter {
           try policy.model.saveAdapter(adapter, baseModel: baseName, to: temporary + "/adapter")
         }
@@ -107,6 +115,8 @@ struct RunLoop {
           try checkpoint()
         }
       } catch {
+        // Where the folder is gone, nothing that could be said of its checkpoints is known to be true.
+        try place.check()
         var isAtWhole = isWhole || policy.updates == updates
         if !isAtWhole, let before {
           policy.restore(before)
@@ -119,10 +129,12 @@ struct RunLoop {
         throw error.after(step: saved, in: isWhole ? nil : whole.step + 1, unsaved: unsaved)
       }
     }
+    try place.check()
     do throws(Failure) {
       try checkpoint()
       try finish()
     } catch { throw error.after(step: saved, in: nil) }
+    try place.check()
     isFinished = true
     observer.end(stage: record.stage)
     return .finished

@@ -85,6 +85,6 @@ package protocol RunObserver: AnyObject {
 
 extension RunObserver {
   package func warn(_ message: String) {
-    try? AtomicFile.write(Array("warning: \(message)\n".utf8), descriptor: STDERR_FILENO, name: "standard error")
+    try? AtomicFile.write(Array("warning: \(OneLine.text(message))\n".utf8), descriptor: STDERR_FILENO, name: "standard error")
   }
 }

@@ -68,11 +68,13 @@ extension Transformer {
 
   /// Puts the adapter of a PEFT folder on the model and returns its settings.
   @discardableResult
-  package func loadAdapter(_ given: String) throws(Failure) -> AdapterSettings {
-    let folder = AdapterSettings.locate(given)
-    var settings = try AdapterSettings(folder: folder)
-    let file = try SafetensorsFile(folder + "/adapter_model.safetensors")
-    let named = try AdapterTargets(folder: folder)
+  package func loadAdapter(_ given: String) throws(Failure) -> AdapterSettings { try loadAdapter(AdapterFolder(given)) }
+
+  /// Puts an adapter whose files are open already on the model and returns its settings.
+  @discardableResult
+  package func loadAdapter(_ adapter: AdapterFolder) throws(Failure) -> AdapterSettings {
+    var settings = adapter.settings
+    let (file, named) = (adapter.file, adapter.targets)
     var unused = Set(file.names)
     removeAdapter()
     for linear in linears {

@@ -128,6 +128,9 @@ package final class Optimizer {
         backend.upload(try values("v.\(parameter.name)", parameter), to: moment.v)
       }
     }
-    step = Int(try file.integers("optimizer.step").first ?? 0)
+    guard let updates = try file.integers("optimizer.step").first, (0...1 << 40).contains(updates) else {
+      throw .badData("\(file.path): tensor \"optimizer.step\": expected a count of updates")
+    }
+    step = Int(updates)
   }
 }

@@ -5,12 +5,16 @@ const problems = [];
 addEventListener("error", (event) => problem(event.message));
 function problem(text) {
   problems.push(text);
-  $("problem").hidden = false;
-  $("problem").textContent = text;
+  note(text);
   document.body.dataset.errors = problems.length;
 }
 
 const data = JSON.parse($("data").textContent);
+function note(text) {
+  $("problem").hidden = false;
+  $("problem").textContent += ($("problem").textContent ? " · " : "") + text;
+}
+for (const run of data.runs) for (const text of run.notes || []) note(text);
 const palette = ["#2f6fde", "#d9572b", "#1d9a6c", "#8a4fd3", "#c08a00", "#d03d86", "#0f8fa8", "#7a6a58"];
 const runs = data.runs.map((run, index) => ({ ...run, colour: palette[index % palette.length], shown: true, index }));
 
