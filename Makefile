@@ -33,8 +33,8 @@ all:
 test:
 	./nr test
 
-# Every parser against mutants of its files for so many seconds; SEED begins elsewhere. A mutant that ends the program lies in
-# $TMPDIR/nr-fuzz-PID.
+# Every parser against mutants of its files for so many seconds; SEED begins elsewhere. A mutant that ends the program lies
+# in nr-fuzz-PID, in $TMPDIR or /dev/shm.
 SECONDS ?= 60
 SEED ?= 1
 fuzz:
