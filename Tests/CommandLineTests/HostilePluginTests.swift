@@ -217,6 +217,13 @@ import Testing
     expectRefusal(try tool("plugin", "show", folder.file("libnr-loop.so")), 66, "no such plugin file")
   }
 
+  @Test func aWordThatIsNoTextIsRefused() throws {
+    let folder = try TrialFolder()
+    let result = try RunningTool(
+      ["-c", "cd '\(folder.path)' && '\(Place.tool)' data make --count 1 --out \"$(printf 'a\\377b')\"; echo $?; ls | wc -l"], program: "/bin/sh").wait()
+    #expect(result.output == "64\n0\n" && result.error.contains("is not UTF-8"), "\(result.output) \(result.error)")
+  }
+
   @Test func nothingRunsUnasked() throws {
     let folder = try TrialFolder()
     let mark = folder.file("mark")

@@ -36,6 +36,13 @@ let program = Program(
 // A full disk is an error to report, not a signal to die of.
 signal(SIGXFSZ, SIG_IGN)
 signal(SIGPIPE, SIG_IGN)
+// A word that is not UTF-8 would be read as another, and a file of that other name be written.
+for unsafe (position, word) in unsafe UnsafeBufferPointer(start: CommandLine.unsafeArgv, count: Int(CommandLine.argc)).enumerated() {
+  if let word = unsafe word, unsafe String(validatingCString: word) == nil {
+    try? AtomicFile.write(Array("nano-reasoner: word \(position) of the command line is not UTF-8 text\n".utf8), descriptor: 2, name: "standard error")
+    exit(ExitCode.usage.rawValue)
+  }
+}
 let words = Array(CommandLine.arguments.dropFirst())
 if words.first != CheckChild.argument { PluginInstance.nameWhatEndsTheProgram() }
 exit((words.first == CheckChild.argument ? CheckChild.main(Array(words.dropFirst())) : program.main(words)).rawValue)

@@ -67,7 +67,7 @@ package struct SHA256: Sendable {
     var (s0, s1, s2, s3, s4, s5, s6, s7) = (state[0], state[1], state[2], state[3], state[4], state[5], state[6], state[7])
     unsafe Self.constants.withUnsafeBufferPointer { constants in
       unsafe withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { w in
-        let (k, w) = unsafe (constants.baseAddress!, w.baseAddress!)
+        let (k, w) = (constants.baseAddress!, w.baseAddress!)
         var source = unsafe bytes.baseAddress! + first
         for _ in 0..<blocks {
           var i = 0

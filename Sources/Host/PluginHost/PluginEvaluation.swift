@@ -21,6 +21,12 @@ package struct PluginEvaluation: Sendable {
   /// Beside those named there the file may have `token_limit` I64 [1]; without it the longest completion is the limit.
   package init(_ file: SafetensorsFile, _ instance: PluginInstance) throws(Failure) {
     let reader = ArrayReader(file: file)
+    // Differences of larger ones would overflow, and no array has as many elements.
+    for name in ["token_offsets", "group_offsets", "token_limit"] where file.entries[name] != nil {
+      if let wrong = try reader.integers(name).first(where: { !(0...1 << 40).contains($0) }) {
+        throw .badData("\(file.path): tensor \"\(name)\": expected numbers from 0 to \(1 << 40), found \(wrong)")
+      }
+    }
     let tokenOffsets = try reader.integers("token_offsets")
     let groupOffsets = try reader.integers("group_offsets")
     let rewards = try reader.floats("rewards")
