@@ -217,6 +217,15 @@ import Testing
     expectRefusal(try tool("plugin", "show", folder.file("libnr-loop.so")), 66, "no such plugin file")
   }
 
+  @Test func aBrokenFileInFrontIsNotPassedOver() throws {
+    let folder = try TrialFolder()
+    try folder.write("no library", "libnr-grpo.so")
+    expectRefusal(try tool("plugin", "show", "grpo", environment: ["NR_PLUGIN_PATH": folder.path]), 65, folder.file("libnr-grpo.so"))
+    // Behind one that works it is nobody's business.
+    let both = ["NR_PLUGIN_PATH": Files.directory(of: Place.tool) + ":" + folder.path]
+    #expect(try tool("plugin", "show", "grpo", environment: both).code == 0)
+  }
+
   @Test func aWordThatIsNoTextIsRefused() throws {
     let folder = try TrialFolder()
     let result = try RunningTool(

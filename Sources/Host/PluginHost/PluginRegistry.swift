@@ -85,6 +85,12 @@ package struct PluginRegistry: Sendable {
       "no plugin named \(nameOrPath)\(hint) (\(known); looked in \(searchPath.joined(separator: ", "))\(closed))")
   }
 
+  /// Which folder of the search path a file, or the folder itself, belongs to.
+  private func rank(_ path: String) -> Int {
+    let folder = Files.isDirectory(path) ? path : Files.directory(of: path)
+    return searchPath.firstIndex { $0 == path || Files.resolved($0) == Files.resolved(folder) } ?? searchPath.count
+  }
+
   private func match(_ name: String) throws(Failure) -> PluginCard? {
     var found = plugins.filter { $0.id == name }
     if found.isEmpty {
@@ -108,9 +114,10 @@ package struct PluginRegistry: Sendable {
       guard name.hasPrefix("libnr-"), let dot = name.lastIndex(of: ".") else { return false }
       return folded(String(name[..<dot].dropFirst("libnr-".count))) == folded(nameOrPath)
     }
-    if let found = try called.match(nameOrPath) { return found }
-    // The file of that name is broken, or everybody can replace it.
-    if let file = called.broken.first { throw file.reason }
+    let found = try called.match(nameOrPath)
+    // A file of that name that is broken, or that everybody can replace: another that is found behind it is not the one that was meant.
+    if let file = called.broken.first(where: { file in found.map { called.rank(file.path) < called.rank($0.path) } ?? true }) { throw file.reason }
+    if let found { return found }
     return try PluginRegistry(searchPath: searchPath, program: program).find(nameOrPath)
   }
 
