@@ -217,6 +217,26 @@ import Testing
     expectRefusal(try tool("plugin", "show", folder.file("libnr-loop.so")), 66, "no such plugin file")
   }
 
+  /// The same bytes are asked once, wherever they lie.
+  @Test func whatALibrarySaysIsRemembered() throws {
+    let folder = try TrialFolder()
+    let mark = folder.file("mark")
+    let library = try build(Kind(name: "leaves a mark", constructor: "FILE *f = fopen(\"\(mark)\", \"w\"); if (f) fclose(f);"), id: "asked", in: folder)
+    let cache = ["XDG_CACHE_HOME": folder.file("cache")]
+    let first = try tool("plugin", "show", library, environment: cache)
+    #expect(first.code == 0 && Files.exists(mark))
+    unsafe _ = unlink(mark)
+    #expect(try tool("plugin", "show", library, environment: cache).output == first.output)
+    try Files.makeDirectory(folder.file("other"))
+    try Files.copy(library, to: folder.file("other/libnr-asked.so"))
+    #expect(try tool("plugin", "show", folder.file("other/libnr-asked.so"), environment: cache).output.contains(folder.file("other/libnr-asked.so")))
+    #expect(!Files.exists(mark))
+    // A note that is no note is not believed.
+    for name in try Files.list(folder.file("cache/nano-reasoner/plugins")) { try AtomicFile.write("{}", to: folder.file("cache/nano-reasoner/plugins/\(name)")) }
+    #expect(try tool("plugin", "show", library, environment: cache).output == first.output)
+    #expect(Files.exists(mark))
+  }
+
   @Test func aBrokenFileInFrontIsNotPassedOver() throws {
     let folder = try TrialFolder()
     try folder.write("no library", "libnr-grpo.so")

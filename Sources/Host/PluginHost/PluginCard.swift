@@ -30,6 +30,11 @@ package struct PluginCard: Sendable, Equatable {
   package init(_ path: String, program: String? = Files.program) throws(Failure) {
     guard let program else { throw .internalError("the program's own path is unknown, so that no child can be started") }
     let (resolved, sha256) = try Self.digest(path)
+    let note = Self.note(sha256, program)
+    if let note, let known = Self.read(note, resolved, sha256) {
+      self = known
+      return
+    }
     let child = try ChildProcess.run(program, CheckChild.arguments(CheckSettings(path: resolved), .describe), seconds: Self.patience)
     let lines = String(decoding: child.report, as: UTF8.self).split(separator: "\n")
     func refuse(_ what: String) -> Failure { .badData("\(resolved): \(what)") }
@@ -43,6 +48,8 @@ package struct PluginCard: Sendable, Equatable {
       else { throw refuse("something else than its description came back when it was opened; it writes to descriptor \(ChildProcess.reportDescriptor)") }
       guard card.sha256 == sha256 else { throw refuse("was changed while it was read") }
       self = card
+      // A cache that cannot be written costs time, nothing else.
+      if let note, (try? Files.makeDirectory(Files.directory(of: note))) != nil { try? AtomicFile.write(card.json.text() + "\n", to: note) }
       return
     }
     let said = child.output.split(separator: "\n").last.map { "; the last it printed: \(OneLine.text(String($0.suffix(200))))" } ?? ""
@@ -54,6 +61,29 @@ package struct PluginCard: Sendable, Equatable {
       let signal = lines.last { $0.hasPrefix("signal\t") } != nil
       throw refuse(signal ? "crashed when it was opened\(said)" : "ended a process with exit code \(code) when it was opened, before it had described itself\(said)")
     }
+  }
+
+  /// Where what a library said of itself is kept, in the user's cache folder: by the library's bytes, and by the program that asked.
+  private static func note(_ sha256: String, _ program: String) -> String? {
+    guard let base = environmentVariable("XDG_CACHE_HOME") ?? environmentVariable("HOME").map({ $0 + "/.cache" }), base.hasPrefix("/") else { return nil }
+    var status = stat()
+    guard unsafe stat(program, &status) == 0 else { return nil }
+    #if canImport(Darwin)
+    let time = status.st_mtimespec
+    #else
+    let time = status.st_mtim
+    #endif
+    let asker = SHA256.hex(Array("\(program) \(status.st_size) \(time.tv_sec) \(time.tv_nsec) \(status.st_ino)".utf8))
+    return "\(base)/nano-reasoner/plugins/\(sha256)-\(asker.prefix(16)).json"
+  }
+
+  private static func read(_ note: String, _ path: String, _ sha256: String) -> PluginCard? {
+    guard Files.exists(note), let json = try? JSON.read(note), let card = PluginCard(json: json), card.sha256 == sha256 else { return nil }
+    return PluginCard(path: path, sha256: sha256, descriptor: card.descriptor, needs: card.needs)
+  }
+
+  private init(path: String, sha256: String, descriptor: PluginDescriptor, needs: [String]?) {
+    (self.path, self.sha256, self.descriptor, self.needs) = (path, sha256, descriptor, needs)
   }
 
   /// The resolved path and SHA-256 of a regular file of a plugin's size: nothing else is ever read or opened.

@@ -83,7 +83,7 @@ package final class PluginInstance {
 
   package static let logToStandardError: Log = { level, message in
     if level.rawValue < PluginLogLevel.warning.rawValue { return }
-    try? AtomicFile.write(Array("plugin: \(message)\n".utf8), descriptor: 2, name: "standard error")
+    try? AtomicFile.write(Array("plugin: \(OneLine.text(message))\n".utf8), descriptor: 2, name: "standard error")
   }
 
   /// An empty fold for this plugin's metrics.
