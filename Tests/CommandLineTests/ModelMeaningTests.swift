@@ -6,17 +6,6 @@ import Testing
 @Suite struct ModelMeaningTests {
   private static let layers = Place.transformerGoldens
 
-  private func score(_ model: String, _ folder: TrialFolder, _ more: String...) throws -> ToolResult {
-    let tokens = try folder.write("[[1, 2, 3]]", "tokens.json")
-    return try tool(["score", "--model", model, "--tokens", tokens, "--out", folder.file("o")] + more)
-  }
-
-  private func change(_ path: String, _ key: String, _ value: JSON?) throws {
-    var object = try #require(try JSON.read(path).object)
-    object[key] = value
-    try AtomicFile.write(JSON.object(object).text(), to: path)
-  }
-
   /// Rewrites a file of weights with its tensors changed.
   private func rewrite(_ path: String, _ change: (inout [String: (values: [Float], shape: [Int])]) -> Void) throws {
     let file = try SafetensorsFile(path)

@@ -3,17 +3,6 @@ import Testing
 
 /// What is not computed is refused by the name of its key, before anything else.
 @Suite struct RefusalTests {
-  private func score(_ model: String, _ folder: TrialFolder, _ more: String...) throws -> ToolResult {
-    let tokens = try folder.write("[[1, 2, 3]]", "tokens.json")
-    return try tool(["score", "--model", model, "--tokens", tokens, "--out", folder.file("o")] + more)
-  }
-
-  private func change(_ path: String, _ key: String, _ value: JSON?) throws {
-    var object = try #require(try JSON.read(path).object)
-    object[key] = value
-    try AtomicFile.write(JSON.object(object).text(), to: path)
-  }
-
   @Test(arguments: [
     ("rope_scaling", ["rope_type": "yarn", "factor": 4.0], "yarn"), ("rope_scaling", ["type": "linear", "factor": 2.0], "linear"),
     ("rope_scaling", ["rope_type": "dynamic", "factor": 2.0], "dynamic"), ("rope_theta", 777.0, "contradict"),

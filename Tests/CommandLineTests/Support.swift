@@ -179,3 +179,16 @@ func deterministicRecords(_ path: String) throws -> [String] {
     return JSON.object(kept).text()
   }
 }
+
+/// Three tokens scored by a model, whose folder is what a test is about.
+func score(_ model: String, _ folder: TrialFolder, _ more: String...) throws -> ToolResult {
+  let tokens = try folder.write("[[1, 2, 3]]", "tokens.json")
+  return try tool(["score", "--model", model, "--tokens", tokens, "--out", folder.file("o")] + more)
+}
+
+/// Sets one key of a JSON file, or removes it.
+func change(_ path: String, _ key: String, _ value: JSON?) throws {
+  var object = try #require(try JSON.read(path).object)
+  object[key] = value
+  try AtomicFile.write(JSON.object(object).text(), to: path)
+}

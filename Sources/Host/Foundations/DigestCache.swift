@@ -13,10 +13,9 @@ package struct DigestCache: Sendable {
     self.smallest = smallest
   }
 
-  /// The cache of the user: `$XDG_CACHE_HOME/nano-reasoner`, or `~/.cache/nano-reasoner`.
+  /// The cache of the user.
   package static var user: DigestCache {
-    let base = environmentVariable("XDG_CACHE_HOME") ?? environmentVariable("HOME").map { $0 + "/.cache" }
-    return DigestCache(folder: base.map { $0 + "/nano-reasoner/digests" })
+    DigestCache(folder: Files.userCache.map { $0 + "/digests" })
   }
 
   /// The digest of a file's bytes, all of them.

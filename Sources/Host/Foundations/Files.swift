@@ -1,5 +1,10 @@
 /// The file system as the program uses it: paths are strings, errors are ``Failure`` values that name the path.
 package enum Files {
+  /// Where this program keeps what it can make again: `$XDG_CACHE_HOME/nano-reasoner`, or `~/.cache/nano-reasoner`.
+  package static var userCache: String? {
+    (environmentVariable("XDG_CACHE_HOME") ?? environmentVariable("HOME").map { $0 + "/.cache" }).map { $0 + "/nano-reasoner" }
+  }
+
   package static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 
   package static func isDirectory(_ path: String) -> Bool {

@@ -6,6 +6,9 @@ package enum OneLine {
   /// The same with line feeds and tabs as they are, for text that is shown over several lines.
   package static func lines(_ text: String) -> String { escaped(text, keepingLines: true) }
 
+  /// The first line of a text of several, on one line.
+  package static func first(of text: String) -> String { self.text(String(text.split(separator: "\n").first ?? "")) }
+
   private static func escaped(_ text: String, keepingLines: Bool) -> String {
     guard text.unicodeScalars.contains(where: isUnsafe) else { return text }
     var output = String.UnicodeScalarView()
@@ -36,8 +39,8 @@ package enum OneLine {
 }
 
 extension String {
-  /// Without white space at the ends.
-  package var trimmingEnds: String {
+  /// Without white space at both ends.
+  package var trimmed: String {
     let scalars = unicodeScalars
     guard let first = scalars.firstIndex(where: { !$0.properties.isWhitespace }), let last = scalars.lastIndex(where: { !$0.properties.isWhitespace })
     else { return "" }

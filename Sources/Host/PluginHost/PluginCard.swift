@@ -65,7 +65,7 @@ package struct PluginCard: Sendable, Equatable {
 
   /// Where what a library said of itself is kept, in the user's cache folder: by the library's bytes, and by the program that asked.
   private static func note(_ sha256: String, _ program: String) -> String? {
-    guard let base = environmentVariable("XDG_CACHE_HOME") ?? environmentVariable("HOME").map({ $0 + "/.cache" }), base.hasPrefix("/") else { return nil }
+    guard let cache = Files.userCache, cache.hasPrefix("/") else { return nil }
     var status = stat()
     guard unsafe stat(program, &status) == 0 else { return nil }
     #if canImport(Darwin)
@@ -74,7 +74,7 @@ package struct PluginCard: Sendable, Equatable {
     let time = status.st_mtim
     #endif
     let asker = SHA256.hex(Array("\(program) \(status.st_size) \(time.tv_sec) \(time.tv_nsec) \(status.st_ino)".utf8))
-    return "\(base)/nano-reasoner/plugins/\(sha256)-\(asker.prefix(16)).json"
+    return "\(cache)/plugins/\(sha256)-\(asker.prefix(16)).json"
   }
 
   private static func read(_ note: String, _ path: String, _ sha256: String) -> PluginCard? {

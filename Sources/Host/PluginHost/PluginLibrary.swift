@@ -19,17 +19,19 @@ import Synchronization
 
   /// Opens what a child process has described, in this process. What changed since is refused.
   package init(_ card: PluginCard) throws(Failure) {
-    let digest = try PluginCard.digest(card.path).sha256
-    guard digest == card.sha256 else { throw .badData("\(card.path): was changed after it was described; run the command again") }
-    try self.init(card.path)
-    guard descriptor == card.descriptor, sha256 == card.sha256 else {
+    try self.init(card.path, expecting: card.sha256)
+    guard descriptor == card.descriptor else {
       throw .badData("\(card.path): describes itself otherwise than it did in another process")
     }
   }
 
   /// Opens a library and checks all it says about itself.
-  package init(_ path: String) throws(Failure) {
+  package init(_ path: String) throws(Failure) { try self.init(path, expecting: nil) }
+
+  /// - Parameter expected: the file's SHA-256; any other file is not opened.
+  private init(_ path: String, expecting expected: String?) throws(Failure) {
     let (absolute, digest) = try PluginCard.digest(path)
+    guard expected == nil || digest == expected else { throw .badData("\(path): was changed after it was described; run the command again") }
     self.path = absolute
     sha256 = digest
     let table = try Self.table(absolute, sha256)

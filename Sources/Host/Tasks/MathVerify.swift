@@ -18,14 +18,12 @@ final class MathVerify: Sendable {
 
   /// Begins the process: a run without math-verify ends here, before its first step.
   func start() throws(Failure) {
-    try unwrap(state.withLock { state in Result { () throws(Failure) in _ = try Self.process(&state) } })
+    try state.withLock { state in Result { () throws(Failure) in _ = try Self.process(&state) } }.get()
   }
 
   func verdict(answer: String, gold: String) throws(Failure) -> Verdict {
-    try unwrap(state.withLock { state in Result { () throws(Failure) in try Self.verdict(answer, gold, &state) } })
+    try state.withLock { state in Result { () throws(Failure) in try Self.verdict(answer, gold, &state) } }.get()
   }
-
-  private func unwrap<T>(_ result: Result<T, Failure>) throws(Failure) -> T { try result.get() }
 
   private static func process(_ state: inout State) throws(Failure) -> HelperProcess {
     if let process = state.process { return process }

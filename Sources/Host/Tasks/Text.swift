@@ -1,13 +1,4 @@
 extension String {
-  /// Without white space at both ends.
-  var trimmed: String {
-    let scalars = unicodeScalars
-    guard let first = scalars.firstIndex(where: { !$0.properties.isWhitespace }),
-      let last = scalars.lastIndex(where: { !$0.properties.isWhitespace })
-    else { return "" }
-    return String(scalars[first...last])
-  }
-
   var nonEmpty: String? { isEmpty ? nil : self }
 
   /// Where an ASCII mark stands for the last time.

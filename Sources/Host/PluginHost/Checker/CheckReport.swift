@@ -36,7 +36,7 @@ package struct CheckReport: Sendable {
     lines.append("\(parts.joined(separator: ", ")) in \(Self.rounded(seconds)) s")
     // What went wrong first is the last thing on the screen, however long the list above it is.
     if let first = failures.first {
-      lines += ["", "\(first.test.rawValue): \(OneLine.text(String(first.message.split(separator: "\n").first ?? "")))", "again: \(again(first.test))"]
+      lines += ["", "\(first.test.rawValue): \(OneLine.first(of: first.message))", "again: \(again(first.test))"]
     }
     return lines.joined(separator: "\n") + "\n"
   }
@@ -55,7 +55,7 @@ package struct CheckReport: Sendable {
     let more = failures.count > 1 ? " and \(failures.count - 1) more" : ""
     let settings = self.settings.parameters.map { " --set \($0)" }.joined()
     return .badData(
-      "plugin \(plugin) fails its check \(first.test.rawValue)\(more): \(OneLine.text(String(first.message.split(separator: "\n").first ?? ""))); see nano-reasoner plugin check \(self.settings.path)\(settings), or go on all the same with \(flag)"
+      "plugin \(plugin) fails its check \(first.test.rawValue)\(more): \(OneLine.first(of: first.message)); see nano-reasoner plugin check \(self.settings.path)\(settings), or go on all the same with \(flag)"
     )
   }
 

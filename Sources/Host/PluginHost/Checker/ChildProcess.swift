@@ -51,7 +51,7 @@ struct ChildProcess {
       if count <= 0 { continue }
       if polled[0].revents != 0, !report.drain(into: &reported, most: longestReport) { isOpen = false }
       if reported.count >= longestReport {
-        end(child, soft: true)
+        end(child)
         return ChildProcess(end: .flooded, report: [], output: String(decoding: printed.suffix(2000), as: UTF8.self))
       }
       if polled[1].revents != 0, !output.drain(into: &printed, most: .max) { output.closeReader() }
@@ -64,7 +64,7 @@ struct ChildProcess {
       if result == child || result < 0 && errno == ECHILD { break }
       if timedOut || watch.seconds >= seconds {
         timedOut = true
-        status = Self.end(child, soft: true)
+        status = Self.end(child)
         break
       }
       usleep(1000)
@@ -76,18 +76,16 @@ struct ChildProcess {
   }
 
   /// Ends a child and its group: first by asking the one that watches it, who ends all it has started.
-  @discardableResult private static func end(_ child: pid_t, soft: Bool) -> Int32 {
+  @discardableResult private static func end(_ child: pid_t) -> Int32 {
     var status: Int32 = 0
-    if soft {
-      kill(child, SIGTERM)
-      let watch = Stopwatch()
-      while watch.seconds < 3 {
-        if unsafe waitpid(child, &status, WNOHANG) != 0 {
-          kill(-child, SIGKILL)
-          return status
-        }
-        usleep(1000)
+    kill(child, SIGTERM)
+    let watch = Stopwatch()
+    while watch.seconds < 3 {
+      if unsafe waitpid(child, &status, WNOHANG) != 0 {
+        kill(-child, SIGKILL)
+        return status
       }
+      usleep(1000)
     }
     kill(-child, SIGKILL)
     kill(child, SIGKILL)

@@ -101,7 +101,7 @@ package struct PluginChecker {
     guard offset.allSatisfy(\.isHexDigit), Files.exists(library) else { return nil }
     for tool in ["/usr/bin/addr2line", "/usr/bin/llvm-addr2line"] where Files.exists(tool) {
       guard let child = try? ChildProcess.run(tool, ["-e", library, "0x" + offset], seconds: 5), child.end == .exited(0) else { continue }
-      let line = child.output.trimmingEnds
+      let line = child.output.trimmed
       if !line.isEmpty, !line.hasPrefix("?") { return Files.name(of: line) }
     }
     return nil

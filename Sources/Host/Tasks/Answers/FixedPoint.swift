@@ -56,25 +56,6 @@ struct FixedPoint: Sendable {
     return FixedPoint(raw: raw.shifted(by: Self.bits * (k - 1)).root(k))
   }
 
-  func power(_ exponent: Int) -> FixedPoint? {
-    var result = FixedPoint.one
-    var base = self
-    var rest = exponent.magnitude
-    guard rest <= 1 << 16 else { return nil }
-    while rest > 0 {
-      if rest & 1 == 1 {
-        guard let next = result.times(base) else { return nil }
-        result = next
-      }
-      rest >>= 1
-      if rest > 0 {
-        guard let next = base.times(base) else { return nil }
-        base = next
-      }
-    }
-    return exponent < 0 ? FixedPoint.one.divided(by: result) : result
-  }
-
   /// Euler's number to this power: the series at x/2^16, squared back.
   var exponential: FixedPoint? {
     guard raw.bitWidth <= Self.bits + 11 else { return nil }

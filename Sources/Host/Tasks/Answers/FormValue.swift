@@ -57,8 +57,8 @@ extension Form {
     guard let real = base.asReal, !real.isNegative || below % 2 != 0 else {
       return below == 2 ? base.squareRoot?.power(above) : nil
     }
-    guard let root = real.magnitude.root(below)?.power(above), !root.raw.isZero || base.isZero else { return nil }
-    return ComplexPoint(real.isNegative && above % 2 != 0 ? -root : root)
+    guard let root = real.magnitude.root(below).flatMap({ ComplexPoint($0).power(above) }), !root.isZero || base.isZero else { return nil }
+    return real.isNegative && above % 2 != 0 ? -root : root
   }
 
   private static func value(_ atom: Atom, _ budget: inout Int) -> ComplexPoint? {
