@@ -66,72 +66,72 @@ let package = Package(
     plugin("GRPO"), plugin("DrGRPO"), plugin("PPO"), plugin("GSPO"), plugin("DAPO"), plugin("GRPOLead"),
 
     .target(name: "CKernels", path: "Sources/Host/CKernels", cSettings: kernels),
-    room("Foundations"),
-    room("Arguments", ["Foundations"]),
-    room("Compute", ["CKernels", "Foundations"]),
-    room("Transformer", ["Compute", "Foundations"]),
-    room("Tokenization", ["Foundations"]),
+    room("Support"),
+    room("Arguments", ["Support"]),
+    room("Compute", ["CKernels", "Support"]),
+    room("Transformer", ["Compute", "Support"]),
+    room("Tokenization", ["Support"]),
     .target(
-      name: "Tasks", dependencies: ["Tokenization", "Foundations"], path: "Sources/Host/Tasks",
+      name: "Tasks", dependencies: ["Tokenization", "Support"], path: "Sources/Host/Tasks",
       resources: [.embedInCode("Helper/math_verify_helper.py")], swiftSettings: host),
-    room("Rollouts", ["Transformer", "Compute", "Foundations"]),
+    room("Rollouts", ["Transformer", "Compute", "Support"]),
     .target(name: "CPluginCheck", path: "Sources/Host/CPluginCheck"),
-    room("PluginHost", ["CPluginAPI", "CPluginCheck", "Foundations"]),
+    room("PluginHost", ["CPluginAPI", "CPluginCheck", "Support"]),
     // The page of a report and the W&B helper are files of their own, compiled into the program as bytes.
     .target(
-      name: "Telemetry", dependencies: ["Foundations"], path: "Sources/Host/Telemetry",
+      name: "Telemetry", dependencies: ["Support"], path: "Sources/Host/Telemetry",
       resources: [
         .embedInCode("Page/report.html"), .embedInCode("Page/report.css"), .embedInCode("Page/report.js"),
         .embedInCode("Page/wandb_helper.py"),
       ], swiftSettings: host),
-    room("Evaluation", ["Rollouts", "Tasks", "Tokenization", "Transformer", "Compute", "Foundations"]),
+    room("Evaluation", ["Rollouts", "Tasks", "Tokenization", "Transformer", "Compute", "Support"]),
     room(
       "Training",
       [
         "Rollouts", "Tasks", "Tokenization", "PluginHost", "Evaluation", "Telemetry", "Transformer", "Compute",
-        "Foundations",
+        "Support",
       ]),
     room(
       "Benchmarking",
       [
         "Training", "Rollouts", "Tasks", "Tokenization", "PluginHost", "Evaluation", "Telemetry", "Transformer",
-        "Compute", "Foundations",
+        "Compute", "Support",
       ]),
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
         "Arguments", "Benchmarking", "Training", "Evaluation", "Rollouts", "Tasks", "Tokenization", "PluginHost", "Telemetry",
-        "Transformer", "Compute", "Foundations",
+        "Transformer", "Compute", "Support",
       ],
       path: "Sources/Host/CommandLineTool", resources: [], swiftSettings: host),
 
-    tests("FoundationsTests", ["Foundations"]),
-    tests("ArgumentsTests", ["Arguments", "Foundations"]),
-    tests("ComputeTests", ["Compute", "Foundations"]),
-    tests("TransformerTests", ["Transformer", "Compute", "Foundations"]),
-    tests("TokenizationTests", ["Tokenization", "Foundations"]),
-    tests("TasksTests", ["Tasks", "Tokenization", "Foundations"]),
-    tests("RolloutsTests", ["Rollouts", "Transformer", "Compute", "Foundations"]),
-    tests("PluginHostTests", ["PluginHost", "Foundations"], excluding: ["Broken", "ABI"]),
-    tests("TelemetryTests", ["Telemetry", "Foundations"]),
-    tests("EvaluationTests", ["Evaluation", "Tasks", "Foundations"]),
+    tests("SupportTests", ["Support"]),
+    tests("ArgumentsTests", ["Arguments", "Support"]),
+    tests("ComputeTests", ["Compute", "Support"]),
+    tests("TransformerTests", ["Transformer", "Compute", "Support"]),
+    tests("TokenizationTests", ["Tokenization", "Support"]),
+    tests("TasksTests", ["Tasks", "Tokenization", "Support"]),
+    tests("RolloutsTests", ["Rollouts", "Transformer", "Compute", "Support"]),
+    tests("PluginHostTests", ["PluginHost", "Support"], excluding: ["Broken", "ABI"]),
+    tests("TelemetryTests", ["Telemetry", "Support"]),
+    tests("EvaluationTests", ["Evaluation", "Tasks", "Support"]),
     tests(
       "TrainingTests",
       [
         "Training", "Rollouts", "Tasks", "Tokenization", "PluginHost", "Telemetry", "Transformer", "Compute",
-        "Foundations",
+        "Support",
       ]),
     tests(
       "BenchmarkingTests",
       [
         "Benchmarking", "Training", "Rollouts", "Tasks", "Tokenization", "PluginHost", "Evaluation", "Telemetry",
-        "Transformer", "Compute", "Foundations",
+        "Transformer", "Compute", "Support",
       ]),
-    tests("CommandLineTests", ["Foundations"]),
+    tests("CommandLineTests", ["Support"]),
     tests(
       "FuzzTests",
       [
-        "Training", "Tasks", "Tokenization", "PluginHost", "Evaluation", "Telemetry", "Transformer", "Compute", "Foundations",
+        "Training", "Tasks", "Tokenization", "PluginHost", "Evaluation", "Telemetry", "Transformer", "Compute", "Support",
       ]),
   ],
   cLanguageStandard: .c11

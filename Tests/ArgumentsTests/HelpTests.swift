@@ -1,5 +1,5 @@
 import Arguments
-import Foundations
+import Support
 import Testing
 
 @Suite("Help")

@@ -1,5 +1,5 @@
 import Arguments
-import Foundations
+import Support
 
 enum Precision: String, CaseIterable { case fp32, bf16 }
 

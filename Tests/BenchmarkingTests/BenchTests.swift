@@ -1,6 +1,6 @@
 import Evaluation
-import Foundations
 import PluginHost
+import Support
 import Testing
 import Training
 

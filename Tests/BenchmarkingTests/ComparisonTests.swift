@@ -1,5 +1,5 @@
 import Evaluation
-import Foundations
+import Support
 import Telemetry
 import Testing
 

@@ -1,7 +1,7 @@
 import Benchmarking
 import Compute
-import Foundations
 import PluginHost
+import Support
 import Tasks
 import Telemetry
 import Tokenization

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Testing
 
 /// What each form of a row becomes, as `data show` says it.

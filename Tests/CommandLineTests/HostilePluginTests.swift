@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Testing
 
 /// Libraries that misbehave when they are opened, described or called: each is named, contained, and stops nothing else.

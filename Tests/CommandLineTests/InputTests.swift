@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Testing
 
 /// What comes from outside: special files, text that steers a terminal, logs that are broken in places, weights that are no numbers.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Testing
 
 /// Every file that can be wrong is one line on standard error, with the file, the place and the right code.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Testing
 
 /// What a folder's files say is what is computed, also where two of them could say different things. Right values: transformers

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Testing
 
 /// What somebody meets on the first day: the way from quickstart on, runs below a folder, a benchmark's small form.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Testing
 
 /// The options of every command as the program declares them, walked through its own help.

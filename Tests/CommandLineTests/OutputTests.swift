@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Testing
 
 /// Where results go: links, FIFOs, devices, standard output; and what a run says before it begins.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Testing
 
 /// Where results go: files, links, pipes, devices, standard output; and what happens when nobody reads them.

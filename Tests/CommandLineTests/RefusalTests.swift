@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Testing
 
 /// What is not computed is refused by the name of its key, before anything else.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Testing
 
 /// Runs whose folder, descriptors, terminal or disk are not what a run takes for granted.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Testing
 
 /// What stands at the edges of a run: what it is held to on resuming, what is checked before step 1, what is said of its memory.

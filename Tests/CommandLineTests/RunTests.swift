@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Testing
 
 /// Runs that are killed, interrupted, or run out of disk, and go on.

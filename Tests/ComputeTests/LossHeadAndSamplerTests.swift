@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 import Testing
 
 private func logSoftmax(_ logits: [Double], inverse: Double) -> (logProbs: [Double], entropy: Double) {

@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 import Testing
 
 struct ProductShape: Sendable, CustomTestStringConvertible {

@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 import Testing
 
 /// The backend under test: the same suite runs on each.

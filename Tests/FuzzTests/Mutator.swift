@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Changes bytes as files get damaged and as somebody who means harm changes them: the same seed gives the same mutants.
 struct Mutator {

@@ -1,6 +1,6 @@
 import Compute
 import Evaluation
-import Foundations
+import Support
 import Tasks
 import Tokenization
 import Transformer

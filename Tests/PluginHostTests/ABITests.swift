@@ -1,5 +1,5 @@
-import Foundations
 import PluginHost
+import Support
 import Testing
 
 /// Hosts and plugins of versions 1.0 and 1.1, each built against its own header, in all four pairs. `nr_plugin_1_0.h` is the header

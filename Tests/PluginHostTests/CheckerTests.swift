@@ -1,5 +1,5 @@
-import Foundations
 import PluginHost
+import Support
 import Testing
 
 /// The plugin that does one thing wrong, built once for all tests.

@@ -1,5 +1,5 @@
-import Foundations
 import PluginHost
+import Support
 
 /// Where things are: plugins beside the test program, as they were built; goldens in the source tree.
 enum Place {

@@ -1,6 +1,6 @@
 import Compute
-import Foundations
 import Rollouts
+import Support
 import Testing
 import Transformer
 

@@ -1,6 +1,6 @@
 import Compute
-import Foundations
 import Rollouts
+import Support
 import Transformer
 
 let goldens = Files.directory(of: #filePath) + "/Goldens"

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A folder of its own for a test; it goes away with the value.
 final class TrialFolder {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Testing
 import Tokenization
 

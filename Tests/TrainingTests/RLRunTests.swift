@@ -1,5 +1,5 @@
-import Foundations
 import PluginHost
+import Support
 import Tasks
 import Telemetry
 import Testing

@@ -1,6 +1,6 @@
-import Foundations
 import PluginHost
 import Rollouts
+import Support
 import Tasks
 import Testing
 import Training

@@ -1,5 +1,5 @@
-import Foundations
 import PluginHost
+import Support
 
 /// A plugin in C for what no shipped algorithm needs yet: a critic trained on squared errors, and a `select` that drops
 /// groups of equal rewards (or all of them) and asks for fresh ones.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Reads the words after a command's name by the command's declaration.
 struct ArgumentParser {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// One value of an option after its text was checked.
 package enum ArgumentValue: Sendable, Equatable {

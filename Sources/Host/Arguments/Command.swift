@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A command of the program: its declaration and the code behind it, or a group of commands such as `plugin`.
 package struct Command: Sendable {

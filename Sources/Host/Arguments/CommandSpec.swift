@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// The declaration of one command: what it is called, what it is for, what it takes.
 package struct CommandSpec: Sendable {

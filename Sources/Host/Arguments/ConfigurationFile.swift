@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A `--config` file: one JSON object whose keys are option names, in kebab or snake case; or the `run.json` of a run of the same
 /// command, whose options are its `arguments`.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Help as text of at most ``width`` columns, made from the declarations.
 enum HelpText {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// The declaration of one option, flag or positional argument.
 package struct OptionSpec: Sendable {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// The checked values of a command's options.
 ///

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// The program as the command line sees it: finds the command, reads its arguments, runs it, reports its failure.
 package struct Program: Sendable {

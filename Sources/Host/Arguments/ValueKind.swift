@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// What an option takes: how its text is read, which values are legal, and what help and messages call it.
 package struct ValueKind: Sendable {

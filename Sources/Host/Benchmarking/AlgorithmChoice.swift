@@ -1,5 +1,5 @@
-import Foundations
 import PluginHost
+import Support
 
 /// An algorithm with its settings, as `--algos` names it: `NAME|PATH[:key=value]…`.
 package struct AlgorithmChoice: Sendable, Equatable {

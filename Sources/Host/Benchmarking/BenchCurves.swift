@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Telemetry
 
 /// A metric over the steps, put together from the runs of one algorithm.

@@ -1,5 +1,5 @@
 import Evaluation
-import Foundations
+import Support
 
 // `bench.json`.
 extension BenchReport {

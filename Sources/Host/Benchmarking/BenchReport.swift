@@ -1,5 +1,5 @@
 import Evaluation
-import Foundations
+import Support
 import Telemetry
 
 /// The report of a benchmark: tables, charts, and in words what the numbers support and what they do not.

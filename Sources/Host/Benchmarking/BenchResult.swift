@@ -1,5 +1,5 @@
 import Evaluation
-import Foundations
+import Support
 import Telemetry
 
 /// What the folders of a finished plan hold, read back: the report is made of files alone and can be made again.

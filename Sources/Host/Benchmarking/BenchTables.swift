@@ -1,5 +1,5 @@
 import Evaluation
-import Foundations
+import Support
 import Telemetry
 
 // The tables and interval charts of a report.

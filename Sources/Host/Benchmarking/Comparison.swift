@@ -1,5 +1,5 @@
 import Evaluation
-import Foundations
+import Support
 
 /// Two algorithms on the same seeds and problems.
 package struct Comparison: Sendable {

@@ -2,8 +2,8 @@ import Arguments
 import Benchmarking
 import Compute
 import Evaluation
-import Foundations
 import PluginHost
+import Support
 import Tasks
 import Telemetry
 import Tokenization

@@ -1,5 +1,5 @@
-import Foundations
 import Rollouts
+import Support
 import Telemetry
 import Training
 

@@ -1,5 +1,5 @@
 import Arguments
-import Foundations
+import Support
 import Tasks
 
 /// `data make`: generated word problems as JSON lines.

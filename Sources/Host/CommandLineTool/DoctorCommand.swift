@@ -1,7 +1,7 @@
 import Arguments
 import Compute
-import Foundations
 import PluginHost
+import Support
 
 /// `doctor`: what this machine offers and what is missing.
 enum DoctorCommand {

@@ -1,7 +1,7 @@
 import Arguments
 import Evaluation
-import Foundations
 import Rollouts
+import Support
 import Tasks
 import Tokenization
 import Transformer

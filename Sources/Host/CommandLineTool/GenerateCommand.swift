@@ -1,7 +1,7 @@
 import Arguments
 import Compute
-import Foundations
 import Rollouts
+import Support
 import Telemetry
 import Tokenization
 import Transformer

@@ -1,8 +1,8 @@
 import Arguments
 import Compute
 import Evaluation
-import Foundations
 import Rollouts
+import Support
 import Tasks
 import Telemetry
 import Tokenization

@@ -1,5 +1,5 @@
 import Arguments
-import Foundations
+import Support
 import Telemetry
 
 /// `inspect`: what a run wrote in a step, in the terminal.

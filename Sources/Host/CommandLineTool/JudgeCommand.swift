@@ -1,5 +1,5 @@
 import Arguments
-import Foundations
+import Support
 import Tasks
 
 /// `judge`: whether answers are equal to gold answers, as the reward compares them.

@@ -1,5 +1,5 @@
 import Arguments
-import Foundations
+import Support
 
 /// How large the numbers of options may be, and why. Each is far above what anybody has use for and far below what overflows:
 /// products of them that the program forms stay under 2^63, and whatever is allocated by one is checked against memory.

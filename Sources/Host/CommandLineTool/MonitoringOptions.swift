@@ -1,5 +1,5 @@
 import Arguments
-import Foundations
+import Support
 import Telemetry
 
 /// The options of a training command that say where the run is shown; none of them changes what it computes.

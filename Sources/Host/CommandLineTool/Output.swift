@@ -1,5 +1,5 @@
 import Arguments
-import Foundations
+import Support
 
 /// Standard output: results, and nothing else.
 enum Output {

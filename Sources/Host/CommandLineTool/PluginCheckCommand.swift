@@ -1,6 +1,6 @@
 import Arguments
-import Foundations
 import PluginHost
+import Support
 
 /// `plugin check`: proves a plugin against the contract before a training run rests on it.
 enum PluginCheckCommand {

@@ -1,6 +1,6 @@
 import Arguments
-import Foundations
 import PluginHost
+import Support
 
 /// `plugin list`, `plugin show`, `plugin eval`.
 enum PluginCommands {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// What a plugin is built with: header, Swift overlay, build script, templates.
 enum PluginInterface {

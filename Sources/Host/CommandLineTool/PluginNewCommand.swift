@@ -1,5 +1,5 @@
 import Arguments
-import Foundations
+import Support
 
 /// `plugin new`: a folder with a plugin that passes `plugin check`, to begin an algorithm from.
 enum PluginNewCommand {

@@ -1,6 +1,6 @@
 import Arguments
 import Compute
-import Foundations
+import Support
 import Tasks
 import Tokenization
 import Training

@@ -1,8 +1,8 @@
 import Compute
 import Evaluation
-import Foundations
 import PluginHost
 import Rollouts
+import Support
 import Tasks
 import Telemetry
 import Tokenization

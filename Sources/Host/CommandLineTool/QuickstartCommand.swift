@@ -1,9 +1,9 @@
 import Arguments
 import Compute
 import Evaluation
-import Foundations
 import PluginHost
 import Rollouts
+import Support
 import Tasks
 import Telemetry
 import Tokenization

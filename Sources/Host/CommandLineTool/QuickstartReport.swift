@@ -1,5 +1,5 @@
 import Evaluation
-import Foundations
+import Support
 import Telemetry
 
 /// What `quickstart` found: the table of stages and the picture of the way there.

@@ -1,7 +1,7 @@
 import Arguments
-import Foundations
 import PluginHost
 import Rollouts
+import Support
 import Tasks
 import Tokenization
 import Training

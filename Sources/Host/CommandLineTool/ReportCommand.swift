@@ -1,5 +1,5 @@
 import Arguments
-import Foundations
+import Support
 import Telemetry
 
 /// `report`: runs as one page that needs no network.

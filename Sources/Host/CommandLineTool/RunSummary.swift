@@ -1,6 +1,6 @@
 import Arguments
 import Compute
-import Foundations
+import Support
 import Telemetry
 import Training
 import Transformer

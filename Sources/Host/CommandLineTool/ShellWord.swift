@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Words of a command line that is shown to be copied into a shell.
 enum ShellWord {

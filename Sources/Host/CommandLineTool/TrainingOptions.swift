@@ -1,7 +1,7 @@
 import Arguments
 import Compute
-import Foundations
 import PluginHost
+import Support
 import Tasks
 import Tokenization
 import Training

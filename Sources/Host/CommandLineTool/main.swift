@@ -1,6 +1,6 @@
 import Arguments
-import Foundations
 import PluginHost
+import Support
 import Training
 
 StandardDescriptors.open()

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// The operations a model is made of: coarse, forward and backward side by side, each over a whole packed batch.
 ///

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Intervals where several samples belong to one problem: they are not independent, the problems are.
 extension Statistics {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// What several runs made of the same problems: one value for every seed and problem, as 1 for a right answer, or the
 /// difference of two paired runs.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Tasks
 
 /// `eval.jsonl`: every completion of an evaluation with its verdict, one a line.

@@ -1,6 +1,6 @@
 import Compute
-import Foundations
 import Rollouts
+import Support
 import Tasks
 import Tokenization
 import Transformer

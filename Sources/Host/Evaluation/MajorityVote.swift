@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Tasks
 
 /// The votes of one problem's samples: equal answers vote together, a sample without an answer does not vote.

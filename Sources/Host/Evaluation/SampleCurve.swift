@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Tasks
 
 /// What k samples a problem would give, for several k: one of them right (pass@k), or the most frequent answer right (maj@k).

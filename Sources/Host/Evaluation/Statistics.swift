@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// The statistics of an evaluation: how sure a share is, what k tries would give, and whether two runs differ.
 package enum Statistics {

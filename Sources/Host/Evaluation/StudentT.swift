@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Student's t distribution, and the correction of several tests at once.
 extension Statistics {

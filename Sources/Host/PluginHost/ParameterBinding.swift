@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// The values of a plugin's parameters: every one has a value, by the user's setting or by the preset of the variant.
 package struct PluginParameters: Sendable, Equatable {

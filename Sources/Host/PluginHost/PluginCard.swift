@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// What a plugin's library says about itself, as a child process read it: the program has not opened the library.
 package struct PluginCard: Sendable, Equatable {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A plugin for people and for programs: `plugin list` and `plugin show`.
 package struct PluginDescription {

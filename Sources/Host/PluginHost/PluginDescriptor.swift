@@ -1,5 +1,5 @@
 internal import CPluginAPI
-import Foundations
+import Support
 
 /// What a plugin says about itself, copied out of its library and checked.
 package struct PluginDescriptor: Sendable, Equatable {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// One rollout through a plugin, as one optimiser update: select, drop, advantages, loss. The engine of `plugin eval`.
 ///

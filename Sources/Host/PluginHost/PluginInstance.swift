@@ -1,6 +1,6 @@
 internal import CPluginAPI
 internal import CPluginCheck
-import Foundations
+import Support
 
 /// What stage 1 computed.
 package struct PluginAdvantages: Sendable {

@@ -1,5 +1,5 @@
 internal import CPluginAPI
-import Foundations
+import Support
 import Synchronization
 
 /// A plugin's library: opened once, verified, its description copied; never closed.

@@ -1,5 +1,5 @@
 internal import CPluginAPI
-import Foundations
+import Support
 
 /// The memory of one call: copies of the inputs, so that a plugin cannot change the host's, and outputs that tell
 /// whether they were written, and whether more than they was.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// The plugins of a search path, by id. Each is described by a child process: none is opened here.
 package struct PluginRegistry: Sendable {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A rollout as plugins see it: G groups of S sequences of T completion tokens, packed, without padding.
 package struct PluginRollout: Sendable {

@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 import Transformer
 
 /// Draws completions: continuous batching over a KV cache, each prompt read once for all its samples.

@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 import Transformer
 
 /// Reads prompts into the cache, each once: its keys and values are copied to the slots of all its samples. Where the

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// One completion in the making.
 struct ActiveSequence {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Tokenization
 
 /// One item of a data set: a question with its worked solution and gold answer, or a raw training text.

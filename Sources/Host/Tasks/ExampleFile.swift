@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Tokenization
 
 /// A data file: JSON lines or a JSON array in one of the forms that docs/data.md lists.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Tokenization
 
 /// Reads one record of a data file by the form its keys show.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Synchronization
 
 /// math-verify (PyPI) as the grader: a Python process that is asked pair by pair. It is begun by the first use and shared by all.

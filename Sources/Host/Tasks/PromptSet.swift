@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Tokenization
 
 /// The questions of a file as a model is given them: each tokenised once, and measured against the model's context.

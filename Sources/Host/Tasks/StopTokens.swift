@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Tokenization
 
 /// The tokens that end a completion, for every command that draws one and for exported folders.

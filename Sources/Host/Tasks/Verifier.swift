@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Grades a completion against a gold answer: the reward is 1 or 0.
 package struct Verifier: Sendable {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A thread of low priority that works off a bounded queue, so that what is slow never holds up the training.
 final class BackgroundWorker<Item: Sendable>: Sendable {

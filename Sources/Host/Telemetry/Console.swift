@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Synchronization
 
 /// Progress and messages on standard error: on a terminal one live line, elsewhere plain lines now and then.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// What an event file can hold of a step.
 package enum EventValue: Sendable {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Synchronization
 
 /// Ctrl-C, SIGTERM and SIGHUP: the first asks the training loop to stop after its step, the second stops at once.
@@ -38,6 +38,6 @@ package enum Interruption {
   }
 
   private static func write(_ message: StaticString) {
-    unsafe _ = Foundations.write(STDERR_FILENO, message.utf8Start, message.utf8CodeUnitCount)
+    unsafe _ = Support.write(STDERR_FILENO, message.utf8Start, message.utf8CodeUnitCount)
   }
 }

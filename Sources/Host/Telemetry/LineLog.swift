@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A file of JSON objects, one a line, that only grows: each line is written whole by one call, so that whoever reads
 /// along, or after a crash, sees whole lines.

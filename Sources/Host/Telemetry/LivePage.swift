@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Synchronization
 
 /// Keeps `report.html` fresh while a run goes on: rewritten by a thread of low priority, at most every few seconds and
@@ -69,7 +69,7 @@ final class LivePage: Sink {
     let temporary = path + ".tmp-\(getpid())"
     let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
     if descriptor < 0 { throw .inputOutput("\(path): cannot write: \(lastSystemError())") }
-    defer { Foundations.close(descriptor) }
+    defer { Support.close(descriptor) }
     try AtomicFile.write(page, descriptor: descriptor, name: path)
     if unsafe rename(temporary, path) != 0 { throw .inputOutput("\(path): cannot write: \(lastSystemError())") }
   }

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// `metrics.jsonl`: one ``MetricRecord`` a line, written through at each step, readable while the run goes on.
 package struct MetricLog: ~Copyable {

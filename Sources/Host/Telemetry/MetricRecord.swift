@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// The metrics of one step of one stage: one line of `metrics.jsonl`.
 package struct MetricRecord: Sendable {

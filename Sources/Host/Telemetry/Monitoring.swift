@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Where a run is shown while it goes on, beside its own files.
 package struct Monitoring: Sendable {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// The lines of a log that can be read, each by itself: what is broken is left out and counted. A half-written last line, as a run that
 /// goes on has, is left out without a word.

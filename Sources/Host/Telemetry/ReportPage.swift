@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// What the page shows of one run. Lines stay the bytes they are in the run's files: they are JSON already.
 package struct ReportRun: Sendable {

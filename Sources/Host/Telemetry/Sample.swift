@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// One completion as it is logged: what was asked, what was written, what it earned, and numbers for each token.
 package struct Sample: Sendable {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// `samples.jsonl`: what the model wrote, one JSON object a line, headed by stage and step.
 package struct SampleLog: ~Copyable {

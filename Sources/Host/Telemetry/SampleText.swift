@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A completion for a terminal: its tokens on a background that says how much of something each has.
 package struct SampleText: Sendable {

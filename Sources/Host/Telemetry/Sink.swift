@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Somewhere a run's steps go beside its own files.
 package protocol Sink: AnyObject {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Values whose distribution is worth seeing, such as the lengths of a step's completions.
 package struct Distribution: Sendable {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// TensorBoard event files, written natively: scalars of all metrics, histograms of all distributions, text samples.
 ///
@@ -32,7 +32,7 @@ package final class TensorBoardSink: Sink {
     try AtomicFile.write(bytes, descriptor: descriptor, name: path)
   }
 
-  deinit { Foundations.close(descriptor) }
+  deinit { Support.close(descriptor) }
 
   package func write(_ step: StepRecord) throws(Failure) {
     let metrics = step.metrics.metrics

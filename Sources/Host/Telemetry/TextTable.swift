@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A table for a terminal or, in another form, for a Markdown file.
 package struct TextTable: Sendable {

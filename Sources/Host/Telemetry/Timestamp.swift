@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A point in time as ISO 8601 in UTC: `2026-03-01T12:34:56.789Z`.
 package struct Timestamp: Sendable, Equatable, CustomStringConvertible {

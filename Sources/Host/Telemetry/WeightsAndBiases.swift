@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Synchronization
 
 /// Where a run goes in Weights & Biases.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Learns a byte-level vocabulary from text: merges, again and again, the most frequent pair of neighbouring tokens
 /// (Sennrich, Haddow and Birch, ACL 2016), in Qwen2's words, each digit for itself.

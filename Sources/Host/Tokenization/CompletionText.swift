@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 extension Tokenizer {
   /// What a model wrote, without special tokens. A model's vocabulary may have more rows than the tokeniser has tokens

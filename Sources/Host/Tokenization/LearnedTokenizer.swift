@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A vocabulary that was learned, and the files that hold it in Hugging Face's form.
 package struct LearnedTokenizer: Sendable {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Turns tokens into text one by one, and keeps the bytes of an unfinished character until the rest has come.
 ///

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Byte-level byte-pair encoding from a `tokenizer.json`, token for token that of Hugging Face `tokenizers`.
 ///

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A value in a JSON file and the way to it, for errors that say where, what was expected and what was found.
 struct TokenizerField {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// What a `tokenizer.json` says, checked. Anything this program would have to do otherwise than Hugging Face is refused.
 struct TokenizerFile {

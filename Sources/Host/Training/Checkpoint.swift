@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// The checkpoints of a run: `checkpoints/step-N/`, each written beside and renamed when it is whole, and renamed before it is removed.
 package struct CheckpointStore: Sendable {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// The order examples are taken in: each epoch a fresh shuffle that depends on seed and epoch only, so that a position
 /// is all a checkpoint has to keep.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// How the learning rate goes over the updates of a run: a linear warm-up, then constant, linear or cosine to zero.
 package struct LearningRateSchedule: Sendable, Equatable {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Splits items into consecutive runs of at most `limit` rows each (an item larger than that stands alone).
 ///

@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 import Transformer
 
 /// How a run trains its model: what is trained, how far each update goes.

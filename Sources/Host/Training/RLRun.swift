@@ -1,6 +1,6 @@
 import Compute
-import Foundations
 import PluginHost
+import Support
 import Tasks
 import Telemetry
 import Tokenization

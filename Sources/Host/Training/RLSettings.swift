@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Tasks
 
 /// What a reinforcement learning run is made of, apart from the algorithm.

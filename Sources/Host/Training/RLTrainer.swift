@@ -1,7 +1,7 @@
 import Compute
-import Foundations
 import PluginHost
 import Rollouts
+import Support
 import Tasks
 import Telemetry
 import Transformer

@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 import Transformer
 
 /// The frozen policy that a divergence is measured against: the one a run began with.

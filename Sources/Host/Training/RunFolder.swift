@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Telemetry
 
 /// The folder of a run: `run.json`, `metrics.jsonl`, `samples.jsonl`, `checkpoints/`, and the finished adapter or model.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Telemetry
 
 /// The logs of a run: `metrics.jsonl`, and `samples.jsonl` where it writes completions.

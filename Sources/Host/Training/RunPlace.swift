@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Where a run writes, by device and inode: a folder that was moved, removed or replaced while the run goes on is not what its path says.
 struct RunPlace {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Telemetry
 
 /// What a run is, for `run.json` and for resuming.

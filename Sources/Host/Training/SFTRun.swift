@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 import Telemetry
 import Tokenization
 import Transformer

@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 import Transformer
 
 /// A training sequence; the loss is on tokens from `lossStart` on (the first token is never predicted).

@@ -1,5 +1,5 @@
-import Foundations
 import PluginHost
+import Support
 import Telemetry
 
 /// The metrics of one step while it runs: means over tokens, seconds per stage, what the plugin says of itself.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Tasks
 import Tokenization
 

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A checkpoint's contents: `state.safetensors` (values, moments) and `state.json` (where the run stands), beside the
 /// adapter in PEFT's form, so that a checkpoint can be evaluated like a finished run.

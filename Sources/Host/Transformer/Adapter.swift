@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 
 /// The shape of a LoRA adapter: rank r, α, and the modules it sits on.
 package struct AdapterSettings: Sendable, Equatable {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A PEFT folder whose files are open: they stay readable where a run that goes on rotates its checkpoint away.
 package struct AdapterFolder {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// The modules that an `adapter_config.json` puts its adapter on, by peft's rule (`check_target_module_exists`, peft 0.21).
 ///

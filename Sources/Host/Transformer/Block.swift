@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 
 /// What attention reads: the rows of the batch itself, or a cache of earlier ones.
 enum AttentionContext {

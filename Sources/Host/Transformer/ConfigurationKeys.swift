@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Which keys of a `config.json` this program answers for. Each is computed, known to change nothing, or allowed with the
 /// value it would have anyway; any other is refused by name, since what it changes is not known.

@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 
 /// Keys and values of all layers for a number of sequences ("slots") of up to `capacity` positions.
 package final class KVCache {

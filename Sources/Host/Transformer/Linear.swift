@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 
 /// A low-rank addition to a linear layer: `y += (α/r) · B(Ax)` (Hu et al., arXiv 2106.09685). A `[R, K]`, B `[N, R]`.
 package struct LoRALayer {

@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 
 /// The vocabulary projection, log-softmax and entropy with their backward, on wanted rows only and in chunks: the logits of
 /// a whole batch never exist.

@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 
 /// The shape of a Qwen2 model, as `config.json` gives it.
 ///

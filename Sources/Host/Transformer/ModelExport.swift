@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 
 /// Writing a whole model as a Hugging Face folder.
 extension Transformer {

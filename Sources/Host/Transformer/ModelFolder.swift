@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 
 /// A Hugging Face model folder: configuration, generation settings, and weights in one `safetensors` file or in shards.
 package struct ModelFolder: Sendable {

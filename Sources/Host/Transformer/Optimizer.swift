@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 
 /// AdamW over groups of parameters, each with its own settings, with one global gradient norm.
 package final class Optimizer {

@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 
 /// A trained matrix or vector: float32 value and gradient, and the moments once an optimiser takes it.
 ///

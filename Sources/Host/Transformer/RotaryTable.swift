@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 
 /// Cosines and sines of the rotary embedding (Su et al., arXiv 2104.09864): angle = position · θ^(−2i/C).
 ///

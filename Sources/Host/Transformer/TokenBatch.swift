@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 
 /// Sequences packed one after another, without padding. A prompt that several completions share stands once.
 package struct TokenBatch: Sendable {

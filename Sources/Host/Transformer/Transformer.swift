@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 
 /// What of a model is trained.
 package enum Trainable: Sendable, Equatable {

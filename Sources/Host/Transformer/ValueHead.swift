@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 
 /// A critic on the policy's trunk: `V = w · h + b` on the normalised last hidden state. Starts at zero.
 package final class ValueHead {

@@ -1,5 +1,5 @@
 import Compute
-import Foundations
+import Support
 
 /// Where a model's weights come from.
 enum WeightSource {

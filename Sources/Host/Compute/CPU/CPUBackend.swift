@@ -1,5 +1,5 @@
 import CKernels
-import Foundations
+import Support
 
 /// The CPU: every operation is one call into `CKernels`, which fixes the order of each floating-point operation.
 ///

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Synchronization
 
 /// The host memory of a CPU backend: 64-byte aligned blocks, kept when freed and handed out again, so that a step of

@@ -1,5 +1,5 @@
 internal import CPluginAPI
-import Foundations
+import Support
 
 /// A micro-batch in guarded memory with the outputs of `loss`, for any number of calls; one input may be moved between them.
 @safe final class BatchCall {

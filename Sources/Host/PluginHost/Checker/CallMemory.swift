@@ -1,5 +1,5 @@
 internal import CPluginAPI
-import Foundations
+import Support
 
 /// The guarded arrays and structs of one call: inputs that are sealed when it begins, outputs that are filled before it.
 @safe struct CallMemory {

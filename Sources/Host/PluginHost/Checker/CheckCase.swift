@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A random rollout with the arrays of the loss stage, as a training run would have them.
 struct CheckCase: Sendable {

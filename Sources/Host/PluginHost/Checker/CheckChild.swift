@@ -1,5 +1,5 @@
 internal import CPluginCheck
-import Foundations
+import Support
 
 /// The child process of a check: runs tests, and reports each as a line of JSON on a descriptor of its own. What a plugin
 /// prints, and how it dies, does not disturb that.

@@ -1,6 +1,6 @@
 internal import CPluginAPI
 internal import CPluginCheck
-import Foundations
+import Support
 
 /// An instance for the checker: called as a host calls it, through guarded memory, with nothing checked that a test does not
 /// ask for.

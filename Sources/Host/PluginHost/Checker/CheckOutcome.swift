@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// What became of one test.
 package struct CheckOutcome: Sendable, Equatable {

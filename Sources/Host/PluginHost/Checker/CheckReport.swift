@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// The outcomes of a check, for people and for programs.
 package struct CheckReport: Sendable {

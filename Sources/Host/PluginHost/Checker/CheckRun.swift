@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// What a test is handed: the plugin, the parameters to try it with, random numbers that the seed decides.
 struct CheckRun {

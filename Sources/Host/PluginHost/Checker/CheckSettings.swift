@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// What a check is asked for; it travels to the child processes as one word of JSON.
 package struct CheckSettings: Sendable, Equatable {

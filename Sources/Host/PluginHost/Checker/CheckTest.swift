@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// The tests of `plugin check`, in the order they are run and reported.
 package enum CheckTest: String, CaseIterable, Sendable {

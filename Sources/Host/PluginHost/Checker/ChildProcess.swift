@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A child process that ends by itself or is ended: by a time limit, or with what started it.
 struct ChildProcess {

@@ -1,5 +1,5 @@
 internal import CPluginCheck
-import Foundations
+import Support
 
 /// What guards the arrays of a call.
 struct Guards: OptionSet, Sendable {

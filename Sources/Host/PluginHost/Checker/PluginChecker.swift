@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Checks a plugin's library against the contract, in child processes: what it does to itself it does not do to this one.
 package struct PluginChecker {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// What of a process a library must leave alone when it is opened, since the program relies on it: how it is stopped, where its output
 /// goes, and where its files are.

@@ -1,5 +1,5 @@
 internal import CPluginAPI
-import Foundations
+import Support
 
 /// A rollout in guarded memory with the outputs of `select` and `advantages`, for any number of calls.
 @safe final class RolloutCall {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 extension WordProblems {
   /// A page of calculations, a line each, to learn the four operations from: numbers as the problems have them, half of the

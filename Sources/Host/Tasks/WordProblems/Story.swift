@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// A problem in the making: who owns what, the running number, and the sentences so far.
 struct Story {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Generated word problems of grade school: a story of one to four steps with whole numbers, its worked solution and an
 /// answer that is right by construction.

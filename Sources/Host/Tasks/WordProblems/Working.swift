@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// How much of its reasoning a solution writes down.
 package enum Working: String, Sendable, CaseIterable {

@@ -1,6 +1,6 @@
 internal import CPluginAPI
 internal import CPluginCheck
-import Foundations
+import Support
 
 extension CheckRun {
   /// The entry under other hosts' versions.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 extension CheckRun {
   /// Compares a derivative with finite differences of the loss, token by token.

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 /// Tests of what a loss means rather than of its form: a plugin may be flawless in memory and calculus and still train the wrong way.
 extension CheckRun {

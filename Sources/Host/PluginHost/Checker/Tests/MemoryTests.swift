@@ -1,5 +1,5 @@
 internal import CPluginAPI
-import Foundations
+import Support
 
 extension CheckRun {
   func bounds() throws(Failure) -> CheckVerdict {

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 extension CheckRun {
   func shapes() throws(Failure) -> CheckVerdict {

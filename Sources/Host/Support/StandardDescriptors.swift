@@ -5,7 +5,7 @@ package enum StandardDescriptors {
   package static func open() {
     for descriptor: Int32 in 0...2 where fcntl(descriptor, F_GETFD) < 0 && errno == EBADF {
       // The lowest free number is the one that is missing.
-      let opened = unsafe Foundations.open("/dev/null", O_RDWR)
+      let opened = unsafe Support.open("/dev/null", O_RDWR)
       if opened >= 0, opened != descriptor {
         dup2(opened, descriptor)
         close(opened)

@@ -103,7 +103,7 @@ package final class HelperProcess: Sendable {
     var offset = 0
     while offset < bytes.count {
       let count = unsafe bytes.withUnsafeBytes { buffer in
-        unsafe Foundations.write(input, buffer.baseAddress! + offset, bytes.count - offset)
+        unsafe Support.write(input, buffer.baseAddress! + offset, bytes.count - offset)
       }
       if count > 0 {
         offset += count

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 import Testing
 
 /// Reads what the `safetensors` package wrote, writes what it reads, and refuses what is not whole.

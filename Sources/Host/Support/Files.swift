@@ -73,7 +73,7 @@ package enum Files {
     while true {
       let filled = bytes.count
       bytes.append(contentsOf: repeatElement(0, count: chunk))
-      let count = unsafe bytes.withUnsafeMutableBytes { unsafe Foundations.read(descriptor, $0.baseAddress! + filled, chunk) }
+      let count = unsafe bytes.withUnsafeMutableBytes { unsafe Support.read(descriptor, $0.baseAddress! + filled, chunk) }
       bytes.removeLast(chunk - max(count, 0))
       if count == 0 { return bytes }
       if count < 0, errno != EINTR { throw .inputOutput("\(name): cannot read: \(lastSystemError())") }
@@ -106,7 +106,7 @@ package enum Files {
 
   /// Renames a file or directory over its destination and syncs the directory, so the name survives a crash.
   package static func rename(_ source: String, to destination: String) throws(Failure) {
-    if unsafe Foundations.rename(source, destination) != 0 {
+    if unsafe Support.rename(source, destination) != 0 {
       throw .inputOutput("\(source): cannot rename to \(destination): \(lastSystemError())")
     }
     try syncDirectory(directory(of: destination))

@@ -17,7 +17,7 @@ struct InputFile: ~Copyable {
     guard unsafe stat(path, &status) == 0 else { throw .missingInput("\(path): cannot open the file: \(lastSystemError())") }
     try check(path, status, orPipe: orPipe)
     // Whatever takes its place meanwhile is not waited for either.
-    let descriptor = unsafe Foundations.open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (orPipe ? 0 : O_NONBLOCK))
+    let descriptor = unsafe Support.open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (orPipe ? 0 : O_NONBLOCK))
     guard descriptor >= 0 else { throw .missingInput("\(path): cannot open the file: \(lastSystemError())") }
     do throws(Failure) {
       guard unsafe fstat(descriptor, &status) == 0 else { throw .inputOutput("\(path): cannot read: \(lastSystemError())") }

@@ -1,4 +1,4 @@
-import Foundations
+import Support
 
 let goldens = Files.directory(of: #filePath) + "/Goldens"
 

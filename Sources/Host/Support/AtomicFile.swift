@@ -30,11 +30,11 @@ package struct AtomicFile: ~Copyable {
     let kind = status.st_mode & S_IFMT
     if isThere, kind == S_IFDIR { throw .inputOutput("\(path): is a directory; a file is to be written here") }
     if isThere, kind != S_IFREG {
-      return (path, nil, try checked(unsafe Foundations.open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY)))
+      return (path, nil, try checked(unsafe Support.open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY)))
     }
     let place = target(path)
     let name = place + ".tmp-\(getpid())"
-    let descriptor = try checked(unsafe Foundations.open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666))
+    let descriptor = try checked(unsafe Support.open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666))
     // Whose a file is and who may read it does not change because it is written anew.
     if isThere {
       _ = fchown(descriptor, status.st_uid, status.st_gid)
@@ -111,7 +111,7 @@ package struct AtomicFile: ~Copyable {
   package static func write(_ bytes: UnsafeRawBufferPointer, descriptor: Int32, name: String) throws(Failure) {
     var offset = 0
     while offset < bytes.count {
-      let count = unsafe Foundations.write(descriptor, bytes.baseAddress! + offset, bytes.count - offset)
+      let count = unsafe Support.write(descriptor, bytes.baseAddress! + offset, bytes.count - offset)
       if count < 0 {
         if errno == EINTR { continue }
         if errno == EPIPE, name == standardOutput { throw .readerGone }
