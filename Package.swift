@@ -38,7 +38,7 @@ func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], excluding excluded: [String] = []) -> Target {
   .testTarget(
-    name: name, dependencies: dependencies, path: "Tests/\(name)",
+    name: name, dependencies: dependencies + ["TestSupport"], path: "Tests/\(name)",
     exclude: ["Goldens"] + excluded, swiftSettings: host)
 }
 
@@ -66,7 +66,8 @@ let package = Package(
     plugin("GRPO"), plugin("DrGRPO"), plugin("PPO"), plugin("GSPO"), plugin("DAPO"), plugin("GRPOLead"),
 
     .target(name: "CKernels", path: "Sources/Host/CKernels", cSettings: kernels),
-    room("Support"),
+    .target(
+      name: "Support", path: "Sources/Host/Support", resources: [.embedInCode("Helper/python_packages.py")], swiftSettings: host),
     room("Arguments", ["Support"]),
     room("Compute", ["CKernels", "Support"]),
     room("Transformer", ["Compute", "Support"]),
@@ -105,6 +106,7 @@ let package = Package(
       ],
       path: "Sources/Host/CommandLineTool", resources: [], swiftSettings: host),
 
+    .target(name: "TestSupport", dependencies: ["Support"], path: "Tests/TestSupport", swiftSettings: host),
     tests("SupportTests", ["Support"]),
     tests("ArgumentsTests", ["Arguments", "Support"]),
     tests("ComputeTests", ["Compute", "Support"]),

@@ -1,12 +1,13 @@
 import Evaluation
 import PluginHost
 import Support
+import TestSupport
 import Testing
 import Training
 
 @testable import Benchmarking
 
-@Suite(.enabled(if: LengthPlugin.hasCompiler)) struct `A benchmark's runs` {
+@Suite(.enabled(if: hasCompiler)) struct `A benchmark's runs` {
   let folder: TrialFolder
   let library: PluginLibrary
 

@@ -4,46 +4,21 @@ import PluginHost
 import Support
 import Tasks
 import Telemetry
+import TestSupport
 import Tokenization
 import Training
 import Transformer
 
-enum Place {
-  static let repository = Files.directory(of: Files.directory(of: Files.directory(of: #filePath)))
-  /// The tiny model of the training tests, by transformers; see the README there.
-  static let model = repository + "/Tests/TrainingTests/Goldens/tied"
-  static let build = Files.directory(of: Files.program ?? ".")
-
-  static func plugin(_ id: String) throws(Failure) -> PluginLibrary { try PluginLibrary("\(build)/libnr-\(id).so") }
-}
-
-/// A folder of its own for a test; it goes away with the value.
-final class TrialFolder {
-  let path: String
-
-  init() throws(Failure) {
-    path = "/tmp/benchmarking-\(getpid())-\(UInt64.random(in: 0 ... .max))"
-    try Files.makeDirectory(path)
-  }
-
-  deinit { try? Files.removeTree(path) }
+extension Place {
+  static func plugin(_ id: String) throws(Failure) -> PluginLibrary { try PluginLibrary(library(id)) }
 }
 
 /// A plugin in C that learns something even where every reward is equal, as those of an untrained model are: the reward
 /// is the length. `rate` scales the loss.
 enum LengthPlugin {
-  static let hasCompiler = ["/usr/bin/cc", "/usr/bin/clang", "/usr/bin/gcc"].contains { Files.exists($0) }
-
   static func compile(in folder: TrialFolder) throws(Failure) -> PluginLibrary {
-    let (source, library) = (folder.path + "/length.c", folder.path + "/length.so")
-    try AtomicFile.write(text, to: source)
-    let header = Place.repository + "/Sources/PluginAPI/C/include"
-    guard let stream = unsafe popen("cc -std=c11 -shared -fPIC -O1 -I '\(header)' -o '\(library)' '\(source)' 2>&1", "r") else {
-      throw .internalError("cannot run cc")
-    }
-    let output = unsafe try Files.readAll(fileno(stream), name: "cc")
-    guard unsafe pclose(stream) == 0 else { throw .internalError("cc: \(String(decoding: output, as: UTF8.self))") }
-    return try PluginLibrary(library)
+    try compilePlugin(text, to: folder.file("length.so"))
+    return try PluginLibrary(folder.file("length.so"))
   }
 
   private static let text = """
@@ -101,18 +76,18 @@ struct Trial {
     settings.promptsPerStep = 2
     settings.maxNewTokens = 8
     settings.steps = 4
-    var policy = PolicySettings()
-    policy.adapter = try AdapterSettings(folder: Place.repository + "/Tests/TrainingTests/Goldens/lora_steps/initial_adapter")
-    policy.learningRate = learningRate
     func problems(_ split: WordProblems.Split, _ count: Int) -> [Example] {
       (0..<count).map { WordProblems.make(seed: 1, split: split, level: 1, index: $0) }
     }
+    var keeping = RunKeeping()
+    keeping.checkpointEvery = 2
     var plan = BenchPlan(
-      algorithms: algorithms, seeds: seeds, settings: settings, policy: policy, training: problems(.train, 6),
-      trainingName: "generated", heldOut: problems(.heldOut, 5), heldOutName: "generated", out: out, baseName: "tied",
-      record: RunRecord(stage: "bench", identity: ["learning_rate": .number(learningRate)], description: [:]))
+      algorithms: algorithms, seeds: seeds, settings: settings,
+      questions: BenchQuestions(
+        training: problems(.train, 6), trainingName: "generated", heldOut: problems(.heldOut, 5), heldOutName: "generated"),
+      placement: RunPlacement(
+        RunFolder(out), RunRecord(stage: "bench", identity: ["learning_rate": .number(learningRate)], description: [:]), keeping))
     plan.evaluateEvery = 2
-    plan.keeping.checkpointEvery = 2
     plan.curveProblems = 3
     return plan
   }
@@ -122,10 +97,11 @@ struct Trial {
   func run(_ out: String, resuming: Bool = false, stopAfter: Int = .max) throws -> Bench.Outcome {
     let source = try ModelFolder(Place.model)
     let model = try Transformer(source, on: CPUBackend(threads: 2))
-    try model.loadAdapter(Place.repository + "/Tests/TrainingTests/Goldens/lora_steps/initial_adapter")
-    let bench = try Bench(try plan(out), model: model, source: source, tokenizer: try Tokenizer(folder: Place.model)) {
-      () throws(Failure) in try ReferencePolicy(adapterOf: model)
-    }
+    var policy = PolicySettings()
+    let adapter = try Adapter(Place.adapter, for: model)
+    policy.learningRate = learningRate
+    let trained = try RunModel(model, adapter: adapter, from: source, policy, baseName: "tied")
+    let bench = try Bench(try plan(out), trained, tokenizer: try Tokenizer(folder: Place.model))
     // The request is looked at once a step, and while evaluations go on; stop at the first look after so many metrics.
     let progress = PlanProgress(Console(quiet: true)) {
       let lines = try? (plan(out).runs).reduce(0) { sum, run in
@@ -135,17 +111,5 @@ struct Trial {
       return (lines ?? 0) >= stopAfter
     }
     return try bench.run(progress, resuming: resuming)
-  }
-}
-
-/// The lines of a log without what the clock and the machine say.
-func deterministicRecords(_ path: String) throws -> [String] {
-  try Files.readText(path).split(separator: "\n").map { line in
-    let json = try JSON.parse(String(line), name: path)
-    var kept = JSON.Object()
-    for key in json.object?.keys ?? [] where !key.contains("seconds") && !["time", "elapsed", "peak_mebibytes"].contains(key) {
-      if !key.hasSuffix("_per_second") { kept[key] = json[key] }
-    }
-    return JSON.object(kept).text()
   }
 }

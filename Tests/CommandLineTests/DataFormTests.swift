@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 /// What each form of a row becomes, as `data show` says it.

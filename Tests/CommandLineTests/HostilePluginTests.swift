@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 /// Libraries that misbehave when they are opened, described or called: each is named, contained, and stops nothing else.

@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 /// What comes from outside: special files, text that steers a terminal, logs that are broken in places, weights that are no numbers.

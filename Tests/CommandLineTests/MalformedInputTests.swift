@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 /// Every file that can be wrong is one line on standard error, with the file, the place and the right code.
@@ -18,7 +19,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("model_type", "llama", "\"model_type\": expected \"qwen2\""), ("vocab_size", nil, "\"vocab_size\" is missing"),
+    ("model_type", "gpt2", "\"model_type\": expected one of \"qwen2\""), ("vocab_size", nil, "\"vocab_size\" is missing"),
     ("vocab_size", "300", "\"vocab_size\": expected a positive whole number"), ("hidden_size", 0, "\"hidden_size\""),
     ("hidden_size", -32, "\"hidden_size\""), ("hidden_size", 32.5, "\"hidden_size\""), ("num_hidden_layers", 1e300, "\"num_hidden_layers\""),
     ("num_key_value_heads", 3, "must be a multiple of \"num_key_value_heads\" (3)"), ("num_attention_heads", 7, "\"hidden_size\" (32)"),

@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 /// What a folder's files say is what is computed, also where two of them could say different things. Right values: transformers
@@ -122,7 +123,7 @@ import Testing
     expectRefusal(try score(Place.model, folder, "--adapter", adapter), 65, adapter, "not a finite number")
     #expect(!Files.exists(folder.file("o")))
     expectRefusal(
-      try tool("export", "--model", Place.model, "--adapter", adapter, "--out", folder.file("merged")), 65, "q_proj.weight", "merged")
+      try tool("export", "--model", Place.model, "--adapter", adapter, "--out", folder.file("merged")), 65, "_proj.weight", "merged")
     let names = try Files.list(folder.path)
     #expect(!names.contains { $0.hasPrefix("merged") })
   }

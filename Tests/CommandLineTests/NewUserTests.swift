@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 /// What somebody meets on the first day: the way from quickstart on, runs below a folder, a benchmark's small form.

@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 /// The options of every command as the program declares them, walked through its own help.

@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 /// Where results go: links, FIFOs, devices, standard output; and what a run says before it begins.

@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 /// Where results go: files, links, pipes, devices, standard output; and what happens when nobody reads them.

@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 /// What is not computed is refused by the name of its key, before anything else.

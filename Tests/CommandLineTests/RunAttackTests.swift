@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 /// Runs whose folder, descriptors, terminal or disk are not what a run takes for granted.

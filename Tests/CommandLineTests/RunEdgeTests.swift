@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 /// What stands at the edges of a run: what it is held to on resuming, what is checked before step 1, what is said of its memory.

@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 /// Runs that are killed, interrupted, or run out of disk, and go on.

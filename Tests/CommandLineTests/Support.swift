@@ -1,47 +1,6 @@
 import Support
+import TestSupport
 import Testing
-
-enum Place {
-  static let tests = Files.directory(of: Files.directory(of: #filePath))
-  static let repository = Files.directory(of: tests)
-  /// The folder of the test program: the program and its plugins are there as they were built.
-  static let build = Files.directory(of: Files.program ?? ".")
-  static let tool = build + "/nano-reasoner"
-  /// A small random model with a tokenizer, and lines of text.
-  static let model = tests + "/TrainingTests/Goldens/tied"
-  static let adapter = tests + "/TrainingTests/Goldens/lora_steps/initial_adapter"
-  static let texts = tests + "/TrainingTests/Goldens/data.jsonl"
-  static let transformerGoldens = tests + "/TransformerTests/Goldens"
-}
-
-/// A folder of its own for a test; it goes away with the value.
-final class TrialFolder {
-  let path: String
-
-  init() throws(Failure) {
-    path = "/tmp/tool-\(getpid())-\(UInt64.random(in: 0 ... .max))"
-    try Files.makeDirectory(path)
-  }
-
-  deinit { try? Files.removeTree(path) }
-
-  func file(_ name: String) -> String { "\(path)/\(name)" }
-
-  @discardableResult
-  func write(_ text: String, _ name: String) throws(Failure) -> String {
-    try AtomicFile.write(text, to: file(name))
-    return file(name)
-  }
-
-  /// A copy of a folder's files under another name.
-  func copy(_ folder: String, _ name: String) throws(Failure) -> String {
-    try Files.makeDirectory(file(name))
-    for entry in try Files.list(folder) where !Files.isDirectory("\(folder)/\(entry)") {
-      try Files.copy("\(folder)/\(entry)", to: file("\(name)/\(entry)"))
-    }
-    return file(name)
-  }
-}
 
 /// The program, started as a shell would start it.
 final class RunningTool {
@@ -165,18 +124,6 @@ func expectRefusal(
   #expect(result.error.hasPrefix("nano-reasoner: "), sourceLocation: location)
   for part in parts {
     #expect(result.error.contains(part), "expected \(part) in: \(result.error)", sourceLocation: location)
-  }
-}
-
-/// The lines of a log without what the clock and the machine say.
-func deterministicRecords(_ path: String) throws -> [String] {
-  try Files.readText(path).split(separator: "\n").map { line in
-    let json = try JSON.parse(String(line), name: path)
-    var kept = JSON.Object()
-    for key in json.object?.keys ?? [] where !key.contains("seconds") && !["time", "elapsed", "peak_mebibytes"].contains(key) {
-      if !key.hasSuffix("_per_second") { kept[key] = json[key] }
-    }
-    return JSON.object(kept).text()
   }
 }
 

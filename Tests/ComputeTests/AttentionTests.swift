@@ -84,15 +84,16 @@ private func attention(_ test: AttentionCase, q: [Double], k: [Double], v: [Doub
     let v = try backend.tensor(inputs.v, rows: rows, columns: widthK)
     let output = try backend.tensor(rows, widthQ)
     let logSum = try backend.tensor(rows, heads.queryHeads)
-    backend.attention(test.segments, heads, q: q, k: k, v: v, into: output, logSum: logSum)
+    let plan = try backend.plan(test.segments, heads, rows: rows, in: Arena(on: backend))
+    backend.attention(plan, q: q, k: k, v: v, into: output, logSum: logSum)
     let (dq64, dk64, dv64) = (doubles(inputs.q), doubles(inputs.k), doubles(inputs.v))
-    #expect(relativeError(try backend.download(output), attention(test, q: dq64, k: dk64, v: dv64)) < 2e-6)
+    #expect(relativeError(try backend.read(output), attention(test, q: dq64, k: dk64, v: dv64)) < 2e-6)
 
     let dq = try backend.tensor(rows, widthQ)
     let dk = try backend.tensor(rows, widthK)
     let dv = try backend.tensor(rows, widthK)
     backend.attentionBackward(
-      test.segments, heads, q: q, k: k, v: v, output: output, logSum: logSum,
+      plan, q: q, k: k, v: v, output: output, logSum: logSum,
       dOutput: try backend.tensor(inputs.d, rows: rows, columns: widthQ), dq: dq, dk: dk, dv: dv)
     // Differences along a few directions instead of every element: each covers all of an input at once.
     for direction in 0..<6 {
@@ -108,8 +109,8 @@ private func attention(_ test: AttentionCase, q: [Double], k: [Double], v: [Doub
           return dot(output, doubles(inputs.d))
         }
         let expected = (value(1e-5) - value(-1e-5)) / 2e-5
-        let directional = dot(doubles(try backend.download(found)), step)
-        let size = dot(doubles(try backend.download(found)).map { $0 * $0 }, step.map { $0 * $0 }).squareRoot()
+        let directional = dot(doubles(try backend.read(found)), step)
+        let size = dot(doubles(try backend.read(found)).map { $0 * $0 }, step.map { $0 * $0 }).squareRoot()
         #expect(abs(directional - expected) < 2e-5 * max(1, size))
       }
     }
@@ -126,31 +127,41 @@ private func attention(_ test: AttentionCase, q: [Double], k: [Double], v: [Doub
     let v = try backend.tensor(inputs.v, rows: rows, columns: widthK)
     let output = try backend.tensor(rows, widthQ)
     let logSum = try backend.tensor(rows, heads.queryHeads)
-    backend.attention(test.segments, heads, q: q, k: k, v: v, into: output, logSum: logSum)
-    let whole = try backend.download(output)
+    let plan = try backend.plan(test.segments, heads, rows: rows, in: Arena(on: backend))
+    backend.attention(plan, q: q, k: k, v: v, into: output, logSum: logSum)
+    let whole = try backend.read(output)
+    // Rows of a segment decoded together, as sequences of different lengths that share a prompt: the segment's prefix, or some of its
+    // own first rows, lie in the prompts' cache.
     for segment in test.segments where segment.length > 0 {
-      let cache = try backend.makeCache(heads, slots: 3, capacity: 80)
       let keyRows =
         Array(segment.prefixStart..<(segment.prefixStart + segment.prefixLength))
         + Array(segment.start..<(segment.start + segment.length))
-      let slots = try backend.upload(Array(repeating: 1, count: keyRows.count))
-      let places = try backend.upload((0..<Int32(keyRows.count)).map { $0 })
-      let picked = try backend.upload(keyRows.map { Int32($0) })
-      let kRows = try backend.tensor(keyRows.count, widthK)
-      let vRows = try backend.tensor(keyRows.count, widthK)
-      backend.take(picked, of: k, into: kRows)
-      backend.take(picked, of: v, into: vRows)
-      backend.writeCache(cache, heads, k: kRows, v: vRows, slots: slots, positions: places)
-      let copied = try backend.makeCache(heads, slots: 2, capacity: 96)
-      backend.copyCache(heads, from: cache, slot: 1, to: copied, slot: 0, length: keyRows.count)
-      for (layer, slot) in [(cache, 1), (copied, 0)] {
-        let decoded = try backend.tensor(segment.length, widthQ)
-        backend.attention(
-          cached: layer, heads, q: q.rows(segment.start..<(segment.start + segment.length)),
-          slots: try backend.upload(Array(repeating: Int32(slot), count: segment.length)),
-          lengths: try backend.upload((0..<segment.length).map { Int32(segment.prefixLength + $0 + 1) }), into: decoded)
-        let expected = whole[(segment.start * widthQ)..<((segment.start + segment.length) * widthQ)]
-        #expect(try backend.download(decoded).map(\.bitPattern) == expected.map(\.bitPattern))
+      for promptLength in Set([0, segment.prefixLength, min(segment.prefixLength + 3, keyRows.count - 1)]) {
+        let prompts = try backend.makeCache(heads, slots: 2, capacity: 64)
+        let own = try backend.makeCache(heads, slots: 3, capacity: 80)
+        for (cache, range, slot) in [(prompts, 0..<promptLength, 1), (own, promptLength..<keyRows.count, 2)] as [(CacheLayer, Range<Int>, Int32)] {
+          let (kRows, vRows) = (try backend.tensor(range.count, widthK), try backend.tensor(range.count, widthK))
+          let picked = try backend.indices(keyRows[range].map { Int32($0) })
+          backend.take(picked, of: k, into: kRows)
+          backend.take(picked, of: v, into: vRows)
+          backend.writeCache(
+            cache, heads, k: kRows, v: vRows, slots: try backend.indices(Array(repeating: slot, count: range.count)),
+            positions: try backend.indices((0..<range.count).map { Int32($0) }))
+        }
+        let first = max(0, promptLength - segment.prefixLength)
+        let rows = (segment.start + first)..<(segment.start + segment.length)
+        let state = try DecodeState(rows: rows.count, stopTokens: [], on: backend)
+        state.load(
+          rows.indices.map { row in
+            let seen = segment.prefixLength + row - segment.start + 1
+            return DecodeSequence(
+              promptSlot: 1, promptLength: Int32(promptLength), slot: 2, drawn: Int32(seen - promptLength), remaining: 1,
+              random: RandomStream(seed: 0))
+          }, on: backend)
+        let decoded = try backend.tensor(rows.count, widthQ)
+        backend.attention(state, heads, prompts: prompts, cache: own, q: q.rows(rows), into: decoded)
+        let expected = whole[(rows.lowerBound * widthQ)..<(rows.upperBound * widthQ)]
+        #expect(try backend.read(decoded).map(\.bitPattern) == expected.map(\.bitPattern), "prompt of \(promptLength)")
       }
     }
   }

@@ -35,11 +35,11 @@ private let shapes = [
         expected.append(products.reduce(0, +) + Double(b[n]))
       }
     }
-    #expect(relativeError(try backend.download(y), expected) < 2e-6)
+    #expect(relativeError(try backend.read(y), expected) < 2e-6)
     backend.upload(start, to: y)
     backend.linear(input, weight, bias: nil, into: y, accumulate: true)
     for t in 0..<rows { for n in 0..<outputs { expected[t * outputs + n] += Double(start[t * outputs + n]) - Double(b[n]) } }
-    #expect(relativeError(try backend.download(y), expected) < 2e-6)
+    #expect(relativeError(try backend.read(y), expected) < 2e-6)
   }
 
   @Test(arguments: shapes)
@@ -67,15 +67,15 @@ private let shapes = [
         }
       }
     }
-    #expect(relativeError(try backend.download(dx), expectedDx) < 2e-6)
+    #expect(relativeError(try backend.read(dx), expectedDx) < 2e-6)
     backend.linearBackward(upstream, weight, into: dx, accumulate: true)
-    #expect(relativeError(try backend.download(dx), expectedDx.map { 2 * $0 }) < 4e-6)
+    #expect(relativeError(try backend.read(dx), expectedDx.map { 2 * $0 }) < 4e-6)
     let dw = try backend.tensor([Float](repeating: 0.5, count: outputs * inputs), rows: outputs, columns: inputs)
     backend.linearBackward(upstream, x: input, weightGradient: dw)
-    #expect(relativeError(try backend.download(dw), expectedDw) < 2e-6)
+    #expect(relativeError(try backend.read(dw), expectedDw) < 2e-6)
     let db = try backend.vector([Float](repeating: -0.25, count: outputs))
     backend.linearBackward(upstream, biasGradient: db)
-    #expect(relativeError(try backend.download(db), expectedDb) < 2e-6)
+    #expect(relativeError(try backend.read(db), expectedDb) < 2e-6)
   }
 
   @Test(arguments: [1, 2, 7, 12, 13, 50], [1, 3])
@@ -95,9 +95,9 @@ private let shapes = [
       let y = try one.tensor(1, outputs)
       one.linear(
         try one.vector(Array(x[(t * inputs)..<((t + 1) * inputs)])), weight, bias: nil, into: y, accumulate: false)
-      alone += try one.download(y)
+      alone += try one.read(y)
     }
-    #expect(try many.download(together).map(\.bitPattern) == alone.map(\.bitPattern))
+    #expect(try many.read(together).map(\.bitPattern) == alone.map(\.bitPattern))
   }
 
   @Test(arguments: [1, 5, 12, 40])
@@ -106,13 +106,13 @@ private let shapes = [
     let backend = try makeBackend()
     let dy = try backend.tensor(numbers(rows * outputs, seed: 21), rows: rows, columns: outputs)
     let x = try backend.tensor(numbers(rows * inputs, seed: 22), rows: rows, columns: inputs)
-    let whole = try backend.zeros(outputs, inputs)
+    let whole = try backend.tensor(outputs, inputs)
     backend.linearBackward(dy, x: x, weightGradient: whole)
-    let parts = try backend.zeros(outputs, inputs)
+    let parts = try backend.tensor(outputs, inputs)
     for range in [0..<first, first..<rows] {
       backend.linearBackward(dy.rows(range), x: x.rows(range), weightGradient: parts)
     }
-    #expect(try backend.download(whole).map(\.bitPattern) == backend.download(parts).map(\.bitPattern))
+    #expect(try backend.read(whole).map(\.bitPattern) == backend.read(parts).map(\.bitPattern))
   }
 
   @Test func bfloat16WeightsAreExactWhereTheirValuesAre() throws {
@@ -124,7 +124,7 @@ private let shapes = [
     backend.linear(x, try backend.pack(w, outputs: 40, inputs: 24), bias: nil, into: wide, accumulate: false)
     backend.linear(
       x, try backend.pack(w, outputs: 40, inputs: 24, as: .bfloat16), bias: nil, into: narrow, accumulate: false)
-    #expect(try backend.download(wide) == backend.download(narrow))
+    #expect(try backend.read(wide) == backend.read(narrow))
   }
 
   @Test func gatheringRowsAndItsBackwardFollowTheIds() throws {
@@ -132,14 +132,14 @@ private let shapes = [
     let w = numbers(37 * 10, seed: 41)
     let ids: [Int32] = [36, 0, 5, 5, 17]
     let out = try backend.tensor(ids.count, 10)
-    let indices = try backend.upload(ids)
+    let indices = try backend.indices(ids)
     backend.gather(indices, from: try backend.pack(w, outputs: 37, inputs: 10), into: out)
-    #expect(try backend.download(out) == ids.flatMap { w[(Int($0) * 10)..<(Int($0) * 10 + 10)] })
+    #expect(try backend.read(out) == ids.flatMap { w[(Int($0) * 10)..<(Int($0) * 10 + 10)] })
     let d = numbers(ids.count * 10, seed: 42)
-    let gradient = try backend.zeros(37, 10)
+    let gradient = try backend.tensor(37, 10)
     backend.gatherBackward(indices, dOutput: try backend.tensor(d, rows: ids.count, columns: 10), gradient: gradient)
     var expected = [Double](repeating: 0, count: 370)
     for (t, id) in ids.enumerated() { for k in 0..<10 { expected[Int(id) * 10 + k] += Double(d[t * 10 + k]) } }
-    #expect(relativeError(try backend.download(gradient), expected) < 1e-6)
+    #expect(relativeError(try backend.read(gradient), expected) < 1e-6)
   }
 }

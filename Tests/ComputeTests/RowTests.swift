@@ -18,20 +18,20 @@ import Testing
     let w = numbers(columns, seed: 2)
     let d = numbers(rows * columns, seed: 3)
     let input = try backend.tensor(x, rows: rows, columns: columns)
-    let weight = try backend.vector(w)
+    let norm = NormWeights(weight: try backend.vector(w), epsilon: 1e-5)
     let y = try backend.tensor(rows, columns)
     let rstd = try backend.tensor(1, rows)
-    backend.rmsNorm(input, weight: weight, epsilon: 1e-5, into: y, rstd: rstd)
-    #expect(relativeError(try backend.download(y), rmsNorm(doubles(x), doubles(w), columns: columns)) < 1e-6)
-    let dx = try backend.zeros(rows, columns)
-    let dw = try backend.zeros(1, columns)
+    backend.rmsNorm(input, norm, into: y, rstd: rstd)
+    #expect(relativeError(try backend.read(y), rmsNorm(doubles(x), doubles(w), columns: columns)) < 1e-6)
+    let dx = try backend.tensor(rows, columns)
+    let dw = try backend.tensor(1, columns)
     backend.rmsNormBackward(
-      try backend.tensor(d, rows: rows, columns: columns), x: input, weight: weight, rstd: rstd, into: dx,
+      try backend.tensor(d, rows: rows, columns: columns), x: input, norm, rstd: rstd, into: dx,
       accumulate: true, weightGradient: dw)
     let expectedDx = finiteDifferences(doubles(x)) { dot(rmsNorm($0, doubles(w), columns: columns), doubles(d)) }
     let expectedDw = finiteDifferences(doubles(w)) { dot(rmsNorm(doubles(x), $0, columns: columns), doubles(d)) }
-    #expect(relativeError(try backend.download(dx), expectedDx, floor: 1) < 1e-5)
-    #expect(relativeError(try backend.download(dw), expectedDw) < 1e-5)
+    #expect(relativeError(try backend.read(dx), expectedDx, floor: 1) < 1e-5)
+    #expect(relativeError(try backend.read(dw), expectedDw) < 1e-5)
   }
 
   @Test(arguments: [1, 15, 16, 1000, 4097])
@@ -43,7 +43,7 @@ import Testing
     let out = try backend.tensor(1, count)
     backend.swiGLU(gate: g, up: u, into: out)
     let expected = zip(gate, up).map { value(Double($0), Double($1)) }
-    #expect(relativeError(try backend.download(out), expected) < 1e-6)
+    #expect(relativeError(try backend.read(out), expected) < 1e-6)
     let (dg, du) = (try backend.tensor(1, count), try backend.tensor(1, count))
     backend.swiGLUBackward(try backend.vector(d), gate: g, up: u, dGate: dg, dUp: du)
     let h = 1e-5
@@ -51,8 +51,8 @@ import Testing
       (value(Double(gate[$0]) + h, Double(up[$0])) - value(Double(gate[$0]) - h, Double(up[$0]))) / (2 * h) * Double(d[$0])
     }
     let expectedDu = (0..<count).map { value(Double(gate[$0]), 1) * Double(d[$0]) }
-    #expect(relativeError(try backend.download(dg), expectedDg) < 1e-5)
-    #expect(relativeError(try backend.download(du), expectedDu) < 1e-5)
+    #expect(relativeError(try backend.read(dg), expectedDg) < 1e-5)
+    #expect(relativeError(try backend.read(du), expectedDu) < 1e-5)
   }
 
   @Test func extremeGatesStayNumbers() throws {
@@ -61,7 +61,7 @@ import Testing
     let one = try backend.vector(Array(repeating: 1, count: 7))
     let out = try backend.tensor(1, 7)
     backend.swiGLU(gate: gate, up: one, into: out)
-    let values = try backend.download(out)
+    let values = try backend.read(out)
     #expect(values.allSatisfy { $0.isFinite })
     #expect(values[4] == 90 && values[6] == 1e30 && abs(values[0]) < 1e-30)
   }
@@ -76,7 +76,7 @@ import Testing
     let cosines = try backend.tensor(angles.map { Float(cos($0)) }, rows: 10, columns: half)
     let sines = try backend.tensor(angles.map { Float(sin($0)) }, rows: 10, columns: half)
     let tensor = try backend.tensor(x, rows: rows, columns: heads * channels)
-    let indices = try backend.upload(positions)
+    let indices = try backend.indices(positions)
     backend.rotate(tensor, channels: channels, positions: indices, cos: cosines, sin: sines, inverse: false)
     var expected = doubles(x)
     for t in 0..<rows {
@@ -90,9 +90,9 @@ import Testing
         }
       }
     }
-    #expect(relativeError(try backend.download(tensor), expected) < 1e-6)
+    #expect(relativeError(try backend.read(tensor), expected) < 1e-6)
     backend.rotate(tensor, channels: channels, positions: indices, cos: cosines, sin: sines, inverse: true)
-    #expect(relativeError(try backend.download(tensor), doubles(x)) < 1e-6)
+    #expect(relativeError(try backend.read(tensor), doubles(x)) < 1e-6)
   }
 
   @Test func rowsAreTakenAndAddedBackInOrder() throws {
@@ -102,12 +102,12 @@ import Testing
     let rows: [Int32] = [5, 2, 2, 0]
     let tensor = try backend.tensor(x, rows: 6, columns: 20)
     let taken = try backend.tensor(4, 20)
-    let indices = try backend.upload(rows)
+    let indices = try backend.indices(rows)
     backend.take(indices, of: tensor, into: taken)
-    #expect(try backend.download(taken) == rows.flatMap { x[(Int($0) * 20)..<(Int($0) * 20 + 20)] })
+    #expect(try backend.read(taken) == rows.flatMap { x[(Int($0) * 20)..<(Int($0) * 20 + 20)] })
     backend.add(try backend.tensor(y, rows: 4, columns: 20), toRows: indices, of: tensor)
     var expected = doubles(x)
     for (i, row) in rows.enumerated() { for k in 0..<20 { expected[Int(row) * 20 + k] += Double(y[i * 20 + k]) } }
-    #expect(relativeError(try backend.download(tensor), expected) < 1e-6)
+    #expect(relativeError(try backend.read(tensor), expected) < 1e-6)
   }
 }

@@ -11,6 +11,10 @@ func numbers(_ count: Int, seed: UInt64, scale: Double = 1) -> [Float] {
   return (0..<count).map { _ in Float(scale * stream.nextNormal()) }
 }
 
+extension Backend {
+  func read(_ tensor: Tensor) throws -> [Float] { try download(tensor).value() }
+}
+
 func doubles(_ values: [Float]) -> [Double] { values.map(Double.init) }
 
 /// Largest difference relative to the largest magnitude expected, or to `floor` where that is larger: the size of what was

@@ -107,7 +107,7 @@ struct Parser {
       guard again.text() == json.text() else { fatalError("JSON changes when it is written: \(json.text())") }
     case .jsonLines:
       _ = try? JSONLines.count(bytes, name: "m")
-      for example in try ExampleFile.parse(bytes, name: "m") { _ = example.prompt(ChatTemplate()) }
+      for example in try ExampleFile.parse(bytes, name: "m") { _ = example.prompt(.qwen) }
     case .tokenizer:
       try FuzzTests.put(bytes, folder + "/model/tokenizer.json")
       try Self.use(Tokenizer(folder: folder + "/model"))
@@ -116,7 +116,7 @@ struct Parser {
       try Self.use(Tokenizer(folder: folder + "/model"))
     case .configuration:
       try FuzzTests.put(bytes, folder + "/model/config.json")
-      _ = try ModelFolder(folder + "/model").configuration.parameterCount
+      _ = try Architecture(ModelFolder(folder + "/model").configuration).parameterCount
     case .generation:
       try FuzzTests.put(bytes, folder + "/model/generation_config.json")
       _ = try ModelFolder(folder + "/model").endOfText

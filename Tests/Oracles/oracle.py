@@ -1,4 +1,4 @@
-"""What every oracle here shares: random Qwen2 models, a real float64 forward, scores, and the SFT step, by transformers, peft and torch.
+"""What every oracle here shares: random models of the three families, a real float64 forward, scores, and the SFT step, by transformers, peft and torch.
 
 Run with the peers' environment (shared/tools/peers-venv.sh): ~/.cache/peers/bin/python. Nothing here is code of Nano-Reasoner.
 """
@@ -14,7 +14,9 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers.models.llama import modeling_llama as llama
 from transformers.models.qwen2 import modeling_qwen2 as qwen2
+from transformers.models.qwen3 import modeling_qwen3 as qwen3
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -25,9 +27,11 @@ ALL_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "d
 
 # transformers computes RMSNorm and the rotary cosines in float32 even in a float64 model. These two forwards compute in the
 # wider of float32 and the model's type, so `model.double()` is float64 throughout; in float32 they give the same bits as
-# before (check_float32_unchanged). The rotary angle itself stays float32 (position × inverse frequency): that is Qwen2's
+# before (check_float32_unchanged). The rotary angle itself stays float32 (position × inverse frequency): that is the
 # definition in transformers, and only its cosine and sine are wider.
-_plain_norm, _plain_rotary = qwen2.Qwen2RMSNorm.forward, qwen2.Qwen2RotaryEmbedding.forward
+REPLACED = [(qwen2.Qwen2RMSNorm, qwen2.Qwen2RotaryEmbedding), (llama.LlamaRMSNorm, llama.LlamaRotaryEmbedding),
+            (qwen3.Qwen3RMSNorm, qwen3.Qwen3RotaryEmbedding)]
+_plain = [(norm.forward, rotary.forward) for norm, rotary in REPLACED]
 
 
 def _norm(self, hidden):
@@ -40,18 +44,23 @@ def _norm(self, hidden):
 def _rotary(self, x, position_ids):
     angles = position_ids[..., None].float() * self.inv_freq.to(dtype=torch.float)
     angles = torch.cat((angles, angles), dim=-1).to(torch.promote_types(x.dtype, torch.float32))
-    return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    return (angles.cos() * self.attention_scaling).to(x.dtype), (angles.sin() * self.attention_scaling).to(x.dtype)
 
 
-qwen2.Qwen2RMSNorm.forward, qwen2.Qwen2RotaryEmbedding.forward = _norm, _rotary
+def _replace(forwards):
+    for (norm, rotary), (norm_forward, rotary_forward) in zip(REPLACED, forwards):
+        norm.forward, rotary.forward = norm_forward, rotary_forward
+
+
+_replace([(_norm, _rotary)] * len(REPLACED))
 
 
 def check_float32_unchanged(model, tokens):
     """The two replaced forwards give transformers' own bits in float32."""
     ours = model(torch.tensor([tokens])).logits
-    qwen2.Qwen2RMSNorm.forward, qwen2.Qwen2RotaryEmbedding.forward = _plain_norm, _plain_rotary
+    _replace(_plain)
     theirs = model(torch.tensor([tokens])).logits
-    qwen2.Qwen2RMSNorm.forward, qwen2.Qwen2RotaryEmbedding.forward = _norm, _rotary
+    _replace([(_norm, _rotary)] * len(REPLACED))
     assert torch.equal(ours, theirs), "the float64 oracle changed transformers' float32 result"
 
 

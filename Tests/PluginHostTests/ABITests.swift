@@ -1,5 +1,6 @@
 import PluginHost
 import Support
+import TestSupport
 import Testing
 
 /// Hosts and plugins of versions 1.0 and 1.1, each built against its own header, in all four pairs. `nr_plugin_1_0.h` is the header
@@ -7,18 +8,18 @@ import Testing
 @Suite("Versions of the ABI", .enabled(if: hasCompiler, "needs cc"))
 struct ABITests {
   private static func header(_ version: String) -> String {
-    version == "1.0" ? "\(Place.tests)/ABI/nr_plugin_1_0.h" : "\(Place.repository)/Sources/PluginAPI/C/include/nr_plugin.h"
+    version == "1.0" ? "\(Place.tests)/PluginHostTests/ABI/nr_plugin_1_0.h" : "\(Place.pluginHeader)/nr_plugin.h"
   }
 
   private func compile(_ source: String, _ version: String, _ options: String, to path: String) throws {
     let built = shell(
-      "cc -std=c11 -Wall -Wextra -Werror -O1 -DHEADER='\"\(Self.header(version))\"' \(options) -o '\(path)' '\(Place.tests)/ABI/\(source)' -ldl")
+      "cc -std=c11 -Wall -Wextra -Werror -O1 -DHEADER='\"\(Self.header(version))\"' \(options) -o '\(path)' '\(Place.tests)/PluginHostTests/ABI/\(source)' -ldl")
     try #require(built.status == 0, "\(built.output)")
   }
 
   @Test(arguments: ["1.0", "1.1"], ["1.0", "1.1"])
   func aHostTakesOlderAndNewerPlugins(_ host: String, _ plugin: String) throws {
-    let folder = try TemporaryFolder()
+    let folder = try TrialFolder()
     try compile("plugin.c", plugin, "-shared -fPIC -DDROPPED=0", to: folder.path + "/libnr-growing.so")
     try compile("host.c", host, "", to: folder.path + "/host")
     let run = shell("'\(folder.path)/host' '\(folder.path)/libnr-growing.so'")
@@ -29,12 +30,12 @@ struct ABITests {
 
   @Test(arguments: ["1.0", "1.1"])
   func thisHostProvesPluginsOfBoth(_ version: String) throws {
-    let folder = try TemporaryFolder()
+    let folder = try TrialFolder()
     let path = folder.path + "/libnr-growing.so"
     try compile("plugin.c", version, "-shared -fPIC -DDROPPED=-1", to: path)
-    let report = try PluginChecker(CheckSettings(path: path), program: Place.program).run()
+    let report = try PluginChecker(CheckSettings(path: path), program: Place.tool).run()
     #expect(report.passed, "\(report.text)")
-    let card = try PluginCard(path, program: Place.program)
+    let card = try PluginCard(path, program: Place.tool)
     #expect("\(card.descriptor.abiMajor).\(card.descriptor.abiMinor)" == version)
     try compile("plugin.c", version, "-shared -fPIC -DDROPPED=0", to: path)
     let instance = try PluginInstance(try PluginLibrary(path))

@@ -1,15 +1,16 @@
 import PluginHost
 import Support
+import TestSupport
 import Testing
 
 /// The plugin that does one thing wrong, built once for all tests.
 private enum Broken {
-  static let library: Result<(folder: TemporaryFolder, path: String), Failure> = {
+  static let library: Result<(folder: TrialFolder, path: String), Failure> = {
     do throws(Failure) {
-      let folder = try TemporaryFolder()
+      let folder = try TrialFolder()
       let path = folder.path + "/libnr-broken.so"
       let built = shell(
-        "cc -std=c11 -Wall -Wextra -Werror -shared -fPIC -O1 -I '\(Place.repository)/Sources/PluginAPI/C/include' -o '\(path)' '\(Place.tests)/Broken/broken.c' -lm"
+        "cc -std=c11 -Wall -Wextra -Werror -shared -fPIC -O1 -I '\(Place.pluginHeader)' -o '\(path)' '\(Place.tests)/PluginHostTests/Broken/broken.c' -lm"
       )
       if built.status != 0 { throw .internalError(built.output) }
       return .success((folder, path))
@@ -143,8 +144,8 @@ struct CheckerTests {
   }
 
   @Test func stoppedGradientsAreDeclared() throws {
-    let folder = try TemporaryFolder()
-    let source = try Files.readText("\(Place.tests)/Broken/broken.c")
+    let folder = try TrialFolder()
+    let source = try Files.readText("\(Place.tests)/PluginHostTests/Broken/broken.c")
     let declaration = """
       static uint32_t stops(const void *self) { (void)self; return NR_STOPS_CURRENT; }
       static const void *extension(const char *id) {
@@ -161,7 +162,7 @@ struct CheckerTests {
     for (text, parameter, isRight) in [(stopping, "none", true), (declared, "gradient_current", false)] {
       try AtomicFile.write(text, to: folder.path + "/stops.c")
       let built = shell(
-        "cd '\(folder.path)' && cc -std=c11 -w -shared -fPIC -I '\(Place.repository)/Sources/PluginAPI/C/include' -o stops.so stops.c -lm")
+        "cd '\(folder.path)' && cc -std=c11 -w -shared -fPIC -I '\(Place.pluginHeader)' -o stops.so stops.c -lm")
       try #require(built.status == 0, "\(built.output)")
       let report = try check(folder.path + "/stops.so", ["fault=\(parameter)"], only: [.gradientCurrent])
       let outcome = report.outcomes.first { $0.test == .gradientCurrent }
@@ -171,7 +172,7 @@ struct CheckerTests {
     }
   }
 
-  private func build(_ source: String, _ changes: [(String, String)], in folder: TemporaryFolder) throws -> String {
+  private func build(_ source: String, _ changes: [(String, String)], in folder: TrialFolder) throws -> String {
     var text = try Files.readText(source)
     for (old, new) in changes {
       #expect(text.contains(old), "\(old)")
@@ -179,14 +180,14 @@ struct CheckerTests {
     }
     try AtomicFile.write(text, to: folder.path + "/changed.c")
     let built = shell(
-      "cd '\(folder.path)' && cc -std=c11 -shared -fPIC -I '\(Place.repository)/Sources/PluginAPI/C/include' -o libnr-changed.so changed.c -lm")
+      "cd '\(folder.path)' && cc -std=c11 -shared -fPIC -I '\(Place.pluginHeader)' -o libnr-changed.so changed.c -lm")
     try #require(built.status == 0, "\(built.output)")
     return folder.path + "/libnr-changed.so"
   }
 
   @Test func whatIsRememberedAndNotSavedIsFound() throws {
-    let folder = try TemporaryFolder()
-    let path = try build("\(Place.tests)/Broken/broken.c", [("save, restore, NULL", "NULL, NULL, NULL")], in: folder)
+    let folder = try TrialFolder()
+    let path = try build("\(Place.tests)/PluginHostTests/Broken/broken.c", [("save, restore, NULL", "NULL, NULL, NULL")], in: folder)
     let report = try check(path, only: [.hiddenState])
     #expect(report.failures.map(\.test) == [.hiddenState], "\(report.text)")
     #expect(report.failures.first?.message.contains("no save and restore") == true)
@@ -195,7 +196,7 @@ struct CheckerTests {
   /// CISPO stops the gradient of its weight; what is left of its loss shows a wrong derivative all the same.
   @Test(arguments: [("", true), ("2 *", false), ("-", false), ("1.02 *", false)])
   func aStoppedGradientHidesNoWrongDerivative(_ factor: String, _ passes: Bool) throws {
-    let folder = try TemporaryFolder()
+    let folder = try TrialFolder()
     let line = "out->d_current[t] = (float)slope;"
     let changed = "out->d_current[t] = \(factor) (float)slope;"
     let path = try build("\(Place.repository)/Examples/C/cispo.c", [(line, changed)], in: folder)
@@ -226,7 +227,7 @@ struct CheckerTests {
   }
 
   @Test func whatIsNoPluginFailsTheFirstTest() throws {
-    let report = try check("\(Place.tests)/Broken/broken.c")
+    let report = try check("\(Place.tests)/PluginHostTests/Broken/broken.c")
     #expect(report.failures.map(\.test) == [.loading])
     #expect(report.failures[0].message.contains("cannot load the library"))
     #expect(report.outcomes.filter { $0.status == .blocked }.count == report.outcomes.count - 1)
@@ -250,7 +251,7 @@ struct PluginCommandTests {
   @Test("rl refuses a plugin that fails, unless it is trusted")
   func trainingChecksFirst() throws {
     let path = try Broken.library.get().path
-    let folder = try TemporaryFolder()
+    let folder = try TrialFolder()
     let command =
       "'\(program)' rl --algo '\(path)' --set fault=own_tokens --model /nonexistent --data /nonexistent --out '\(folder.path)/run'"
     let refused = shell(command)
@@ -265,7 +266,7 @@ struct PluginCommandTests {
   @Test("plugin new writes a plugin that passes its own test", arguments: ["c", "swift"])
   func newPlugin(language: String) throws {
     if language == "swift" && !hasSwiftCompiler { return }
-    let folder = try TemporaryFolder()
+    let folder = try TrialFolder()
     let out = folder.path + "/my-loss"
     let made = shell("'\(program)' plugin new my-loss --lang \(language) --out '\(out)'")
     try #require(made.status == 0, "\(made.output)")

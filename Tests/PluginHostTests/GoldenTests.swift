@@ -1,10 +1,11 @@
 import PluginHost
 import Support
+import TestSupport
 import Testing
 
 @Suite("Plugins against PyTorch autograd in float64")
 struct GoldenTests {
-  static let goldens = "\(Place.tests)/Goldens"
+  static let goldens = Place.goldens
   static let cases = ((try? Files.list(goldens)) ?? []).filter { $0.hasSuffix(".safetensors") }
 
   @Test func thereAreGoldens() { #expect(Self.cases.count >= 60) }

@@ -1,5 +1,6 @@
 import PluginHost
 import Support
+import TestSupport
 import Testing
 
 @Suite("Binding parameters")
@@ -34,9 +35,9 @@ struct ParameterTests {
 
 @Suite("Instances", .enabled(if: hasCompiler, "needs cc"))
 struct InstanceTests {
-  let folder: TemporaryFolder
+  let folder: TrialFolder
 
-  init() throws { folder = try TemporaryFolder() }
+  init() throws { folder = try TrialFolder() }
 
   func instance(_ definitions: [String: String] = [:], settings: [String] = []) throws(Failure) -> PluginInstance {
     let path = folder.path + "/libnr-test.so"
@@ -191,13 +192,13 @@ struct InstanceTests {
 struct SingleFileTests {
   @Test("swiftc alone makes a plugin outside the package", .enabled(if: hasSwiftCompiler, "needs swiftc"))
   func reinforce() throws {
-    let folder = try TemporaryFolder()
+    let folder = try TrialFolder()
     let source = folder.path + "/Reinforce.swift"
     try Files.copy("\(Place.repository)/Examples/Reinforce/Reinforce.swift", to: source)
     let built = shell("cd '\(folder.path)' && '\(Place.repository)/Sources/PluginAPI/build-plugin.sh' Reinforce.swift")
     try #require(built.status == 0, "\(built.output)")
     #expect(built.output == "")
-    let library = try PluginLibrary(try PluginRegistry.find("reinforce", searchPath: [folder.path], program: Place.program))
+    let library = try PluginLibrary(try PluginRegistry.find("reinforce", searchPath: [folder.path], program: Place.tool))
     let instance = try PluginInstance(library, settings: ["entropy_weight=0.5"])
     #expect(instance.needs == .entropy)
     var example = Example(seed: 6, groups: 1, size: 3)

@@ -1,5 +1,6 @@
 import PluginHost
 import Support
+import TestSupport
 import Testing
 
 @Suite("Opening plugins")
@@ -23,7 +24,7 @@ struct LibraryTests {
   }
 
   @Test func refusesWhatIsNoLibrary() throws {
-    let folder = try TemporaryFolder()
+    let folder = try TrialFolder()
     #expect(
       message { () throws(Failure) in try PluginLibrary(folder.path + "/none.so") }?.contains("no such plugin file")
         == true)
@@ -63,7 +64,7 @@ struct LibraryTests {
       (["LOSS": "NULL"], "its function loss is NULL"),
     ] as [([String: String], String)])
   func malformed(definitions: [String: String], expected: String) throws {
-    let folder = try TemporaryFolder()
+    let folder = try TrialFolder()
     let path = folder.path + "/libnr-test.so"
     try compilePlugin(definitions, to: path)
     let found = message { () throws(Failure) in try PluginLibrary(path) }
@@ -73,7 +74,7 @@ struct LibraryTests {
 
   @Test("A library without the entry is refused", .enabled(if: hasCompiler, "needs cc"))
   func withoutEntry() throws {
-    let folder = try TemporaryFolder()
+    let folder = try TrialFolder()
     try AtomicFile.write("int nothing(void) { return 0; }\n", to: folder.path + "/a.c")
     #expect(shell("cc -shared -fPIC -o '\(folder.path)/a.so' '\(folder.path)/a.c'").status == 0)
     let found = message { () throws(Failure) in try PluginLibrary(folder.path + "/a.so") }
@@ -84,7 +85,7 @@ struct LibraryTests {
 @Suite("A rebuilt plugin", .enabled(if: hasCompiler, "needs cc"))
 struct ReloadTests {
   @Test func isOpenedAnewUnderTheSamePath() throws {
-    let folder = try TemporaryFolder()
+    let folder = try TrialFolder()
     let path = folder.path + "/libnr-test.so"
     try compilePlugin(["VERSION": "\"1.0.0\""], to: path)
     let first = try PluginLibrary(path)
@@ -101,17 +102,17 @@ struct ReloadTests {
 @Suite("Finding plugins", .enabled(if: hasCompiler, "needs cc"))
 struct RegistryTests {
   @Test func findsByIdAndByPathAndListsWhatIsBroken() throws {
-    let folder = try TemporaryFolder()
+    let folder = try TrialFolder()
     try compilePlugin(["ID": "\"first\""], to: folder.path + "/libnr-first.so")
     try compilePlugin(["ID": "\"second\""], to: folder.path + "/other-name.so")
     try compilePlugin(["MAJOR": "9"], to: folder.path + "/libnr-broken.so")
     try AtomicFile.write("no plugin", to: folder.path + "/unrelated.so")
-    let registry = PluginRegistry(searchPath: ["/nonexistent", folder.path], program: Place.program)
+    let registry = PluginRegistry(searchPath: ["/nonexistent", folder.path], program: Place.tool)
     #expect(registry.plugins.map(\.id).sorted() == ["first", "second"])
     #expect(registry.broken.map { Files.name(of: $0.path) } == ["libnr-broken.so"])
     #expect(try registry.find("second").id == "second")
     func find(_ name: String) throws(Failure) -> PluginCard {
-      try PluginRegistry.find(name, searchPath: [folder.path], program: Place.program)
+      try PluginRegistry.find(name, searchPath: [folder.path], program: Place.tool)
     }
     #expect(try find(folder.path + "/other-name.so").id == "second")
     #expect(try find("second").id == "second" && find("First").id == "first")
@@ -123,24 +124,24 @@ struct RegistryTests {
   }
 
   @Test func twoFilesOfOneIdAreAnErrorUnlessTheyAreTheSame() throws {
-    let (here, there) = (try TemporaryFolder(), try TemporaryFolder())
+    let (here, there) = (try TrialFolder(), try TrialFolder())
     try compilePlugin([:], to: here.path + "/libnr-test.so")
     try Files.copy(here.path + "/libnr-test.so", to: there.path + "/libnr-test.so")
-    let same = PluginRegistry(searchPath: [here.path, there.path], program: Place.program)
+    let same = PluginRegistry(searchPath: [here.path, there.path], program: Place.tool)
     #expect(same.plugins.count == 1)
     #expect(try same.find("test").path.hasPrefix(here.path))
     try compilePlugin(["VERSION": "\"2.0.0\""], to: there.path + "/libnr-test.so")
-    let different = PluginRegistry(searchPath: [here.path, there.path], program: Place.program)
+    let different = PluginRegistry(searchPath: [here.path, there.path], program: Place.tool)
     let found = message { () throws(Failure) in try different.find("test") }
     #expect(found?.contains(here.path) == true && found?.contains(there.path) == true, "\(found ?? "")")
   }
 
   @Test func caseAndSeparatorsDoNotCountWhereOneIdIsMeant() throws {
-    let folder = try TemporaryFolder()
+    let folder = try TrialFolder()
     for id in ["dr-grpo", "grpo", "b-c", "b_c"] {
       try compilePlugin(["ID": "\"\(id)\""], to: folder.path + "/libnr-\(id).so")
     }
-    let registry = PluginRegistry(searchPath: [folder.path], program: Place.program)
+    let registry = PluginRegistry(searchPath: [folder.path], program: Place.tool)
     for name in ["DrGRPO", "drgrpo", "dr_grpo", "DR-GRPO"] { #expect(try registry.find(name).id == "dr-grpo") }
     #expect(try registry.find("GRPO").id == "grpo")
     #expect(try registry.find("b_c").id == "b_c")

@@ -1,54 +1,19 @@
 import PluginHost
 import Support
+import TestSupport
 
-/// Where things are: plugins beside the test program, as they were built; goldens in the source tree.
-enum Place {
-  static let build = Files.directory(of: Files.program ?? ".")
-  /// What a child process is started from: a test cannot start itself.
-  static let program = build + "/nano-reasoner"
-  static let tests = Files.directory(of: #filePath)
-  static let repository = Files.directory(of: Files.directory(of: tests))
+extension Place {
+  static let goldens = tests + "/PluginHostTests/Goldens"
 
-  static func plugin(_ id: String) throws(Failure) -> PluginLibrary {
-    try PluginLibrary("\(build)/libnr-\(id).so")
-  }
+  static func plugin(_ id: String) throws(Failure) -> PluginLibrary { try PluginLibrary(library(id)) }
 }
 
-/// A folder that is gone after the test.
-final class TemporaryFolder: Sendable {
-  let path: String
-
-  init() throws(Failure) {
-    let base = environmentVariable("TMPDIR") ?? "/tmp"
-    var number = UInt64.random(in: 0 ... .max)
-    while Files.exists("\(base)/nr-test-\(String(number, radix: 36))") { number &+= 1 }
-    path = "\(base)/nr-test-\(String(number, radix: 36))"
-    try Files.makeDirectory(path)
-  }
-
-  deinit { try? Files.removeTree(path) }
-}
-
-/// Runs a command by the shell; its output is standard output and error together.
-func shell(_ command: String) -> (status: Int32, output: String) {
-  guard let stream = unsafe popen("{ \(command) ; } 2>&1", "r") else { return (-1, lastSystemError()) }
-  let output = unsafe try? Files.readAll(fileno(stream), name: command)
-  let status = unsafe pclose(stream)
-  return (status & 0x7F == 0 ? (status >> 8) & 0xFF : -1, String(decoding: output ?? [], as: UTF8.self))
-}
-
-let hasCompiler = shell("command -v cc").status == 0
 let hasSwiftCompiler = shell("command -v swiftc").status == 0
 
 /// A plugin in C whose description and behaviour are chosen by definitions, correct without any.
 func compilePlugin(_ definitions: [String: String], to path: String) throws(Failure) {
-  let source = path + ".c"
-  try AtomicFile.write(pluginInC, to: source)
   let options = definitions.map { "-D\($0.key)='\($0.value)'" }.sorted().joined(separator: " ")
-  let result = shell(
-    "cc -std=c11 -shared -fPIC -O1 -w -I '\(Place.repository)/Sources/PluginAPI/C/include' \(options) -o '\(path)' '\(source)'"
-  )
-  if result.status != 0 { throw .internalError("cc failed: \(result.output)") }
+  try TestSupport.compilePlugin(pluginInC, to: path, options: options)
 }
 
 private let pluginInC = """
@@ -199,32 +164,19 @@ struct Example {
 
   /// The sequences as one micro-batch of an update that holds the whole rollout.
   func batch(_ sequences: [Int], _ stage1: PluginAdvantages) -> PluginBatch {
-    var result = batch(sequences, advantages: stage1.advantages)
-    guard let returns = stage1.returns, let values = rollout.values else { return result }
-    let gather = { (array: [Float]) in sequences.flatMap { array[rollout.tokens(of: $0)] } }
-    result.values = gather(zip(values, current).map { $0 + 0.1 * $1 })
-    result.oldValues = gather(values)
-    result.returns = gather(returns)
-    return result
+    let values = zip(rollout.values ?? [], current).map { $0 + 0.1 * $1 }
+    return rollout.batch(
+      sequences, of: PluginUpdate(0..<rollout.groupCount, of: rollout, counted: stage1.counted), stage1,
+      PluginScores(logProbs: rollout.gathered(current, sequences), values: values.isEmpty ? nil : rollout.gathered(values, sequences)))
   }
 
   func batch(_ sequences: [Int], advantages: [Float]) -> PluginBatch {
-    var offsets = [0]
-    for sequence in sequences { offsets.append(offsets.last! + rollout.tokens(of: sequence).count) }
-    let gather = { (array: [Float]) in sequences.flatMap { array[rollout.tokens(of: $0)] } }
-    var batch = PluginBatch(
-      tokenOffsets: offsets, sequenceIDs: sequences, updateTokens: rollout.tokenCount,
-      updateSequences: rollout.sequenceCount, updateGroups: rollout.groupCount, tokenLimit: rollout.tokenLimit,
-      current: gather(current), old: gather(rollout.old!), advantages: gather(advantages))
-    batch.reference = gather(rollout.reference!)
-    return batch
+    batch(
+      sequences,
+      PluginAdvantages(
+        advantages: advantages, returns: nil, counted: Array(repeating: true, count: rollout.sequenceCount), metrics: []))
   }
 }
 
 /// The message of the failure that a call throws; nil where it throws none.
-func message<T>(_ body: () throws(Failure) -> T) -> String? {
-  do throws(Failure) {
-    _ = try body()
-    return nil
-  } catch { return error.message }
-}
+func message<T>(_ body: () throws(Failure) -> T) -> String? { failure(body)?.message }

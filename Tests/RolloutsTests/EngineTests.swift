@@ -1,6 +1,7 @@
 import Compute
 import Rollouts
 import Support
+import TestSupport
 import Testing
 import Transformer
 
@@ -14,7 +15,7 @@ import Transformer
     let requests = (0..<24).map { GenerationRequest(prompt: [Int32(10 + $0), 9], stream: UInt64($0)) }
     var rounds = 0
     var finished: [Int] = []
-    let made = try GenerationEngine(loadModel()).generate(requests, settings) { progress in
+    let made = try Trial().generate(requests, settings) { progress in
       rounds += 1
       finished.append(progress.finished)
       #expect(progress.total == 24)
@@ -30,7 +31,7 @@ import Transformer
   }
 
   @Test func nothingAskedForGivesNothing() throws {
-    let engine = GenerationEngine(try loadModel())
+    let engine = try Trial()
     #expect(try engine.generate([], settings).isEmpty)
     #expect(try engine.generate([GenerationRequest(prompt: [1], samples: 0, stream: 0)], settings) == [[]])
     var none = settings
@@ -39,7 +40,7 @@ import Transformer
   }
 
   @Test func aPromptWithoutTokensIsAnError() throws {
-    let engine = GenerationEngine(try loadModel())
+    let engine = try Trial()
     let failure = failure { () throws(Failure) in
       try engine.generate([GenerationRequest(prompt: [], stream: 0)], settings)
     }
@@ -49,7 +50,7 @@ import Transformer
 
   @Test(arguments: [-1, 61, Int32.max])
   func aTokenThatTheModelDoesNotKnowIsAnError(_ token: Int32) throws {
-    let engine = GenerationEngine(try loadModel())
+    let engine = try Trial()
     let failure = failure { () throws(Failure) in
       try engine.generate([GenerationRequest(prompt: [1, token], stream: 0)], settings)
     }
@@ -58,10 +59,10 @@ import Transformer
   }
 
   @Test func aPromptLongerThanTheModelsPositionsIsAnErrorThatNamesBoth() throws {
-    let model = try loadModel()
-    let limit = model.configuration.maxPositions
+    let model = try Trial()
+    let limit = model.policy.model.configuration.maxPositions
     let failure = failure { () throws(Failure) in
-      try GenerationEngine(model).generate(
+      try model.generate(
         [GenerationRequest(prompt: Array(repeating: 5, count: limit + 1), stream: 0)], settings)
     }
     #expect(failure?.code == .badData)
@@ -70,43 +71,45 @@ import Transformer
 
   /// A completion ends where the context does, and what lies inside is what it would have been.
   @Test func nothingGrowsPastTheContext() throws {
-    let model = try loadModel()
-    let limit = model.configuration.maxPositions
+    let model = try Trial()
+    let limit = model.policy.model.configuration.maxPositions
     var unending = settings
     unending.stopTokens = []
     unending.maxNewTokens = 10
     let prompts = [3, 1, 30, 10].map { room in Array(repeating: Int32(5), count: limit - room) }
     let requests = prompts.enumerated().map { GenerationRequest(prompt: $1, samples: 2, stream: UInt64($0)) }
-    let made = try GenerationEngine(model).generate(requests, unending)
+    let made = try model.generate(requests, unending)
     #expect(made.map { $0.map(\.tokens.count) } == [[3, 3], [1, 1], [10, 10], [10, 10]])
     #expect(made.joined().allSatisfy { $0.isTruncated })
     unending.maxNewTokens = Int.max
-    let most = try GenerationEngine(model).generate(requests, unending)
+    let most = try model.generate(requests, unending)
     #expect(most.map { $0.map(\.tokens.count) } == [[3, 3], [1, 1], [30, 30], [10, 10]])
     for (short, long) in zip(made.joined(), most.joined()) { #expect(Array(long.tokens.prefix(short.tokens.count)) == short.tokens) }
     let full = failure { () throws(Failure) in
-      try GenerationEngine(model).generate([GenerationRequest(prompt: Array(repeating: 5, count: limit), stream: 0)], unending)
+      try model.generate([GenerationRequest(prompt: Array(repeating: 5, count: limit), stream: 0)], unending)
     }
     #expect(full?.code == .badData)
   }
 
   @Test func everyTokenIsToldOnceAsItIsDrawn() throws {
     var told: [[[Int32]]] = makeRequests().map { Array(repeating: [], count: $0.samples) }
-    let made = try GenerationEngine(loadModel()).generate(makeRequests(), settings, onToken: { told[$0][$1].append($2) })
+    let made = try Trial().generate(makeRequests(), settings, onToken: { told[$0][$1].append($2) })
     #expect(told == made.map { $0.map(\.tokens) })
   }
 
   @Test func aRequestToStopEndsWithTheCodeOfAnInterruption() throws {
-    let engine = GenerationEngine(try loadModel())
+    let engine = try Trial()
     let failure = failure { () throws(Failure) in try engine.generate(makeRequests(), settings) { _ in false } }
     #expect(failure?.code == .interrupted)
   }
 
   @Test func weightsThatAreNotNumbersAreAnErrorAndNotAToken() throws {
-    let model = try loadModel(adapter: "r4")
-    let parameter = try #require(model.parameters.first)
-    parameter.setValue(Array(repeating: .nan, count: parameter.count), on: model.backend)
-    let failure = failure { () throws(Failure) in try GenerationEngine(model).generate(makeRequests(), settings) }
+    let model = try Trial(adapter: "r4")
+    let store = try #require(model.adapter?.store)
+    let parameter = store.parameters[0]
+    store.backend.upload(Array(repeating: .nan, count: parameter.value.count), to: parameter.value)
+    store.repack()
+    let failure = failure { () throws(Failure) in try model.generate(makeRequests(), settings) }
     #expect(failure?.code == .internalError)
     #expect(failure?.message.contains("not numbers") == true)
   }

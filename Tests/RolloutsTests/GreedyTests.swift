@@ -29,11 +29,11 @@ import Transformer
   func greedyTokensEqualThoseOfTransformers(_ name: String, _ batchSize: Int) throws {
     let (rows, stop, newTokens) = try Self.golden(name)
     #expect(rows.count == 12 && stop.count == 2)
-    let model = try loadModel(name)
-    #expect(Set(model.endOfText) == stop)
+    let model = try Trial(name)
+    #expect(Set(model.policy.model.endOfText) == stop)
     let settings = GenerationSettings(
       sampling: SamplingSettings(temperature: 0), maxNewTokens: newTokens, seed: 1, stopTokens: stop, batchSize: batchSize)
-    let made = try GenerationEngine(model).generate(
+    let made = try model.generate(
       rows.enumerated().map { GenerationRequest(prompt: $0.element.prompt, stream: UInt64($0.offset)) }, settings)
     for (row, completions) in zip(rows, made) {
       let completion = try #require(completions.first)
@@ -44,8 +44,8 @@ import Transformer
   }
 
   @Test func aTopKOfOneIsGreedyAtAnyTemperature() throws {
-    let model = try loadModel()
-    let engine = GenerationEngine(model)
+    let model = try Trial()
+    let engine = model
     func tokens(_ sampling: SamplingSettings) throws -> [[[Int32]]] {
       let settings = GenerationSettings(sampling: sampling, maxNewTokens: 20, seed: 9, stopTokens: [2, 3])
       return try engine.generate(makeRequests(), settings).map { $0.map(\.tokens) }

@@ -17,14 +17,14 @@ import Transformer
 
   @Test(arguments: [(1, 1), (1, 2), (2, 2), (3, 1), (5, 3), (17, 2), (100, 2)])
   func theSameSeedGivesTheSameBitsWhateverTheBatchSizeAndTheThreads(_ batchSize: Int, _ threads: Int) throws {
-    let expected = bits(try GenerationEngine(loadModel(adapter: "r16", threads: 2)).generate(makeRequests(), settings()))
-    let found = try GenerationEngine(loadModel(adapter: "r16", threads: threads)).generate(
+    let expected = bits(try Trial(adapter: "r16", threads: 2).generate(makeRequests(), settings()))
+    let found = try Trial(adapter: "r16", threads: threads).generate(
       makeRequests(), settings(batchSize: batchSize))
     #expect(bits(found) == expected)
   }
 
   @Test func aCompletionDoesNotDependOnWhatElseIsAskedFor() throws {
-    let engine = GenerationEngine(try loadModel())
+    let engine = try Trial()
     let requests = makeRequests()
     let together = try engine.generate(requests, settings(batchSize: 3))
     for (request, completions) in zip(requests, together) {
@@ -35,7 +35,7 @@ import Transformer
   }
 
   @Test func otherSeedsStreamsAndSamplesGiveOtherTokens() throws {
-    let engine = GenerationEngine(try loadModel())
+    let engine = try Trial()
     let request = GenerationRequest(prompt: [5, 6, 7], samples: 3, stream: 1)
     let first = try engine.generate([request], settings(stop: []))[0]
     #expect(first[0].tokens != first[1].tokens)
@@ -46,19 +46,18 @@ import Transformer
   }
 
   /// The design's central promise: the ratio of the first update is exactly 1.
-  @Test(arguments: ["tied", "untied", "bf16", "f16"], [0.8, 1, 1.3])
+  @Test(arguments: ["tied", "untied", "bf16", "f16", "llama", "llama-biases", "qwen3", "qwen3-untied"], [0.8, 1, 1.3])
   func theSamplersLogProbabilitiesAreTheTrainersBitForBit(_ name: String, _ temperature: Double) throws {
-    let model = try loadModel(name, adapter: name == "tied" ? "r16" : nil)
-    let requests = makeRequests()
-    let made = try GenerationEngine(model).generate(
+    let model = try Trial(name, adapter: name == "tied" ? "r16" : nil)
+    let requests = makeRequests(vocabulary: min(61, model.policy.model.configuration.vocabularySize))
+    let made = try model.generate(
       requests, settings(temperature: Float(temperature), batchSize: 4))
     var batch = TokenBatch()
     var targets = TokenTargets()
     for (request, completions) in zip(requests, made) where !completions.isEmpty {
       batch.append(prompt: request.prompt, completions: completions.map(\.tokens), targets: &targets)
     }
-    let pass = try model.forward(batch, retaining: .everything)
-    let scores = try LossHead(model).forward(pass.hidden, targets, temperature: temperature)
+    let scores = try model.scores(batch, targets, temperature: temperature)
     let sampled = made.joined()
     #expect(scores.logProbs.map(\.bitPattern) == sampled.flatMap(\.logProbs).map(\.bitPattern))
     #expect(scores.entropies.map(\.bitPattern) == sampled.flatMap(\.entropies).map(\.bitPattern))
@@ -66,7 +65,7 @@ import Transformer
   }
 
   @Test func aStopTokenEndsACompletionAndIsPartOfIt() throws {
-    let engine = GenerationEngine(try loadModel())
+    let engine = try Trial()
     let free = try engine.generate(makeRequests(), settings(stop: []))
     let stop = try #require(free[0][0].tokens.dropFirst(3).first)
     let stopped = try engine.generate(makeRequests(), settings(stop: [stop]))
@@ -84,7 +83,7 @@ import Transformer
   }
 
   @Test func aStopTokenAtTheLengthLimitIsNotATruncation() throws {
-    let engine = GenerationEngine(try loadModel())
+    let engine = try Trial()
     let request = GenerationRequest(prompt: [5, 6, 7], stream: 1)
     let token = try engine.generate([request], settings(stop: [], maxNewTokens: 1))[0][0]
     #expect(token.tokens.count == 1 && token.isTruncated)
@@ -94,12 +93,12 @@ import Transformer
   /// Draws the first token many times and compares with the distribution that the model's scores say.
   @Test(arguments: [(0, 1), (5, 1), (0, 0.6), (8, 0.8)] as [(Int, Float)])
   func drawnTokensFollowTheTruncatedDistribution(_ topK: Int, _ topP: Float) throws {
-    let model = try loadModel()
+    let model = try Trial()
     let prompt: [Int32] = [5, 9, 33]
     var batch = TokenBatch()
     var targets = TokenTargets()
     for token in 0..<61 as Range<Int32> { batch.append(prompt: prompt, completions: [[token]], targets: &targets) }
-    let scores = try LossHead(model).forward(try model.forward(batch).hidden, targets, temperature: 1.5)
+    let scores = try model.scores(batch, targets, temperature: 1.5)
     let probabilities = scores.logProbs.map { exp(Double($0)) }
     var allowed = Array((0..<61).sorted { probabilities[$0] > probabilities[$1] }.prefix(topK == 0 ? 61 : topK))
     // The smallest set that holds topP of what top-k left, as transformers truncates one after the other.
@@ -113,7 +112,7 @@ import Transformer
     let kept = allowed.reduce(0) { $0 + probabilities[$1] }
 
     let samples = 4000
-    let made = try GenerationEngine(model).generate(
+    let made = try model.generate(
       [GenerationRequest(prompt: prompt, samples: samples, stream: 3)],
       settings(temperature: 1.5, topK: topK, topP: topP, maxNewTokens: 1))[0]
     var counts = [Int](repeating: 0, count: 61)

@@ -1,16 +1,40 @@
 import Compute
 import Rollouts
 import Support
+import TestSupport
 import Transformer
 
-let goldens = Files.directory(of: #filePath) + "/Goldens"
+let goldens = Place.tests + "/RolloutsTests/Goldens"
 /// The small random models of the Transformer room, made by transformers.
-let models = Files.directory(of: Files.directory(of: #filePath)) + "/TransformerTests/Goldens"
+let models = Place.transformerGoldens
 
-func loadModel(_ name: String = "tied", adapter: String? = nil, threads: Int = 2) throws -> Transformer {
-  let model = try Transformer(ModelFolder("\(models)/\(name)"), on: CPUBackend(threads: threads))
-  if let adapter { try model.loadAdapter("\(models)/lora/\(adapter)") }
-  return model
+/// A policy and an engine that draws from it.
+struct Trial {
+  let policy: PolicySnapshot
+  let adapter: Adapter?
+  let engine: GenerationEngine
+  let arena: Arena
+
+  init(_ name: String = "tied", adapter folder: String? = nil, threads: Int = 2) throws {
+    let model = try Transformer(ModelFolder("\(models)/\(name)"), on: CPUBackend(threads: threads))
+    adapter = try folder.map { try Adapter("\(models)/lora/\($0)", for: model) }
+    policy = PolicySnapshot(model, adapter: adapter?.weights)
+    arena = try Arena(on: model.backend)
+    engine = GenerationEngine(model, in: arena)
+  }
+
+  func generate(
+    _ requests: [GenerationRequest], _ settings: GenerationSettings,
+    progress: (GenerationProgress) -> Bool = { _ in true }, onToken: (Int, Int, Int32) -> Void = { _, _, _ in }
+  ) throws(Failure) -> [[Completion]] {
+    try engine.generate(requests, settings, by: policy, progress: progress, onToken: onToken)
+  }
+
+  func scores(_ batch: TokenBatch, _ targets: TokenTargets, temperature: Double) throws -> (logProbs: [Float], entropies: [Float]) {
+    let pass = try policy.forward(batch, retaining: .everything, in: arena)
+    let scores = try LossHead(policy.model).forward(pass.hidden, targets, temperature: temperature, in: arena)
+    return (try scores.logProbs.value(), try scores.entropies.value())
+  }
 }
 
 /// Prompts of different lengths and numbers of samples, from 1 token to more than a block of the cache.
@@ -26,12 +50,4 @@ func makeRequests(vocabulary: Int = 61) -> [GenerationRequest] {
 /// The bits of what came out, so that a difference in the last place counts.
 func bits(_ completions: [[Completion]]) -> [[[UInt32]]] {
   completions.map { $0.map { $0.tokens.map { UInt32(bitPattern: $0) } + ($0.logProbs + $0.entropies).map(\.bitPattern) } }
-}
-
-/// The failure that a call ends in; nil where it succeeds.
-func failure<T>(_ body: () throws(Failure) -> T) -> Failure? {
-  do throws(Failure) {
-    _ = try body()
-    return nil
-  } catch { return error }
 }

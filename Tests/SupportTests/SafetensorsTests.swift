@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 /// Reads what the `safetensors` package wrote, writes what it reads, and refuses what is not whole.

@@ -1,5 +1,6 @@
 import Support
 import Telemetry
+import TestSupport
 import Testing
 
 @Suite("The page of a report")

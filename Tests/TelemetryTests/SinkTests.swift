@@ -1,6 +1,7 @@
 import Support
 import Synchronization
 import Telemetry
+import TestSupport
 import Testing
 
 @Suite("Sinks", .serialized)

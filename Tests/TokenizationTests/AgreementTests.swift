@@ -66,11 +66,4 @@ import Tokenization
     file["model"] = .object(model)
     return .object(file)
   }
-
-  /// The SHA-256 of the ids as little-endian 32-bit numbers.
-  private func digest(_ ids: [Int32]) -> String {
-    var bytes: [UInt8] = []
-    for id in ids { for shift in [0, 8, 16, 24] { bytes.append(UInt8(truncatingIfNeeded: id >> Int32(shift))) } }
-    return SHA256.hex(bytes)
-  }
 }

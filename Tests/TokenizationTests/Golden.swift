@@ -19,6 +19,14 @@ enum Golden {
 
   static let whyShared: Comment = "needs the Qwen2.5 tokenizer and GSM8K in ../shared/data (or in $NR_SHARED)"
 
+  /// SmolLM2's folder: `NR_SMOLLM2`, or `~/.cache/smollm2`; nil where there is no tokenizer.
+  static let smolLM2: String? = {
+    let folder = environmentVariable("NR_SMOLLM2") ?? (environmentVariable("HOME") ?? "") + "/.cache/smollm2"
+    return Files.exists(folder + "/tokenizer.json") ? folder : nil
+  }()
+
+  static let whySmolLM2: Comment = "needs SmolLM2's tokenizer in ~/.cache/smollm2 (or in $NR_SMOLLM2), and GSM8K in ../shared/data"
+
   static let temporary = environmentVariable("TMPDIR") ?? "/tmp"
 
   static func read(_ name: String) throws -> JSON { try JSON.read(folder + "/" + name) }

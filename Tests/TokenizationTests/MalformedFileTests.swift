@@ -21,6 +21,11 @@ struct Defect: Sendable, CustomTestStringConvertible {
   static let split: JSON = [
     "type": "Split", "pattern": ["Regex": #"\p{L}+"#], "behavior": "Isolated", "invert": false,
   ]
+  static let text: JSON = ["Sequence": ["id": "A", "type_id": 0]]
+  static let token: JSON = ["SpecialToken": ["id": "<s>", "type_id": 0]]
+  static let template: JSON = [
+    "type": "TemplateProcessing", "single": [token, text], "special_tokens": ["<s>": ["id": "<s>", "ids": [3], "tokens": ["<s>"]]],
+  ]
   static let level: JSON = ["type": "ByteLevel", "add_prefix_space": false, "use_regex": false]
 
   static let defects = [
@@ -48,14 +53,33 @@ struct Defect: Sendable, CustomTestStringConvertible {
     Defect("normalizer", "NFC", "normalizer", "expected an object", "\"NFC\""),
     Defect("pre_tokenizer", nil, "pre_tokenizer", "expected an object", "nothing"),
     Defect("pre_tokenizer", ["type": "Whitespace"], "pre_tokenizer.type", "ByteLevel", "\"Whitespace\""),
-    Defect("pre_tokenizer", level, "pre_tokenizer.use_regex", "expected true"),
-    Defect("pre_tokenizer", ["type": "Sequence", "pretokenizers": []], "expected Split and ByteLevel", "0 steps"),
+    Defect("pre_tokenizer", ["type": "Sequence", "pretokenizers": []], "expected steps of which the last is ByteLevel", "none"),
+    Defect(
+      "pre_tokenizer", ["type": "Sequence", "pretokenizers": [level, split]], "pretokenizers[0].type", "expected \"Split\" or \"Digits\"",
+      "\"ByteLevel\""),
+    Defect("pre_tokenizer", split, "pre_tokenizer.type", "expected \"ByteLevel\"", "\"Split\""),
     Defect(
       "pre_tokenizer", ["type": "Sequence", "pretokenizers": [split, level]], "pattern.Regex",
       "expected the pattern of Qwen2, Llama 3 or GPT-2", #"found "\\p{L}+""#),
     Defect(
-      "pre_tokenizer", ["type": "Sequence", "pretokenizers": [["type": "Digits"], level]],
-      "pretokenizers[0].type", "expected \"Split\"", "\"Digits\""),
+      "pre_tokenizer", ["type": "Sequence", "pretokenizers": [["type": "Punctuation"], level]],
+      "pretokenizers[0].type", "expected \"Split\" or \"Digits\"", "\"Punctuation\""),
+    Defect(
+      "pre_tokenizer", ["type": "Sequence", "pretokenizers": [["type": "Digits", "individual_digits": 1], level]],
+      "pretokenizers[0].individual_digits", "true or false"),
+    Defect("post_processor", ["type": "BertProcessing"], "post_processor.type", "TemplateProcessing", "\"BertProcessing\""),
+    Defect("post_processor", ["type": "TemplateProcessing"], "post_processor.single", "expected an array", "nothing"),
+    Defect("post_processor", ["type": "TemplateProcessing", "single": []], "post_processor.single", "expected the text"),
+    Defect("post_processor", ["type": "TemplateProcessing", "single": [text, text]], "single[1]", "expected the text once"),
+    Defect(
+      "post_processor", ["type": "TemplateProcessing", "single": [["Sequence": ["id": "B"]]]], "single[0].Sequence.id", "expected \"A\"", "\"B\""),
+    Defect(
+      "post_processor", ["type": "TemplateProcessing", "single": [token, text]], "special_tokens.<s>", "expected an object", "nothing"),
+    Defect(
+      "post_processor", ["type": "TemplateProcessing", "single": [token, text], "special_tokens": ["<s>": ["ids": [90_000]]]],
+      "special_tokens.<s>.ids[0]", "no token 90000"),
+    Defect(
+      "post_processor", ["type": "Sequence", "processors": [template, template]], "processors[1]", "one template that adds tokens"),
     Defect("decoder", ["type": "Metaspace"], "decoder.type", "expected \"ByteLevel\"", "\"Metaspace\""),
     Defect("decoder", nil, "decoder", "expected an object", "nothing"),
     Defect("added_tokens", ["content": "x"], "added_tokens", "expected an array", "an object"),

@@ -1,9 +1,9 @@
 import Compute
 import PluginHost
-import Rollouts
 import Support
 import Tasks
 import Telemetry
+import TestSupport
 import Testing
 import Training
 import Transformer
@@ -11,21 +11,6 @@ import Transformer
 /// Whole runs of a small random model with the algorithms as they are built.
 @Suite("Runs of the six algorithms")
 struct AlgorithmRunTests {
-  static let model = Files.directory(of: #filePath) + "/Goldens/tied"
-
-  private final class Watcher: RunObserver {
-    var steps: [RunStep] = []
-    var isStopRequested: Bool { false }
-    func begin(stage: String, total: Int, resumedAt step: Int) {}
-    func completed(_ step: RunStep) { steps.append(step) }
-    func end(stage: String) {}
-  }
-
-  private final class Folder {
-    let path = "/tmp/algorithm-run-\(UInt64.random(in: 0 ... .max))"
-    deinit { try? Files.removeTree(path) }
-  }
-
   private struct Trial {
     let algorithm: String
     var parameters: [String] = []
@@ -37,16 +22,15 @@ struct AlgorithmRunTests {
     var resumes = false
     var stopAfter: Int?
     /// A completion is right by its tokens, so that about half are.
-    var judge: (Int, Completion) -> Bool = { $1.tokens.reduce(0, +) % 2 == 0 }
+    var isRight: @Sendable (Attempt) -> Bool = { $0.tokens.reduce(0, +) % 2 == 0 }
 
     /// Runs into a folder; the steps that were made.
     @discardableResult func run(_ folder: String) throws -> [RunStep] {
-      let model = try Transformer(ModelFolder(AlgorithmRunTests.model), on: CPUBackend(threads: 2))
+      let model = try Transformer(ModelFolder(Place.model), on: CPUBackend(threads: 2))
       var policy = PolicySettings()
-      policy.adapter = AdapterSettings(rank: 4, alpha: 8)
       policy.learningRate = learningRate
       policy.valueLearningRate = valueLearningRate
-      try model.addAdapter(policy.adapter!, seed: 5)
+      let adapter = try Adapter(AdapterSettings(rank: 4, alpha: 8), seed: 5, for: model)
       var settings = RLSettings()
       settings.groupSize = groupSize
       settings.promptsPerStep = 3
@@ -59,22 +43,18 @@ struct AlgorithmRunTests {
       keeping.stopAfter = stopAfter
       var random = RandomStream(seed: 21)
       let prompts = (0..<7).map { index in
-        RLTask.Prompt(tokens: (0..<(3 + 4 * index)).map { _ in Int32(random.next(below: 300)) }, key: UInt64(index))
+        RLTask.Prompt(
+          tokens: (0..<(3 + 4 * index)).map { _ in Int32(random.next(below: 300)) }, key: UInt64(index), question: "question \(index)")
       }
-      let judge = judge
-      let task = RLTask(prompts: prompts) { index, completion in
-        try Verifier().verdict(on: judge(index, completion) ? "\\boxed{1}" : "\\boxed{0}", gold: "1")
-      }
-      let library = try PluginLibrary("\(Files.directory(of: Files.program ?? "."))/libnr-\(algorithm).so")
-      let plugin = try PluginInstance(library, settings: parameters)
-      let watcher = Watcher()
-      _ = try RLRun(
-        model: model, source: ModelFolder(AlgorithmRunTests.model), policy: policy, settings: settings, plugin: plugin,
-        task: task, text: { "\($0)" }, question: { "question \($0)" },
-        reference: plugin.needs.contains(.reference) ? try ReferencePolicy(adapterOf: model) : nil,
-        folder: RunFolder(folder), record: RunRecord(stage: "rl", identity: [:], description: [:]), keeping: keeping,
-        baseName: "tied"
-      ).run(watcher)
+      let task = RLTask(prompts: prompts, reward: TrialReward(isRight: isRight)) { "\($0)" }
+      let plugin = try PluginInstance(try Place.plugin(algorithm), settings: parameters)
+      let watcher = TrialObserver()
+      let trained = try RunModel(model, adapter: adapter, from: try ModelFolder(Place.model), policy, baseName: "tied")
+      let run = RLRun(
+        trained, task: task, algorithm: plugin,
+        reference: plugin.needs.contains(.reference) ? try trained.reference() : nil, settings: settings,
+        placement: RunPlacement(RunFolder(folder), RunRecord(stage: "rl", identity: [:], description: [:]), keeping))
+      _ = try run.run(watcher)
       return watcher.steps
     }
   }
@@ -83,8 +63,8 @@ struct AlgorithmRunTests {
     "Every algorithm moves the policy with finite numbers in both variants",
     arguments: ["grpo", "dr-grpo", "ppo", "gspo", "dapo", "grpo-lead"], ["default", "paper"])
   func runs(algorithm: String, variant: String) throws {
-    let folder = Folder()
-    for step in try Trial(algorithm: algorithm, parameters: ["variant=\(variant)"], steps: 2).run(folder.path) {
+    let folder = try TrialFolder()
+    for step in try Trial(algorithm: algorithm, parameters: ["variant=\(variant)"], steps: 2).run(folder.file("run")) {
       #expect(step.metrics.names.allSatisfy { step[$0]?.isFinite == true })
       // This model never stops by itself: with overlong filtering nothing is left to learn from.
       let isFiltered = step["plugin/overlong_filtered_share"] == 1
@@ -99,12 +79,12 @@ struct AlgorithmRunTests {
 
   @Test("PPO's critic learns: the value loss falls and the returns get explained")
   func criticLearns() throws {
-    let folder = Folder()
+    let folder = try TrialFolder()
     // The prompt decides, so that there is something to know.
     let trial = Trial(
       algorithm: "ppo", parameters: ["gamma=1", "lambda=1"], steps: 40, learningRate: 1e-4,
-      judge: { index, _ in index % 2 == 0 })
-    let steps = try trial.run(folder.path)
+      isRight: { $0.prompt % 2 == 0 })
+    let steps = try trial.run(folder.file("run"))
     func mean(_ name: String, _ steps: some Collection<RunStep>) -> Double {
       steps.reduce(0) { $0 + ($1[name] ?? .nan) } / Double(steps.count)
     }
@@ -115,8 +95,8 @@ struct AlgorithmRunTests {
 
   @Test("A critic alone is trained during the value warm-up")
   func warmUp() throws {
-    let folder = Folder()
-    let steps = try Trial(algorithm: "ppo", parameters: ["value_warmup_steps=1"], steps: 2).run(folder.path)
+    let folder = try TrialFolder()
+    let steps = try Trial(algorithm: "ppo", parameters: ["value_warmup_steps=1"], steps: 2).run(folder.file("run"))
     let policyPart = steps.map { abs(($0["loss"] ?? .nan) - ($0["plugin/value_loss"] ?? .nan)) }
     #expect(policyPart[0] < 1e-12 && policyPart[1] > 1e-9, "\(policyPart)")
   }
@@ -125,8 +105,8 @@ struct AlgorithmRunTests {
     "A resumed run is the uninterrupted one, critic, length factors and refill included",
     arguments: ["ppo", "dapo", "dr-grpo"])
   func resumes(algorithm: String) throws {
-    let folder = Folder()
-    let (whole, parts) = (folder.path + "/whole", folder.path + "/parts")
+    let folder = try TrialFolder()
+    let (whole, parts) = (folder.file("whole"), folder.file("parts"))
     var trial = Trial(algorithm: algorithm, steps: 4, groupSize: 2)
     try trial.run(whole)
     trial.stopAfter = 2
@@ -143,16 +123,16 @@ struct AlgorithmRunTests {
 
   @Test("DAPO replaces groups of equal rewards by fresh prompts and says what that cost")
   func refills() throws {
-    let folder = Folder()
+    let folder = try TrialFolder()
     // The first four of the seven prompts are always right: the first three are dropped, then one more.
-    let judge = { (index: Int, completion: Completion) in index < 4 || completion.tokens.reduce(0, +) % 2 == 0 }
-    let step = try Trial(algorithm: "dapo", steps: 1, groupSize: 8, judge: judge).run(folder.path)[0]
+    let isRight = { @Sendable (attempt: Attempt) in attempt.prompt < 4 || attempt.tokens.reduce(0, +) % 2 == 0 }
+    let step = try Trial(algorithm: "dapo", steps: 1, groupSize: 8, isRight: isRight).run(folder.file("run"))[0]
     #expect(step["groups"] == 3)
     let dropped = try #require(step["dropped_groups"])
     #expect(dropped >= 4)
     #expect(step["refilled_groups"] == dropped)
     #expect(step["wasted_completions"] == dropped / (dropped + 3))
-    let samples = try Files.readText(folder.path + "/samples.jsonl").split(separator: "\n").map {
+    let samples = try Files.readText(folder.file("run/samples.jsonl")).split(separator: "\n").map {
       try JSON.parse(String($0), name: "samples.jsonl")
     }
     // What is wasted is generated all the same, and logged.
@@ -166,20 +146,20 @@ struct AlgorithmRunTests {
 
   @Test("Where every group is dropped the refill ends at its bound and the policy stays as it is")
   func allDropped() throws {
-    let folder = Folder()
-    let trial = Trial(algorithm: "dapo", steps: 2, refillRounds: 2, judge: { _, _ in true })
-    let steps = try trial.run(folder.path)
+    let folder = try TrialFolder()
+    let trial = Trial(algorithm: "dapo", steps: 2, refillRounds: 2, isRight: { _ in true })
+    let steps = try trial.run(folder.file("run"))
     for step in steps {
       #expect(step["groups"] == 0 && step["dropped_groups"] == 9 && step["refilled_groups"] == 6)
       #expect(step["wasted_completions"] == 1 && step["wasted_tokens"] == 1)
       #expect(step["updates"] == 0 && step["loss"] == 0 && step["gradient_norm"] == 0)
     }
     // LoRA's B begins at zero.
-    let adapter = try SafetensorsFile(folder.path + "/adapter/adapter_model.safetensors")
+    let adapter = try SafetensorsFile(folder.file("run/adapter/adapter_model.safetensors"))
     for name in adapter.entries.keys where name.contains("lora_B") {
       #expect(try adapter.floats(name).allSatisfy { $0 == 0 })
     }
-    let without = Trial(algorithm: "dapo", parameters: ["refill=false"], steps: 1, judge: { _, _ in true })
-    #expect(try without.run(folder.path + "/without")[0]["refilled_groups"] == 0)
+    let without = Trial(algorithm: "dapo", parameters: ["refill=false"], steps: 1, isRight: { _ in true })
+    #expect(try without.run(folder.file("without"))[0]["refilled_groups"] == 0)
   }
 }

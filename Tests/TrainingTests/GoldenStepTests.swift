@@ -1,5 +1,6 @@
 import Compute
 import Support
+import TestSupport
 import Testing
 import Training
 import Transformer
@@ -31,17 +32,16 @@ import Transformer
   private func policy(_ test: Case) throws -> Policy {
     let (model, adapter) = try loadModel(full: test.adapter == nil, adapter: test.adapter)
     var settings = PolicySettings()
-    settings.adapter = adapter
     settings.learningRate = test.learningRate
     settings.weightDecay = test.weightDecay
     settings.maximumGradientNorm = test.maximumNorm
-    return try Policy(model, settings)
+    return try Policy(model, adapter: adapter, settings)
   }
 
   @Test(arguments: cases) func threeStepsEndAtTheWeightsOfTorch(_ test: Case) throws {
     let golden = try SafetensorsFile("\(Place.goldens)/\(test.file).safetensors")
     let policy = try policy(test)
-    let trainer = SFTTrainer(policy, sequences: try goldenSequences(), batchSize: 4, shuffles: false, seed: 0)
+    let trainer = SFTTrainer(policy, SFTBatches(try goldenSequences(), batchSize: 4, shuffles: false, seed: 0))
     let losses = try doubles(golden, "losses")
     let norms = try doubles(golden, "grad_norms")
     #expect(losses.count == 3)
@@ -51,11 +51,11 @@ import Transformer
       #expect(abs(result.gradientNorm - norm) < 1e-5 * norm)
     }
     let prefix = test.adapter == nil ? "final." : "final.base_model.model."
-    let parameters = policy.model.parameters
+    let parameters = policy.parameters
     #expect(golden.names.count { $0.hasPrefix("final.") } == parameters.count)
     for parameter in parameters {
       let expected = try golden.floats(prefix + parameter.name)
-      let found = try policy.model.backend.download(parameter.value)
+      let found = try policy.model.backend.download(parameter.value).value()
       #expect(found.count == expected.count)
       let worst = zip(found, expected).reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
       #expect(worst < 1e-5, "\(parameter.name): off by \(worst)")
@@ -70,12 +70,12 @@ import Transformer
     test.weightDecay = decay
     test.maximumNorm = norm
     let policy = try policy(test)
-    let trainer = SFTTrainer(policy, sequences: try goldenSequences(), batchSize: 4, shuffles: false, seed: 0)
+    let trainer = SFTTrainer(policy, SFTBatches(try goldenSequences(), batchSize: 4, shuffles: false, seed: 0))
     for _ in 0..<3 { _ = try trainer.trainStep() }
     var worst: Float = 0
-    for parameter in policy.model.parameters {
+    for parameter in policy.parameters {
       let expected = try golden.floats("final.base_model.model." + parameter.name)
-      worst = zip(try policy.model.backend.download(parameter.value), expected).reduce(worst) { max($0, abs($1.0 - $1.1)) }
+      worst = zip(try policy.model.backend.download(parameter.value).value(), expected).reduce(worst) { max($0, abs($1.0 - $1.1)) }
     }
     #expect(worst > 5e-5)
   }
@@ -85,27 +85,28 @@ import Transformer
     let golden = try SafetensorsFile(Place.goldens + "/adamw_groups.safetensors")
     let (model, _) = try loadModel()
     let backend = model.backend
-    func parameter(_ name: String) throws -> Parameter {
-      let entry = try golden.entry("initial." + name)
-      return try Parameter(
-        name, try golden.floats("initial." + name), shape: entry.shape, isMatrix: entry.shape.count == 2, on: backend)
+    func store(_ matrix: String, _ vector: String) throws -> ParameterStore {
+      let specs = [
+        TensorSpec(matrix, try golden.entry("initial." + matrix).shape, .valueWeight, .constant(0)),
+        TensorSpec(vector, try golden.entry("initial." + vector).shape, .valueBias, .constant(0)),
+      ]
+      return try ParameterStore(specs, on: backend) { spec throws(Failure) in try golden.floats("initial." + spec.name) }
     }
-    let trunk = [try parameter("trunk"), try parameter("trunk_bias")]
-    let head = [try parameter("value_head.weight"), try parameter("value_head.bias")]
+    let (trunk, head) = (try store("trunk", "trunk_bias"), try store("value_head.weight", "value_head.bias"))
     let optimizer = try Optimizer(
       [
         Optimizer.Group(trunk, .init(learningRate: 1e-3, weightDecay: 0.1)),
         Optimizer.Group(head, .init(learningRate: 1e-2, weightDecay: 0.5)),
       ], on: backend)
     for (step, norm) in try doubles(golden, "norms").enumerated() {
-      for parameter in trunk + head {
+      for parameter in trunk.parameters + head.parameters {
         backend.upload(try golden.floats("gradient.\(step).\(parameter.name)"), to: parameter.gradient)
       }
       #expect(abs(try optimizer.update(maximumNorm: 1) - norm) < 1e-6 * max(1, norm))
     }
-    for parameter in trunk + head {
+    for parameter in trunk.parameters + head.parameters {
       let expected = try golden.floats("final." + parameter.name)
-      for (found, expected) in zip(try backend.download(parameter.value), expected) { #expect(abs(found - expected) < 1e-6) }
+      for (found, expected) in zip(try backend.download(parameter.value).value(), expected) { #expect(abs(found - expected) < 1e-6) }
     }
   }
 }

@@ -2,18 +2,23 @@ import PluginHost
 import Support
 import Tasks
 import Telemetry
+import TestSupport
 import Testing
 import Training
 import Transformer
 
 @Suite struct RLRunTests {
+  /// Makes an algorithm afresh for each run, as a process does.
+  private typealias Algorithm = () throws -> any LossAlgorithm
+
+  private func grpo(_ parameters: String...) -> Algorithm { { try PluginInstance(try Place.plugin("grpo"), settings: parameters) } }
+
   private func run(
-    _ folder: String, library: PluginLibrary, parameters: [String] = [], resumes: Bool = false, stopAfter: Int? = nil,
+    _ folder: String, _ algorithm: Algorithm, resumes: Bool = false, stopAfter: Int? = nil,
     full: Bool = false, every: Int = 2, copyBudget: Int? = nil, afterStep: @escaping (Int) throws(Failure) -> Metrics = { _ in [:] }
   ) throws -> RunOutcome {
     let (model, adapter) = try loadModel(full: full, adapter: full ? nil : "initial")
     var policy = PolicySettings()
-    policy.adapter = adapter
     policy.learningRate = 1e-3
     policy.copyBudget = copyBudget
     var settings = RLSettings()
@@ -24,23 +29,22 @@ import Transformer
     keeping.checkpointEvery = every
     keeping.resumes = resumes
     keeping.stopAfter = stopAfter
-    let plugin = try PluginInstance(library, settings: parameters)
-    var run = try RLRun(
-      model: model, source: ModelFolder(Place.model), policy: policy, settings: settings, plugin: plugin,
-      task: RLTests.makeTask(), text: { "\($0)" }, question: { "question \($0)" },
-      reference: plugin.needs.contains(.reference) && !full ? try ReferencePolicy(adapterOf: model) : nil,
-      folder: RunFolder(folder), record: RunRecord(stage: "rl", identity: [:], description: [:]), keeping: keeping,
-      baseName: "tied")
+    let algorithm = try algorithm()
+    let trained = try RunModel(model, adapter: adapter, from: try ModelFolder(Place.model), policy, baseName: "tied")
+    var run = RLRun(
+      trained, task: RLTests.makeTask(), algorithm: algorithm,
+      reference: algorithm.needs.contains(.reference) && !full ? try trained.reference() : nil, settings: settings,
+      placement: RunPlacement(RunFolder(folder), RunRecord(stage: "rl", identity: [:], description: [:]), keeping))
     run.afterStep = afterStep
     return try run.run(TrialObserver())
   }
 
-  private func expectResumed(_ library: PluginLibrary, _ parameters: [String] = [], full: Bool = false, at step: Int) throws {
+  private func expectResumed(_ algorithm: Algorithm, full: Bool = false, at step: Int) throws {
     let folder = try TrialFolder()
     let (whole, parts) = (folder.file("whole"), folder.file("parts"))
-    #expect(try run(whole, library: library, parameters: parameters, full: full) == .finished)
-    #expect(try run(parts, library: library, parameters: parameters, stopAfter: step, full: full) == .interrupted(step: step))
-    #expect(try run(parts, library: library, parameters: parameters, resumes: true, full: full) == .finished)
+    #expect(try run(whole, algorithm, full: full) == .finished)
+    #expect(try run(parts, algorithm, stopAfter: step, full: full) == .interrupted(step: step))
+    #expect(try run(parts, algorithm, resumes: true, full: full) == .finished)
     let result = full ? "model/model.safetensors" : "adapter/adapter_model.safetensors"
     try expectSameResult(
       whole, parts,
@@ -48,27 +52,26 @@ import Transformer
   }
 
   @Test(arguments: [1, 2, 4]) func aRunThatIsResumedIsTheUninterruptedOneByteForByte(_ step: Int) throws {
-    try expectResumed(try Place.plugin("grpo"), at: step)
+    try expectResumed(grpo(), at: step)
   }
 
-  @Test func soIsAWholeModelsRun() throws { try expectResumed(try Place.plugin("grpo"), full: true, at: 3) }
+  @Test func soIsAWholeModelsRun() throws { try expectResumed(grpo(), full: true, at: 3) }
 
   @Test func theReferenceOfAResumedRunIsThePolicyTheRunBeganWith() throws {
-    try expectResumed(try Place.plugin("grpo"), ["beta=0.1"], at: 3)
+    try expectResumed(grpo("beta=0.1"), at: 3)
   }
 
-  @Test(.enabled(if: TrialPlugin.hasCompiler)) func theCriticAndThePluginsStateAreResumedToo() throws {
-    let folder = try TrialFolder()
-    let library = try TrialPlugin.compile(needs: "NR_NEEDS_CRITIC | NR_NEEDS_REFILL", drop: "equal", in: folder)
-    try expectResumed(library, at: 3)
+  @Test func theCriticAndThePluginsStateAreResumedToo() throws {
+    let algorithm: Algorithm = { TrialAlgorithm(needs: [.critic, .refill], drop: .equal) }
+    try expectResumed(algorithm, at: 3)
   }
 
-  @Test(.enabled(if: TrialPlugin.hasCompiler)) func aCheckpointOfAnotherPluginIsRefusedByName() throws {
+  @Test func aCheckpointOfAnotherPluginIsRefusedByName() throws {
     let folder = try TrialFolder()
-    let library = try TrialPlugin.compile(needs: "0", drop: "none", in: folder)
-    _ = try run(folder.file("run"), library: library, stopAfter: 2)
+    let algorithm: Algorithm = { TrialAlgorithm() }
+    _ = try run(folder.file("run"), algorithm, stopAfter: 2)
     let error = #expect(throws: Failure.self) {
-      try run(folder.file("run"), library: try Place.plugin("grpo"), resumes: true)
+      try run(folder.file("run"), grpo(), resumes: true)
     }
     #expect(error?.code == .badData)
     #expect(error?.message.contains("plugin trial, now it is grpo") == true)
@@ -76,7 +79,7 @@ import Transformer
 
   @Test func everyCompletionIsASampleWithItsVerdict() throws {
     let folder = try TrialFolder()
-    _ = try run(folder.file("run"), library: try Place.plugin("grpo"))
+    _ = try run(folder.file("run"), grpo())
     let lines = try Files.readText(folder.file("run/samples.jsonl")).split(separator: "\n")
     #expect(lines.count == 5 * 2 * 3)
     for line in lines {
@@ -94,42 +97,40 @@ import Transformer
   ]
 
   /// In a later pass the weights have moved within the step already; in the first one only gradients and the plugin's state have.
-  @Test(.enabled(if: TrialPlugin.hasCompiler), arguments: [(1, 0), (1, 1), (3, 1), (4, 1)], [false, true])
+  @Test(arguments: [(1, 0), (1, 1), (3, 1), (4, 1)], [false, true])
   func aPluginThatFailsInAStepLosesNothingBefore(_ place: (step: Int, epoch: Int), _ full: Bool) throws {
     let folder = try TrialFolder()
-    let needs = "NR_NEEDS_CRITIC"
-    let library = try TrialPlugin.compile(needs: needs, drop: "none", in: folder)
-    let failing = try TrialPlugin.compile(needs: needs, drop: "none", fails: place, in: folder)
-    _ = try run(folder.file("whole"), library: library, full: full, every: 100)
-    let error = #expect(throws: Failure.self) { try run(folder.file("parts"), library: failing, full: full, every: 100) }
+    let algorithm: Algorithm = { TrialAlgorithm(needs: .critic) }
+    let failing: Algorithm = { TrialAlgorithm(needs: .critic, fails: place) }
+    _ = try run(folder.file("whole"), algorithm, full: full, every: 100)
+    let error = #expect(throws: Failure.self) { try run(folder.file("parts"), failing, full: full, every: 100) }
     #expect(error?.message.contains("in step \(place.step + 1); the checkpoint of step \(place.step) is whole") == true, "\(error?.message ?? "")")
     #expect(try CheckpointStore(run: folder.file("parts")).steps() == [place.step])
-    #expect(try run(folder.file("parts"), library: library, resumes: true, full: full, every: 100) == .finished)
-    // The plugin in the checkpoint is another library: its digest differs, nothing else.
-    let results = Self.results.filter { !$0.hasSuffix("state.json") && !(full && $0.hasPrefix("adapter")) }
+    #expect(try run(folder.file("parts"), algorithm, resumes: true, full: full, every: 100) == .finished)
+    let results = Self.results.filter { !(full && $0.hasPrefix("adapter")) }
     try expectSameResult(folder.file("whole"), folder.file("parts"), files: results + (full ? ["model/model.safetensors"] : []))
   }
 
-  @Test(.enabled(if: TrialPlugin.hasCompiler)) func anErrorInTheFirstStepLeavesNoCheckpoint() throws {
+  @Test func anErrorInTheFirstStepLeavesNoCheckpoint() throws {
     let folder = try TrialFolder()
-    let failing = try TrialPlugin.compile(needs: "0", drop: "none", fails: (0, 1), in: folder)
-    let error = #expect(throws: Failure.self) { try run(folder.file("run"), library: failing) }
+    let failing: Algorithm = { TrialAlgorithm(fails: (0, 1)) }
+    let error = #expect(throws: Failure.self) { try run(folder.file("run"), failing) }
     #expect(error?.message.contains("checkpoint") == false)
     #expect(try CheckpointStore(run: folder.file("run")).steps() == [])
-    #expect(try run(folder.file("run"), library: try TrialPlugin.compile(needs: "0", drop: "none", in: folder), resumes: true) == .finished)
+    #expect(try run(folder.file("run"), { TrialAlgorithm() }, resumes: true) == .finished)
   }
 
   /// Where a whole model leaves no room for a copy, an error behind the first update goes back to the newest checkpoint, never to
   /// half a step.
-  @Test(.enabled(if: TrialPlugin.hasCompiler), arguments: [(0, 3), (1, 2)])
+  @Test(arguments: [(0, 3), (1, 2)])
   func withoutRoomForACopyTheNewestCheckpointStands(_ epoch: Int, _ kept: Int) throws {
     let folder = try TrialFolder()
-    let library = try TrialPlugin.compile(needs: "0", drop: "none", in: folder)
-    let failing = try TrialPlugin.compile(needs: "0", drop: "none", fails: (3, epoch), in: folder)
-    _ = try run(folder.file("whole"), library: library, full: true)
-    let error = #expect(throws: Failure.self) { try run(folder.file("parts"), library: failing, full: true, copyBudget: 0) }
+    let algorithm: Algorithm = { TrialAlgorithm() }
+    let failing: Algorithm = { TrialAlgorithm(fails: (3, epoch)) }
+    _ = try run(folder.file("whole"), algorithm, full: true)
+    let error = #expect(throws: Failure.self) { try run(folder.file("parts"), failing, full: true, copyBudget: 0) }
     #expect(error?.message.contains("in step 4; the checkpoint of step \(kept) is whole") == true, "\(error?.message ?? "")")
-    #expect(try run(folder.file("parts"), library: library, resumes: true, full: true, copyBudget: 0) == .finished)
+    #expect(try run(folder.file("parts"), algorithm, resumes: true, full: true, copyBudget: 0) == .finished)
     try expectSameResult(
       folder.file("whole"), folder.file("parts"), files: ["model/model.safetensors", "samples.jsonl", "checkpoints/step-5/state.safetensors"])
   }
@@ -138,7 +139,7 @@ import Transformer
   @Test func aCheckpointThatCannotBeWrittenIsSaidToo() throws {
     let folder = try TrialFolder()
     let error = #expect(throws: Failure.self) {
-      try run(folder.file("run"), library: try Place.plugin("grpo"), every: 100) { at throws(Failure) in
+      try run(folder.file("run"), grpo(), every: 100) { at throws(Failure) in
         guard at == 3 else { return [:] }
         try AtomicFile.write("in the way", to: folder.file("run/checkpoints"))
         throw .internalError("no more memory")
@@ -151,29 +152,29 @@ import Transformer
   /// What is measured after the update belongs to the step: where it fails, the step is taken again.
   @Test(arguments: [2, 5]) func anErrorAfterTheUpdateUndoesTheStep(_ step: Int) throws {
     let folder = try TrialFolder()
-    let library = try Place.plugin("grpo")
+    let algorithm = grpo()
     let measured: (Int) throws(Failure) -> Metrics = { ["held_out_accuracy": Double($0)] }
-    _ = try run(folder.file("whole"), library: library, every: 100, afterStep: measured)
+    _ = try run(folder.file("whole"), algorithm, every: 100, afterStep: measured)
     let error = #expect(throws: Failure.self) {
-      try run(folder.file("parts"), library: library, every: 100) { at throws(Failure) in
+      try run(folder.file("parts"), algorithm, every: 100) { at throws(Failure) in
         if at == step { throw .internalError("no more memory") }
         return try measured(at)
       }
     }
     #expect(error?.message.contains("no more memory (in step \(step); the checkpoint of step \(step - 1) is whole") == true)
     #expect(try CheckpointStore(run: folder.file("parts")).steps() == [step - 1])
-    #expect(try run(folder.file("parts"), library: library, resumes: true, every: 100, afterStep: measured) == .finished)
+    #expect(try run(folder.file("parts"), algorithm, resumes: true, every: 100, afterStep: measured) == .finished)
     try expectSameResult(folder.file("whole"), folder.file("parts"), files: Self.results)
   }
 
   /// The log cannot be written any more, or the samples behind it: their descriptor is one that reads only.
   @Test(arguments: ["metrics.jsonl", "samples.jsonl"]) func aLineThatCannotBeWrittenUndoesTheStep(_ log: String) throws {
     let folder = try TrialFolder()
-    let library = try Place.plugin("grpo")
-    _ = try run(folder.file("whole"), library: library, every: 100)
+    let algorithm = grpo()
+    _ = try run(folder.file("whole"), algorithm, every: 100)
     let path = folder.file("parts/\(log)")
     let error = #expect(throws: Failure.self) {
-      try run(folder.file("parts"), library: library, every: 100) { at in
+      try run(folder.file("parts"), algorithm, every: 100) { at in
         if at == 4 {
           for entry in try! Files.list("/proc/self/fd") where Files.resolved("/proc/self/fd/\(entry)") == Files.resolved(path) {
             let reading = unsafe open(path, O_RDONLY)
@@ -185,21 +186,21 @@ import Transformer
       }
     }
     #expect(error?.message.contains(log) == true && error?.message.contains("the checkpoint of step 3 is whole") == true, "\(error?.message ?? "")")
-    #expect(try run(folder.file("parts"), library: library, resumes: true, every: 100) == .finished)
+    #expect(try run(folder.file("parts"), algorithm, resumes: true, every: 100) == .finished)
     try expectSameResult(folder.file("whole"), folder.file("parts"), files: Self.results)
   }
 
   /// A result that cannot be written: the last step's checkpoint is there.
   @Test func anErrorAfterTheLastStepLeavesItsCheckpoint() throws {
     let folder = try TrialFolder()
-    let library = try Place.plugin("grpo")
-    _ = try run(folder.file("whole"), library: library, every: 100)
+    let algorithm = grpo()
+    _ = try run(folder.file("whole"), algorithm, every: 100)
     try Files.makeDirectory(folder.file("parts"))
     try AtomicFile.write("in the way", to: folder.file("parts/adapter"))
-    let error = #expect(throws: Failure.self) { try run(folder.file("parts"), library: library, every: 100) }
+    let error = #expect(throws: Failure.self) { try run(folder.file("parts"), algorithm, every: 100) }
     #expect(error?.message.contains("the checkpoint of step 5 is whole") == true, "\(error?.message ?? "")")
     Files.remove(folder.file("parts/adapter"))
-    #expect(try run(folder.file("parts"), library: library, resumes: true, every: 100) == .finished)
+    #expect(try run(folder.file("parts"), algorithm, resumes: true, every: 100) == .finished)
     try expectSameResult(folder.file("whole"), folder.file("parts"), files: Self.results)
   }
 }

@@ -1,7 +1,7 @@
 import PluginHost
-import Rollouts
 import Support
 import Tasks
+import TestSupport
 import Testing
 import Training
 import Transformer
@@ -9,26 +9,27 @@ import Transformer
 /// Reinforcement learning of a small random model, with the GRPO plugin as it is built.
 @Suite struct RLTests {
   /// Prompts of different lengths; a completion is right by its tokens, so that about half are.
-  static func makeTask(prompts: Int = 7, judge: @escaping (Int, Completion) -> Bool = { $1.tokens.reduce(0, +) % 2 == 0 }) -> RLTask {
+  static func makeTask(
+    prompts: Int = 7, isRight: @escaping @Sendable (Attempt) -> Bool = { $0.tokens.reduce(0, +) % 2 == 0 }
+  ) -> RLTask {
     var random = RandomStream(seed: 21)
     let prompts = (0..<prompts).map { index in
-      RLTask.Prompt(tokens: (0..<(3 + 5 * index)).map { _ in Int32(random.next(below: 300)) }, key: UInt64(index))
+      RLTask.Prompt(
+        tokens: (0..<(3 + 5 * index)).map { _ in Int32(random.next(below: 300)) }, key: UInt64(index), question: "question \(index)")
     }
-    return RLTask(prompts: prompts) { index, completion in
-      try Verifier().verdict(on: judge(index, completion) ? "\\boxed{1}" : "\\boxed{0}", gold: "1")
-    }
+    return RLTask(prompts: prompts, reward: TrialReward(isRight: isRight)) { "\($0)" }
   }
 
   struct Setup {
     var settings = RLSettings()
     var policy = PolicySettings()
-    var plugin: PluginInstance
+    var algorithm: any LossAlgorithm
     var task = RLTests.makeTask()
     var adapter: String? = "initial"
     var threads = 2
 
-    init(_ library: PluginLibrary, _ parameters: [String] = []) throws(Failure) {
-      plugin = try PluginInstance(library, settings: parameters)
+    init(_ algorithm: any LossAlgorithm) {
+      self.algorithm = algorithm
       settings.groupSize = 4
       settings.promptsPerStep = 3
       settings.maxNewTokens = 12
@@ -40,17 +41,15 @@ import Transformer
     /// Trains and returns each step's result, with the policy as it ends.
     func train(steps: Int = 2) throws -> (results: [RLStepResult], policy: Policy) {
       let (model, adapter) = try loadModel(full: adapter == nil, adapter: adapter, threads: threads)
-      var settings = policy
-      settings.adapter = adapter
-      let reference: ReferencePolicy? =
-        plugin.needs.contains(.reference) ? try ReferencePolicy(adapterOf: model) : nil
-      let policy = try Policy(model, settings, critic: plugin.needs.contains(.critic))
-      let trainer = RLTrainer(policy, reference: reference, plugin: plugin, task: task, settings: self.settings)
+      let trained = try RunModel(model, adapter: adapter, from: nil, policy, baseName: "tied")
+      let reference: ReferencePolicy? = algorithm.needs.contains(.reference) ? try trained.reference() : nil
+      let policy = try trained.makePolicy(critic: algorithm.needs.contains(.critic))
+      let trainer = RLTrainer(policy, engine: trained.engine, reference: reference, algorithm: algorithm, task: task, settings: self.settings)
       return (try (0..<steps).map { _ in try trainer.trainStep() }, policy)
     }
   }
 
-  private func setup(_ parameters: String...) throws -> Setup { try Setup(try Place.plugin("grpo"), parameters) }
+  private func setup(_ parameters: String...) throws -> Setup { Setup(try PluginInstance(try Place.plugin("grpo"), settings: parameters)) }
 
   @Test(arguments: ["initial", nil]) func theSamplersLogProbabilitiesAreThePolicysSoTheFirstRatioIsOne(_ adapter: String?) throws {
     var setup = try setup()
@@ -117,7 +116,7 @@ import Transformer
 
   @Test func rewardsRaiseWhatIsRewarded() throws {
     var setup = try setup()
-    setup.task = Self.makeTask(prompts: 2) { _, completion in completion.tokens.first.map { $0 % 4 == 1 } ?? false }
+    setup.task = Self.makeTask(prompts: 2) { $0.tokens.first.map { $0 % 4 == 1 } ?? false }
     setup.settings.groupSize = 16
     setup.settings.promptsPerStep = 2
     setup.settings.maxNewTokens = 2
@@ -129,24 +128,24 @@ import Transformer
 
   @Test func equalRewardsMoveNothingButWeightDecay() throws {
     var setup = try setup()
-    setup.task = Self.makeTask { _, _ in true }
+    setup.task = Self.makeTask { _ in true }
     setup.policy.weightDecay = 0
     let trained = try setup.train()
-    let (model, _) = try loadModel(adapter: "initial")
-    for (found, fresh) in zip(trained.policy.model.parameters, model.parameters) {
-      #expect(try model.backend.download(fresh.value) == trained.policy.model.backend.download(found.value))
+    let (model, adapter) = try loadModel(adapter: "initial")
+    for (found, fresh) in zip(trained.policy.parameters, adapter?.store.parameters ?? []) {
+      #expect(try model.backend.download(fresh.value).value() == trained.policy.model.backend.download(found.value).value())
     }
     #expect(trained.results.allSatisfy { $0.metrics["zero_variance"] == 1 && $0.metrics["gradient_norm"] == 0 })
   }
 
   @Test func theReferenceIsThePolicyTheRunBeganWith() throws {
     let setup = try setup("beta=0.04")
-    #expect(setup.plugin.needs.contains(.reference))
+    #expect(setup.algorithm.needs.contains(.reference))
     let results = try setup.train(steps: 2).results
     let first = results[0]
     // Before the first update both are one policy, so reference and sampler agree to the bit.
-    #expect(first.rollout.reference?.map(\.bitPattern) == first.rollout.sampler.map(\.bitPattern))
-    #expect(results[1].rollout.reference != results[1].rollout.sampler)
+    #expect(first.rollout.packed.reference?.map(\.bitPattern) == first.rollout.sampler.map(\.bitPattern))
+    #expect(results[1].rollout.packed.reference != results[1].rollout.sampler)
     #expect((results[1].metrics["kl_reference_k3"] ?? 0) > 0)
   }
 
@@ -159,9 +158,8 @@ import Transformer
 
   // MARK: Refill and critic, with a plugin that needs them
 
-  @Test(.enabled(if: TrialPlugin.hasCompiler)) func refillIsBoundedWhereEveryGroupIsDropped() throws {
-    let folder = try TrialFolder()
-    var setup = try Setup(try TrialPlugin.compile(needs: "NR_NEEDS_REFILL", drop: "all", in: folder))
+  @Test func refillIsBoundedWhereEveryGroupIsDropped() throws {
+    var setup = Setup(TrialAlgorithm(needs: .refill, drop: .all))
     setup.settings.refillRounds = 3
     let (results, policy) = try setup.train(steps: 1)
     #expect(results[0].dropped.count == 3 * (1 + 3))
@@ -172,11 +170,10 @@ import Transformer
     #expect(results[0].dropped.map(\.position) == Array(0..<12))
   }
 
-  @Test(.enabled(if: TrialPlugin.hasCompiler)) func droppedGroupsAreReplacedUntilThereAreEnough() throws {
-    let folder = try TrialFolder()
-    var setup = try Setup(try TrialPlugin.compile(needs: "NR_NEEDS_REFILL", drop: "equal", in: folder))
+  @Test func droppedGroupsAreReplacedUntilThereAreEnough() throws {
+    var setup = Setup(TrialAlgorithm(needs: .refill, drop: .equal))
     // Of seven prompts the first four in the file have one answer only.
-    setup.task = Self.makeTask { index, completion in index < 4 || completion.tokens.reduce(0, +) % 2 == 0 }
+    setup.task = Self.makeTask { $0.prompt < 4 || $0.tokens.reduce(0, +) % 2 == 0 }
     setup.settings.shuffles = false
     let result = try setup.train(steps: 1).results[0]
     #expect(result.rollout.groups.count == 3)
@@ -185,49 +182,46 @@ import Transformer
     #expect(result.metrics["dropped_groups"] == Double(result.dropped.count))
   }
 
-  @Test(.enabled(if: TrialPlugin.hasCompiler)) func withoutRefillDroppedGroupsAreNotReplaced() throws {
-    let folder = try TrialFolder()
-    let setup = try Setup(try TrialPlugin.compile(needs: "0", drop: "all", in: folder))
+  @Test func withoutRefillDroppedGroupsAreNotReplaced() throws {
+    let setup = Setup(TrialAlgorithm(drop: .all))
     let result = try setup.train(steps: 1).results[0]
     #expect(result.dropped.count == 3 && result.metrics["refilled_groups"] == 0)
   }
 
   /// A value head begins at zero, so AdamW's first step moves each weight by its own rate, whatever the trunk's.
-  @Test(.enabled(if: TrialPlugin.hasCompiler), arguments: [1e-4, 1e-2])
+  @Test(arguments: [1e-4, 1e-2])
   func aCriticLearnsItsReturnsAtItsOwnRate(_ rate: Double) throws {
-    let folder = try TrialFolder()
-    var setup = try Setup(try TrialPlugin.compile(needs: "NR_NEEDS_CRITIC", drop: "none", in: folder))
-    setup.task = Self.makeTask { _, _ in true }
+    var setup = Setup(TrialAlgorithm(needs: .critic))
+    setup.task = Self.makeTask { _ in true }
     setup.policy.valueLearningRate = rate
     setup.policy.weightDecay = 0
     setup.settings.innerEpochs = 1
     let (results, policy) = try setup.train(steps: 1)
     let head = try #require(policy.valueHead)
-    #expect(results[0].rollout.values == Array(repeating: 0, count: results[0].rollout.tokenCount))
+    #expect(results[0].rollout.packed.values == Array(repeating: 0, count: results[0].rollout.tokenCount))
     #expect(abs((results[0].metrics["loss"] ?? 0) - 0.5) > 0)
-    let bias = Double(try policy.model.backend.download(head.bias.value)[0])
+    let bias = Double(try policy.model.backend.download(head.store.parameters[1].value).value()[0])
     #expect(abs(bias - rate) < 1e-3 * rate, "the bias went to \(bias)")
-    for weight in try policy.model.backend.download(head.weight.value) { #expect(abs(Double(weight)) < 1.001 * rate) }
+    for weight in try policy.model.backend.download(head.store.parameters[0].value).value() { #expect(abs(Double(weight)) < 1.001 * rate) }
   }
 
-  @Test(.enabled(if: TrialPlugin.hasCompiler)) func aCriticsValuesComeCloserToTheReturns() throws {
-    let folder = try TrialFolder()
-    var setup = try Setup(try TrialPlugin.compile(needs: "NR_NEEDS_CRITIC", drop: "none", in: folder))
-    setup.task = Self.makeTask { _, _ in true }
+  @Test func aCriticsValuesComeCloserToTheReturns() throws {
+    var setup = Setup(TrialAlgorithm(needs: .critic))
+    setup.task = Self.makeTask { _ in true }
     setup.policy.valueLearningRate = 2e-2
     setup.policy.learningRate = 0
     let results = try setup.train(steps: 20).results
     func error(_ rollout: Rollout) -> Double {
-      (rollout.values ?? []).reduce(0) { $0 + abs(Double($1) - 1) } / Double(rollout.tokenCount)
+      (rollout.packed.values ?? []).reduce(0) { $0 + abs(Double($1) - 1) } / Double(rollout.tokenCount)
     }
     #expect(error(results[0].rollout) == 1)
     #expect(error(results[19].rollout) < 0.3)
   }
 
   @Test(.enabled(if: Place.holds(plugin: "ppo"))) func thePPOPluginTrainsPolicyAndValueHead() throws {
-    let (results, policy) = try Setup(try Place.plugin("ppo")).train(steps: 2)
+    let (results, policy) = try Setup(try PluginInstance(try Place.plugin("ppo"))).train(steps: 2)
     #expect(results.allSatisfy { $0.metrics["sampler_mismatch"] == 0 && ($0.metrics["loss"] ?? .nan).isFinite })
     let head = try #require(policy.valueHead)
-    #expect(try policy.model.backend.download(head.weight.value).contains { $0 != 0 })
+    #expect(try policy.model.backend.download(head.store.parameters[0].value).value().contains { $0 != 0 })
   }
 }

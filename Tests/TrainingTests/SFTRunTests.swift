@@ -1,5 +1,6 @@
 import Support
 import Telemetry
+import TestSupport
 import Testing
 import Training
 import Transformer
@@ -12,17 +13,17 @@ import Transformer
   ) throws -> RunOutcome {
     let (model, adapter) = try loadModel(full: full, adapter: full ? nil : "initial")
     var settings = PolicySettings()
-    settings.adapter = adapter
     settings.learningRate = 1e-3
     settings.schedule = LearningRateSchedule(shape: shape, warmupSteps: 2, totalSteps: steps)
     var keeping = RunKeeping()
     keeping.checkpointEvery = every
     keeping.resumes = resumes
     keeping.stopAfter = stopAfter
-    var run = try SFTRun(
-      model: model, source: ModelFolder(Place.model), sequences: goldenSequences(), policy: settings, batchSize: 4,
-      steps: steps, shuffles: true, seed: 5, folder: RunFolder(folder),
-      record: RunRecord(stage: "sft", identity: ["seed": 5], description: [:]), keeping: keeping, baseName: "tied")
+    let trained = try RunModel(model, adapter: adapter, from: try ModelFolder(Place.model), settings, baseName: "tied")
+    var run = SFTRun(
+      trained, SFTBatches(try goldenSequences(), batchSize: 4, shuffles: true, seed: 5), steps: steps,
+      placement: RunPlacement(
+        RunFolder(folder), RunRecord(stage: "sft", identity: ["seed": 5], description: [:]), keeping))
     run.afterStep = afterStep
     return try run.run(observer)
   }
@@ -122,13 +123,12 @@ import Transformer
   @Test(arguments: [(0, 3, true), (4, 2, true), (4, 2, false), (9, 3, true), (9, 1, true), (12, 4, false)])
   func theHorizonIsTheNumberOfUpdates(_ empty: Int, _ batchSize: Int, _ shuffles: Bool) throws {
     let sequences = (0..<13).map { TrainingSequence(tokens: $0 < empty ? [1] : [1, 2, 3]) }
-    let steps = 4 * SFTTrainer.stepsPerEpoch(count: sequences.count, batchSize: batchSize) - 1
     var batches = SFTBatches(sequences, batchSize: batchSize, shuffles: shuffles, seed: 3)
+    let steps = 4 * batches.stepsPerEpoch - 1
     let (model, adapter) = try loadModel(adapter: "initial")
-    var settings = PolicySettings()
-    settings.adapter = adapter
-    let policy = try Policy(model, settings)
-    let trainer = SFTTrainer(policy, sequences: sequences, batchSize: batchSize, shuffles: shuffles, seed: 3)
+    let settings = PolicySettings()
+    let policy = try Policy(model, adapter: adapter, settings)
+    let trainer = SFTTrainer(policy, batches)
     for _ in 0..<steps { _ = try trainer.trainStep() }
     #expect(batches.updates(ofSteps: steps) == policy.updates)
     #expect(policy.updates <= steps && (empty == 0) == (policy.updates == steps))
@@ -140,9 +140,8 @@ import Transformer
     for rows in [1, 40, 100_000] {
       let (model, adapter) = try loadModel(adapter: "initial")
       var settings = PolicySettings()
-      settings.adapter = adapter
       settings.microBatchRows = rows
-      let trainer = SFTTrainer(try Policy(model, settings), sequences: sequences, batchSize: 5, shuffles: false, seed: 1)
+      let trainer = SFTTrainer(try Policy(model, adapter: adapter, settings), SFTBatches(sequences, batchSize: 5, shuffles: false, seed: 1))
       losses.append(try trainer.loss(of: sequences))
       let learned = try trainer.trainStep().loss
       #expect(abs(learned - losses[0]) < 1e-9 * learned)

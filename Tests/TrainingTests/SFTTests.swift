@@ -1,5 +1,6 @@
 import Support
 import Tasks
+import TestSupport
 import Testing
 import Tokenization
 import Training
@@ -13,12 +14,11 @@ import Transformer
   ) throws -> (losses: [Double], bits: [[UInt32]]) {
     let (model, adapter) = try loadModel(full: full, adapter: full ? nil : "initial", threads: threads)
     var settings = PolicySettings()
-    settings.adapter = adapter
     settings.learningRate = 1e-3
     settings.microBatchRows = microBatchRows
     settings.gradientCheckpointing = checkpointing
-    let policy = try Policy(model, settings)
-    let trainer = SFTTrainer(policy, sequences: sequences, batchSize: 4, shuffles: true, seed: 3)
+    let policy = try Policy(model, adapter: adapter, settings)
+    let trainer = SFTTrainer(policy, SFTBatches(sequences, batchSize: 4, shuffles: true, seed: 3))
     let losses = try (0..<steps).map { _ in try trainer.trainStep().loss }
     return (losses, try bits(policy))
   }
@@ -45,7 +45,7 @@ import Transformer
       Example(question: "Tom has 3 apples.", solution: "He has 3."),
     ]
     let sequences = try documents.sequences(examples, tokenizer, name: "test")
-    let prompt = tokenizer.encode(documents.template.prompt(question: "How many?"))
+    let prompt = tokenizer.encode(documents.form.prompt(question: "How many?"))
     #expect(sequences[0].lossStart == prompt.count)
     #expect(Array(sequences[0].tokens.prefix(prompt.count)) == prompt)
     #expect(
@@ -60,11 +60,10 @@ import Transformer
       batch.append(
         prompt: Array(sequence.tokens[..<start]), completions: [Array(sequence.tokens[start...])], targets: &targets)
     }
-    let scores = try LossHead(model).forward(try model.forward(batch).hidden, targets, temperature: 1)
+    let settings = PolicySettings()
+    let scores = try Policy(model, adapter: adapter, settings).score(batch, targets, temperature: 1)
     let expected = -scores.logProbs.reduce(0.0) { $0 + Double($1) } / Double(targets.count)
-    var settings = PolicySettings()
-    settings.adapter = adapter
-    let trainer = SFTTrainer(try Policy(model, settings), sequences: sequences, batchSize: 3, shuffles: false, seed: 0)
+    let trainer = SFTTrainer(try Policy(model, adapter: adapter, settings), SFTBatches(sequences, batchSize: 3, shuffles: false, seed: 0))
     let result = try trainer.trainStep()
     #expect(result.predictedTokens == targets.count)
     #expect(abs(result.loss - expected) < 1e-9)

@@ -3,68 +3,39 @@ import PluginHost
 import Rollouts
 import Support
 import Tasks
+import TestSupport
 import Testing
 import Tokenization
 import Training
 import Transformer
 
-enum Place {
-  static let goldens = Files.directory(of: #filePath) + "/Goldens"
-  static let model = goldens + "/tied"
-  /// The folder of the test program, where plugins are as they were built.
-  static let build = Files.directory(of: Files.program ?? ".")
+extension Place {
+  static let goldens = tests + "/TrainingTests/Goldens"
 
-  static func holds(plugin id: String) -> Bool { Files.exists("\(build)/libnr-\(id).so") }
-  static func plugin(_ id: String) throws(Failure) -> PluginLibrary { try PluginLibrary("\(build)/libnr-\(id).so") }
+  static func holds(plugin id: String) -> Bool { Files.exists(library(id)) }
+  static func plugin(_ id: String) throws(Failure) -> PluginLibrary { try PluginLibrary(library(id)) }
 }
 
-/// A folder of its own for a test; it goes away with the value.
-final class TrialFolder {
-  let path: String
-
-  init() throws(Failure) {
-    path = "/tmp/training-\(getpid())-\(UInt64.random(in: 0 ... .max))"
-    try Files.makeDirectory(path)
-  }
-
-  deinit { try? Files.removeTree(path) }
-
-  func file(_ name: String) -> String { "\(path)/\(name)" }
-}
-
-/// The failure that a call ends in; nil where it succeeds.
-func failure<T>(_ body: () throws(Failure) -> T) -> Failure? {
-  do throws(Failure) {
-    _ = try body()
-    return nil
-  } catch { return error }
-}
-
-func loadModel(full: Bool = false, adapter: String? = nil, threads: Int = 2) throws -> (Transformer, AdapterSettings?) {
+func loadModel(full: Bool = false, adapter: String? = nil, threads: Int = 2) throws -> (Transformer, Adapter?) {
   let model = try Transformer(ModelFolder(Place.model), trainable: full ? .full : .nothing, on: CPUBackend(threads: threads))
   guard let adapter else { return (model, nil) }
-  return (model, try model.loadAdapter("\(Place.goldens)/lora_steps/\(adapter)_adapter"))
+  return (model, try Adapter("\(Place.goldens)/lora_steps/\(adapter)_adapter", for: model))
 }
 
 /// The lines of data.jsonl as the `tokenizers` package cuts them.
 func goldenSequences() throws -> [TrainingSequence] {
-  let file = try SafetensorsFile(Place.goldens + "/tokens.safetensors")
-  let tokens = try file.integers("tokens").map { Int32($0) }
-  let offsets = try file.integers("token_offsets").map { Int($0) }
-  return zip(offsets, offsets.dropFirst()).map { TrainingSequence(tokens: Array(tokens[$0..<$1])) }
+  try sequences(SafetensorsFile(Place.goldens + "/tokens.safetensors")).map { TrainingSequence(tokens: $0) }
 }
 
-func doubles(_ file: SafetensorsFile, _ name: String) throws -> [Double] {
-  let entry = try file.entry(name)
-  return unsafe file.withBytes(entry) { raw in
-    (0..<entry.elementCount).map { unsafe raw.loadUnaligned(fromByteOffset: 8 * $0, as: Double.self) }
-  }
+extension Policy {
+  /// Of the model or its adapter.
+  var parameters: [Parameter] { (adapter?.store ?? model.store)?.parameters ?? [] }
 }
 
 /// The bits of everything that is trained.
 func bits(_ policy: Policy) throws -> [[UInt32]] {
-  try (policy.model.parameters + (policy.valueHead?.parameters ?? [])).map {
-    try policy.model.backend.download($0.value).map(\.bitPattern)
+  try (policy.parameters + (policy.valueHead?.store.parameters ?? [])).map {
+    try policy.model.backend.download($0.value).value().map(\.bitPattern)
   }
 }
 
@@ -81,15 +52,17 @@ final class TrialObserver: RunObserver {
   func end(stage: String) {}
 }
 
-/// The lines of a log without what the clock and the machine say.
-func deterministicRecords(_ path: String) throws -> [String] {
-  try Files.readText(path).split(separator: "\n").map { line in
-    let json = try JSON.parse(String(line), name: path)
-    var kept = JSON.Object()
-    for key in json.object?.keys ?? [] where !key.contains("seconds") && !["time", "elapsed", "peak_mebibytes"].contains(key) {
-      if !key.hasSuffix("_per_second") { kept[key] = json[key] }
-    }
-    return JSON.object(kept).text()
+/// A completion is right by its tokens.
+struct TrialReward: RewardFunction {
+  let isRight: @Sendable (Attempt) -> Bool
+
+  var name: String { "trial" }
+  var partNames: [String] { ["correct"] }
+
+  func judge(_ attempt: Attempt) -> Reward {
+    let isRight = isRight(attempt)
+    let verdict = Verdict(extracted: isRight ? "1" : "0", gold: "1", isCorrect: isRight, reason: "")
+    return Reward(total: verdict.reward, parts: [verdict.reward], verdict, on: attempt)
   }
 }
 

@@ -5,17 +5,13 @@ import Transformer
 
 /// What the design promises: bits do not depend on batch, split, cache or threads.
 @Suite struct ExactnessTests {
-  private func model(threads: Int = 2) throws -> Transformer {
-    let model = try Transformer(ModelFolder("\(goldens)/tied"), on: makeBackend(threads: threads))
-    try model.loadAdapter("\(goldens)/lora/r16")
-    return model
-  }
+  private func trial(threads: Int = 2) throws -> Trial { try Trial("tied", adapter: "r16", threads: threads) }
 
   private let prompt: [Int32] = [5, 9, 33, 1, 60, 2, 17]
   private let completions: [[Int32]] = [[4, 4, 8, 2], [7], [12, 30, 31, 32, 33, 34, 35, 36, 37, 38, 2], []]
 
   /// Log-probabilities of all completion tokens.
-  private func scores(_ model: Transformer, shared: Bool) throws -> [Float] {
+  private func scores(_ trial: Trial, shared: Bool) throws -> [Float] {
     var batch = TokenBatch()
     var targets = TokenTargets()
     if shared {
@@ -23,59 +19,106 @@ import Transformer
     } else {
       for completion in completions { batch.append(prompt: prompt, completions: [completion], targets: &targets) }
     }
-    return try LossHead(model).forward(try model.forward(batch).hidden, targets, temperature: 0.8).logProbs
+    return try trial.scores(trial.forward(batch), targets, temperature: 0.8).logProbs.value()
   }
 
   @Test func aSharedPromptGivesTheBitsOfSeparateSequences() throws {
-    let model = try model()
-    #expect(try scores(model, shared: true).map(\.bitPattern) == scores(model, shared: false).map(\.bitPattern))
+    let trial = try trial()
+    #expect(try scores(trial, shared: true).map(\.bitPattern) == scores(trial, shared: false).map(\.bitPattern))
   }
 
   @Test func threadsDoNotChangeABit() throws {
-    #expect(try scores(model(threads: 1), shared: true) == scores(model(threads: 3), shared: true))
+    #expect(try scores(trial(threads: 1), shared: true) == scores(trial(threads: 3), shared: true))
   }
 
   @Test func decodingGivesTheHiddenStatesOfTheWholeSequence() throws {
-    let model = try model()
+    let trial = try trial()
+    let (model, backend) = (trial.model, trial.backend)
     let sequence: [Int32] = (0..<40).map { Int32(($0 * 37 + 5) % 61) }
     var batch = TokenBatch()
     batch.append(sequence)
-    let whole = try model.backend.download(try model.forward(batch).hidden)
+    let whole = try backend.read(try trial.forward(batch).hidden)
     let width = model.configuration.hiddenSize
     for read in [1, 15, 16, 17] {
-      let cache = try KVCache(model.configuration, slots: 2, capacity: 48, on: model.backend)
+      let prompts = try KVCache(model.configuration, slots: 2, capacity: 17, on: backend)
+      let own = try KVCache(model.configuration, slots: 2, capacity: 48, on: backend)
       var start = TokenBatch()
       start.append(sequence.prefix(read))
-      _ = try model.forward(start, sink: (cache, Array(repeating: 1, count: read)))
+      _ = try model.forward(
+        start, adapter: trial.adapter?.weights, sink: (prompts, Array(repeating: 1, count: read)), in: trial.arena)
+      let state = try DecodeState(rows: 1, stopTokens: [], on: backend)
       for position in read..<sequence.count {
-        let hidden = try model.backend.download(
-          try model.decode(tokens: [sequence[position]], slots: [1], positions: [Int32(position)], cache: cache))
+        state.load(
+          [
+            DecodeSequence(
+              newest: sequence[position], promptSlot: 1, promptLength: Int32(read), slot: 1, drawn: Int32(position - read + 1),
+              remaining: 1, random: RandomStream(seed: 0))
+          ], on: backend)
+        let hidden = try backend.read(
+          try model.decode(state, adapter: trial.adapter?.weights, prompts: prompts, cache: own, in: trial.arena))
         #expect(hidden.map(\.bitPattern) == whole[(position * width)..<((position + 1) * width)].map(\.bitPattern))
       }
     }
   }
 
-  @Test(arguments: ["adapter", "tied", "untied"])
-  func gradientsAreTheSameBitsHoweverGroupsAreSplitIntoMicroBatches(_ trained: String) throws {
-    func gradients(_ split: [Range<Int>]) throws -> [[UInt32]] {
-      let model =
-        trained == "adapter"
-        ? try model() : try Transformer(ModelFolder("\(goldens)/\(trained)"), trainable: .full, on: makeBackend())
-      let prompts: [[Int32]] = [[1, 2, 3], [50, 40, 30, 20], [9]]
-      let head = LossHead(model)
-      for range in split {
+  /// What a scope takes is given back, and a step that has been made once takes no memory of the system again.
+  @Test func aStepThatIsMadeAgainTakesNoMemory() throws {
+    let trial = try trial()
+    func step() throws {
+      trial.gradients.begin()
+      try trial.arena.scope {
         var batch = TokenBatch()
         var targets = TokenTargets()
-        for index in range { batch.append(prompt: prompts[index], completions: completions, targets: &targets) }
-        let pass = try model.forward(batch, retaining: .everything)
-        let scores = try head.forward(pass.hidden, targets, temperature: 0.8)
-        let dHidden = try model.backend.zeros(pass.hidden.rows, pass.hidden.columns)
-        let weights = targets.targets.map { Float($0) / 61 - 0.3 }
-        try head.backward(scores, dLogProb: weights, dEntropy: nil, into: dHidden)
-        try model.backward(pass, dHidden: dHidden)
+        batch.append(prompt: prompt, completions: completions, targets: &targets)
+        let pass = try trial.forward(batch, retaining: .everything)
+        try trial.backward(pass, trial.scores(pass, targets), dLogProb: Array(repeating: -1, count: targets.count))
       }
-      model.finishGradients()
-      return try model.parameters.map { try model.backend.download($0.gradient).map(\.bitPattern) }
+      trial.gradients.finish()
+    }
+    try step()
+    let before = trial.backend.memory
+    for _ in 0..<5 { try step() }
+    #expect(trial.backend.memory == before)
+  }
+
+  /// Two policies at once: what one computes does not depend on the other, and a frozen one does not change with training.
+  @Test func twoAdaptersOfOneModelExistAtOnce() throws {
+    let trial = try trial()
+    let first = try #require(trial.adapter)
+    let frozen = try first.frozen()
+    var batch = TokenBatch()
+    batch.append(prompt)
+    func hidden(_ adapter: AdapterWeights?) throws -> [Float] {
+      try trial.backend.read(try trial.model.forward(batch, adapter: adapter, in: trial.arena).hidden)
+    }
+    let (base, before) = (try hidden(nil), try hidden(first.weights))
+    #expect(base != before)
+    #expect(try hidden(frozen) == before)
+    let optimizer = try Optimizer([Optimizer.Group(first.store, AdamWSettings(learningRate: 0.1, weightDecay: 0.5))], on: trial.backend)
+    _ = try optimizer.update(maximumNorm: 1)
+    #expect(try hidden(first.weights) != before)
+    #expect(try hidden(frozen) == before)
+    #expect(try hidden(nil) == base)
+  }
+
+  @Test(arguments: ["adapter", "tied", "untied", "llama-biases", "qwen3"])
+  func gradientsAreTheSameBitsHoweverGroupsAreSplitIntoMicroBatches(_ trained: String) throws {
+    func gradients(_ split: [Range<Int>]) throws -> [[UInt32]] {
+      let trial = trained == "adapter" ? try trial() : try Trial(trained, trainable: .full)
+      let prompts: [[Int32]] = [[1, 2, 3], [50, 40, 30, 20], [9]]
+      trial.gradients.begin()
+      for range in split {
+        try trial.arena.scope {
+          var batch = TokenBatch()
+          var targets = TokenTargets()
+          for index in range { batch.append(prompt: prompts[index].map { $0 % 40 }, completions: completions.map { $0.map { $0 % 40 } }, targets: &targets) }
+          let pass = try trial.forward(batch, retaining: .everything)
+          let scores = try trial.scores(pass, targets, temperature: 0.8)
+          try trial.backward(pass, scores, dLogProb: targets.targets.map { Float($0) / 61 - 0.3 })
+        }
+      }
+      trial.gradients.finish()
+      return try trial.parameters.map { try trial.backend.read($0.gradient).map(\.bitPattern) }
     }
     let whole = try gradients([0..<3])
     #expect(try gradients([0..<1, 1..<3]) == whole)

@@ -1,142 +1,135 @@
 import Compute
 import Support
+import TestSupport
 import Testing
 import Transformer
 
+/// Folders of every family, and of every form that weights are stored in.
+let folders = ["tied", "untied", "bf16", "f16", "llama", "llama-biases", "qwen3", "qwen3-untied"]
+
 @Suite struct GoldenTests {
-  @Test(arguments: ["tied", "untied", "bf16", "f16"])
+  @Test(arguments: folders)
   func logitsEqualThoseOfTransformers(_ name: String) throws {
     let golden = try Golden("\(name)/expected.safetensors")
-    let model = try Transformer(ModelFolder("\(goldens)/\(name)"), on: makeBackend())
+    let trial = try Trial(name)
     var batch = TokenBatch()
     for sequence in golden.sequences { batch.append(sequence) }
-    let logits = try model.backend.download(try model.logits(try model.forward(batch).hidden))
+    let logits = try trial.backend.read(try trial.model.logits(try trial.forward(batch).hidden, in: trial.arena))
     #expect(largestDifference(logits, try golden.doubles("logits")) < 5e-5)
   }
 
-  @Test(arguments: ["tied", "untied", "bf16", "f16"])
+  @Test(arguments: folders)
   func scoresEqualThoseOfTransformers(_ name: String) throws {
     let golden = try Golden("\(name)/expected.safetensors")
-    let model = try Transformer(ModelFolder("\(goldens)/\(name)"), on: makeBackend())
+    let trial = try Trial(name)
     let (batch, targets) = golden.batch
-    let scores = try LossHead(model).forward(try model.forward(batch).hidden, targets, temperature: 1)
-    #expect(largestDifference(scores.logProbs, try golden.doubles("log_prob")) < 3e-5)
-    #expect(largestDifference(scores.entropies, try golden.doubles("entropy")) < 3e-5)
+    let scores = try trial.scores(trial.forward(batch), targets)
+    #expect(largestDifference(try scores.logProbs.value(), try golden.doubles("log_prob")) < 3e-5)
+    #expect(largestDifference(try scores.entropies.value(), try golden.doubles("entropy")) < 3e-5)
   }
 
-  @Test(arguments: ["tied", "untied", "bf16", "f16"], [Retention.everything, .checkpoints])
+  @Test(arguments: folders, [Retention.everything, .checkpoints])
   func allGradientsOfTheMeanLossEqualThoseOfTransformers(_ name: String, _ retention: Retention) throws {
     let golden = try Golden("\(name)/expected.safetensors")
-    let model = try Transformer(ModelFolder("\(goldens)/\(name)"), trainable: .full, on: makeBackend())
+    let trial = try Trial(name, trainable: .full)
     let (batch, targets) = golden.batch
-    let pass = try model.forward(batch, retaining: retention)
-    let head = LossHead(model)
-    let scores = try head.forward(pass.hidden, targets, temperature: 1)
-    let loss = -scores.logProbs.reduce(0.0) { $0 + Double($1) } / Double(targets.count)
+    let pass = try trial.forward(batch, retaining: retention)
+    let scores = try trial.scores(pass, targets)
+    let loss = -(try scores.logProbs.value()).reduce(0.0) { $0 + Double($1) } / Double(targets.count)
     #expect(abs(loss - (try golden.doubles("loss")[0])) < 1e-5)
-    let dHidden = try model.backend.zeros(pass.hidden.rows, pass.hidden.columns)
-    try head.backward(
-      scores, dLogProb: Array(repeating: -1 / Float(targets.count), count: targets.count), dEntropy: nil, into: dHidden)
-    try model.backward(pass, dHidden: dHidden)
-    model.finishGradients()
-    try expectGradients(of: model, golden, prefix: "grad.", tolerance: 1e-4)
+    try trial.backward(pass, scores, dLogProb: Array(repeating: -1 / Float(targets.count), count: targets.count))
+    trial.gradients.finish()
+    try trial.expectGradients(golden, prefix: "grad.", tolerance: 1e-4)
   }
 
   @Test func gradientsOfLogProbabilitiesAndEntropiesAtATemperatureEqualThoseOfTorch() throws {
     let golden = try Golden("tied/expected_objective.safetensors")
-    let model = try Transformer(ModelFolder("\(goldens)/tied"), trainable: .full, on: makeBackend())
+    let trial = try Trial("tied", trainable: .full)
     let (batch, targets) = golden.batch
-    let pass = try model.forward(batch, retaining: .everything)
-    let head = LossHead(model)
-    let scores = try head.forward(pass.hidden, targets, temperature: 0.8)
-    #expect(largestDifference(scores.logProbs, try golden.doubles("log_prob")) < 5e-5)
-    #expect(largestDifference(scores.entropies, try golden.doubles("entropy")) < 5e-5)
-    let dHidden = try model.backend.zeros(pass.hidden.rows, pass.hidden.columns)
-    try head.backward(
-      scores, dLogProb: try golden.file.floats("d_log_prob"), dEntropy: try golden.file.floats("d_entropy"), into: dHidden)
-    try model.backward(pass, dHidden: dHidden)
-    model.finishGradients()
-    try expectGradients(of: model, golden, prefix: "grad.", tolerance: 1e-4)
+    let pass = try trial.forward(batch, retaining: .everything)
+    let scores = try trial.scores(pass, targets, temperature: 0.8)
+    #expect(largestDifference(try scores.logProbs.value(), try golden.doubles("log_prob")) < 5e-5)
+    #expect(largestDifference(try scores.entropies.value(), try golden.doubles("entropy")) < 5e-5)
+    try trial.backward(
+      pass, scores, dLogProb: try golden.file.floats("d_log_prob"), dEntropy: try golden.file.floats("d_entropy"))
+    trial.gradients.finish()
+    try trial.expectGradients(golden, prefix: "grad.", tolerance: 1e-4)
   }
 
   @Test func theValueHeadsValuesAndGradientsEqualThoseOfTorch() throws {
     let golden = try Golden("tied/expected_value.safetensors")
-    let backend = try makeBackend()
-    let model = try Transformer(ModelFolder("\(goldens)/tied"), trainable: .full, on: backend)
-    let head = try ValueHead(hiddenSize: model.configuration.hiddenSize, on: backend)
-    head.weight.setValue(try golden.file.floats("value_head.weight"), on: backend)
-    head.bias.setValue(try golden.file.floats("value_head.bias"), on: backend)
+    let trial = try Trial("tied", trainable: .full)
+    let (backend, arena) = (trial.backend, trial.arena)
+    let head = try ValueHead(hiddenSize: trial.model.configuration.hiddenSize, on: backend)
+    for parameter in head.store.parameters { backend.upload(try golden.file.floats(parameter.name), to: parameter.value) }
+    head.store.repack()
     var batch = TokenBatch()
     for sequence in golden.sequences { batch.append(sequence) }
-    let pass = try model.forward(batch, retaining: .everything)
-    #expect(largestDifference(try backend.download(pass.hidden), try golden.doubles("hidden")) < 5e-5)
-    let values = try head.forward(pass.hidden, rows: (0..<batch.rowCount).map { Int32($0) })
-    #expect(largestDifference(values.values, try golden.doubles("values")) < 1e-4)
-    let dHidden = try backend.zeros(pass.hidden.rows, pass.hidden.columns)
-    try head.backward(values, dValues: try golden.file.floats("d_values"), into: dHidden)
-    try model.backward(pass, dHidden: dHidden)
-    model.finishGradients()
-    for parameter in head.parameters {
+    let pass = try trial.forward(batch, retaining: .everything)
+    #expect(largestDifference(try backend.read(pass.hidden), try golden.doubles("hidden")) < 5e-5)
+    let values = try head.forward(pass.hidden, rows: (0..<batch.rowCount).map { Int32($0) }, in: arena)
+    #expect(largestDifference(try values.values.value(), try golden.doubles("values")) < 1e-4)
+    let dHidden = try arena.zeros(pass.hidden.rows, pass.hidden.columns)
+    try head.backward(values, dValues: try golden.file.floats("d_values"), into: dHidden, in: arena)
+    try trial.model.backward(pass, dHidden: dHidden, into: trial.gradients, in: arena)
+    trial.gradients.finish()
+    for parameter in head.store.parameters {
       let expected = try golden.doubles("grad.\(parameter.name)")
-      #expect(largestDifference(try backend.download(parameter.gradient), expected) < 1e-4)
+      #expect(largestDifference(try backend.read(parameter.gradient), expected) < 1e-4)
     }
-    try expectGradients(of: model, golden, prefix: "grad.", tolerance: 1e-4)
+    try trial.expectGradients(golden, prefix: "grad.", tolerance: 1e-4)
   }
 
   @Test(arguments: ["r4", "r16"])
   func anAdapterOfPEFTGivesItsScoresAndGradients(_ name: String) throws {
     let golden = try Golden("lora/\(name)/expected.safetensors")
-    let model = try Transformer(ModelFolder("\(goldens)/tied"), on: makeBackend())
-    let settings = try model.loadAdapter("\(goldens)/lora/\(name)")
-    #expect(settings.rank == (name == "r4" ? 4 : 16))
+    let trial = try Trial("tied", adapter: name)
+    #expect(trial.adapter?.settings.rank == (name == "r4" ? 4 : 16))
     let (batch, targets) = golden.batch
-    let pass = try model.forward(batch, retaining: .everything)
-    let head = LossHead(model)
-    let scores = try head.forward(pass.hidden, targets, temperature: 1)
-    #expect(largestDifference(scores.logProbs, try golden.doubles("log_prob")) < 3e-5)
-    let dHidden = try model.backend.zeros(pass.hidden.rows, pass.hidden.columns)
-    try head.backward(
-      scores, dLogProb: Array(repeating: -1 / Float(targets.count), count: targets.count), dEntropy: nil, into: dHidden)
-    try model.backward(pass, dHidden: dHidden)
-    model.finishGradients()
-    try expectGradients(of: model, golden, prefix: "grad.base_model.model.", tolerance: 1e-4)
+    let pass = try trial.forward(batch, retaining: .everything)
+    let scores = try trial.scores(pass, targets)
+    #expect(largestDifference(try scores.logProbs.value(), try golden.doubles("log_prob")) < 3e-5)
+    try trial.backward(pass, scores, dLogProb: Array(repeating: -1 / Float(targets.count), count: targets.count))
+    trial.gradients.finish()
+    try trial.expectGradients(golden, prefix: "grad.base_model.model.", tolerance: 1e-4)
   }
 
-  @Test func anExportedModelHoldsTheMergedWeightsAndScoresTheSame() throws {
+  @Test(arguments: [5_000_000_000, 30_000])
+  func anExportedModelHoldsTheMergedWeightsAndScoresTheSame(largestShard: Int) throws {
     let golden = try Golden("lora/r16/expected.safetensors")
-    let backend = try makeBackend()
-    let source = try ModelFolder("\(goldens)/tied")
-    let model = try Transformer(source, on: backend)
-    try model.loadAdapter("\(goldens)/lora/r16")
+    let trial = try Trial("tied", adapter: "r16")
     let folder = temporaryFolder()
     defer { try? Files.removeTree(folder) }
-    try model.export(to: folder, source: source, kind: .float32)
-    let merged = try SafetensorsFile(folder + "/model.safetensors")
+    var export = ModelExport(source: try ModelFolder("\(goldens)/tied"), adapter: trial.adapter)
+    export.largestShard = largestShard
+    try trial.model.export(export, to: folder)
+    let merged = try ModelFolder(folder)
+    #expect((merged.weightFiles.count > 1) == (largestShard < 5_000_000_000))
     let names = golden.file.names.filter { $0.hasPrefix("merged.") }
     #expect(!names.isEmpty)
     for name in names {
-      let found = try merged.floats(String(name.dropFirst("merged.".count)))
+      let expected = try golden.file.entry(name)
+      let found = try merged.floats(String(name.dropFirst("merged.".count)), shape: expected.shape)
       #expect(largestDifference(found, try golden.doubles(name)) < 1e-6)
     }
     let (batch, targets) = golden.batch
-    let exported = try Transformer(ModelFolder(folder), on: backend)
-    let scores = try LossHead(exported).forward(try exported.forward(batch).hidden, targets, temperature: 1)
-    #expect(largestDifference(scores.logProbs, try golden.doubles("log_prob")) < 5e-5)
+    let exported = try Transformer(merged, on: trial.backend)
+    let pass = try exported.forward(batch, in: trial.arena)
+    let scores = try LossHead(exported).forward(pass.hidden, targets, temperature: 1, in: trial.arena)
+    #expect(largestDifference(try scores.logProbs.value(), try golden.doubles("log_prob")) < 5e-5)
   }
 
   @Test func anAdapterWrittenHereIsReadBackBitForBit() throws {
-    let backend = try makeBackend()
-    let source = try ModelFolder("\(goldens)/tied")
-    let model = try Transformer(source, on: backend)
-    let settings = try model.loadAdapter("\(goldens)/lora/r4")
+    let trial = try Trial("tied", adapter: "r4")
+    let adapter = try #require(trial.adapter)
     let folder = temporaryFolder()
     defer { try? Files.removeTree(folder) }
-    try model.saveAdapter(settings, baseModel: "tied", to: folder)
-    let again = try Transformer(source, on: backend)
-    #expect(try again.loadAdapter(folder) == settings)
-    for (first, second) in zip(model.parameters, again.parameters) {
+    try adapter.save(baseModel: "tied", to: folder)
+    let again = try Adapter(folder, for: trial.model)
+    #expect(again.settings == adapter.settings)
+    for (first, second) in zip(adapter.store.parameters, again.store.parameters) {
       #expect(first.name == second.name)
-      #expect(try backend.download(first.value) == backend.download(second.value))
+      #expect(try trial.backend.read(first.value) == trial.backend.read(second.value))
     }
   }
 }

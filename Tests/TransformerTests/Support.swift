@@ -1,10 +1,11 @@
 import Compute
 import Support
+import TestSupport
 import Testing
 import Transformer
 
 /// Folders written by transformers and peft; `make_goldens.py` beside them makes them.
-let goldens = Files.directory(of: #filePath) + "/Goldens"
+let goldens = Place.transformerGoldens
 
 func makeBackend(threads: Int = 2) throws -> any Backend { try CPUBackend(threads: threads) }
 
@@ -15,17 +16,12 @@ struct Golden {
 
   init(_ path: String) throws {
     file = try SafetensorsFile(goldens + "/" + path)
-    let tokens = try file.integers("tokens").map { Int32($0) }
-    let offsets = try file.integers("token_offsets").map { Int($0) }
-    sequences = zip(offsets, offsets.dropFirst()).map { Array(tokens[$0..<$1]) }
+    sequences = try TestSupport.sequences(file)
   }
 
   func doubles(_ name: String) throws -> [Double] {
-    let entry = try file.entry(name)
-    guard entry.type == .float64 else { return try file.floats(name).map(Double.init) }
-    return unsafe file.withBytes(entry) { raw in
-      (0..<entry.elementCount).map { unsafe raw.loadUnaligned(fromByteOffset: 8 * $0, as: Double.self) }
-    }
+    guard try file.entry(name).type == .float64 else { return try file.floats(name).map(Double.init) }
+    return try TestSupport.doubles(file, name)
   }
 
   /// All sequences as one batch, with every token after the first of each as a target.
@@ -45,13 +41,53 @@ func largestDifference(_ found: [Float], _ expected: [Double]) -> Double {
   }
 }
 
-/// Every trained parameter's gradient against the golden's, relative to the largest of that parameter.
-func expectGradients(of model: Transformer, _ golden: Golden, prefix: String, tolerance: Double) throws {
-  #expect(!model.parameters.isEmpty)
-  for parameter in model.parameters {
-    let expected = try golden.doubles(prefix + parameter.name)
-    let scale = expected.reduce(1e-3) { max($0, abs($1)) }
-    let difference = largestDifference(try model.backend.download(parameter.gradient), expected)
-    #expect(difference < tolerance * scale, "\(parameter.name): off by \(difference) of \(scale)")
+extension Backend {
+  func read(_ tensor: Tensor) throws -> [Float] { try download(tensor).value() }
+}
+
+/// A model with what is trained of it, and the passes a test makes through it. The arena is never emptied, so everything stays.
+struct Trial {
+  let model: Transformer
+  let adapter: Adapter?
+  let gradients: Gradients
+  let arena: Arena
+  let head: LossHead
+  var backend: any Backend { model.backend }
+
+  init(_ folder: String, trainable: Trainable = .nothing, adapter name: String? = nil, threads: Int = 2) throws {
+    let model = try Transformer(ModelFolder("\(goldens)/\(folder)"), trainable: trainable, on: makeBackend(threads: threads))
+    self.model = model
+    adapter = try name.map { try Adapter("\(goldens)/lora/\($0)", for: model) }
+    gradients = try Gradients(model, adapter: adapter)
+    arena = try Arena(on: model.backend)
+    head = LossHead(model)
+  }
+
+  var parameters: [Parameter] { (model.store?.parameters ?? []) + (adapter?.store.parameters ?? []) }
+
+  func forward(_ batch: TokenBatch, retaining retention: Retention = .nothing) throws -> ForwardPass {
+    try model.forward(batch, adapter: adapter?.weights, retaining: retention, in: arena)
+  }
+
+  func scores(_ pass: ForwardPass, _ targets: TokenTargets, temperature: Double = 1) throws -> LossHead.Pass {
+    try head.forward(pass.hidden, targets, temperature: temperature, in: arena)
+  }
+
+  /// Adds the gradients of a loss with these derivatives.
+  func backward(_ pass: ForwardPass, _ scores: LossHead.Pass, dLogProb: [Float], dEntropy: [Float]? = nil) throws {
+    let dHidden = try arena.zeros(pass.hidden.rows, pass.hidden.columns)
+    try head.backward(scores, dLogProb: dLogProb, dEntropy: dEntropy, into: dHidden, gradients, in: arena)
+    try model.backward(pass, dHidden: dHidden, into: gradients, in: arena)
+  }
+
+  /// Every trained parameter's gradient against the golden's, relative to the largest of that parameter.
+  func expectGradients(_ golden: Golden, prefix: String, tolerance: Double) throws {
+    #expect(!parameters.isEmpty)
+    for parameter in parameters {
+      let expected = try golden.doubles(prefix + parameter.name)
+      let scale = expected.reduce(1e-3) { max($0, abs($1)) }
+      let difference = largestDifference(try backend.read(parameter.gradient), expected)
+      #expect(difference < tolerance * scale, "\(parameter.name): off by \(difference) of \(scale)")
+    }
   }
 }

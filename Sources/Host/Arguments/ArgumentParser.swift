@@ -80,7 +80,7 @@ struct ArgumentParser {
     }
     let bare = String(name.drop { $0 == "-" }.map { $0 == "_" ? "-" : Character($0.lowercased()) })
     let known = spec.options.filter { !$0.isPositional }.map(\.name)
-    let nearest = FieldNames.option(bare, among: known) ?? NearestMatch.find(bare, among: known + ["help"])
+    let nearest = FieldNames.option(bare, among: known) ?? NearestName.find(bare, among: known + ["help"])
     guard let option = (nearest ?? FieldNames.nearestOption(bare, among: known)) else {
       throw .usage("unknown option \(name); \(invocation) --help lists the options")
     }

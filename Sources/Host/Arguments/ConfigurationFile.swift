@@ -23,7 +23,7 @@ struct ConfigurationFile {
       let name = String(key.map { $0 == "_" ? "-" : $0 })
       guard let option = spec.option(name), !option.kind.isConfiguration else {
         let known = spec.options.filter { !$0.kind.isConfiguration }.map(\.name)
-        let nearest = FieldNames.option(name, among: known) ?? NearestMatch.find(name, among: known)
+        let nearest = FieldNames.option(name, among: known) ?? NearestName.find(name, among: known)
         let hint = (nearest ?? FieldNames.nearestOption(name, among: known)).map { "; did you mean \"\($0)\"?" } ?? ""
         throw .badData("\(path): \"\(key)\" is not an option of \(spec.name)\(hint)")
       }

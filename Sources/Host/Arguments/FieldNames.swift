@@ -1,3 +1,5 @@
+import Support
+
 /// What other programs of the field call an option or a command: TRL, verl, transformers, vLLM. Only for advice: none of these
 /// names is accepted.
 enum FieldNames {
@@ -76,13 +78,13 @@ enum FieldNames {
   /// The option that `word` is nearly another name of.
   static func nearestOption(_ word: String, among known: [String]) -> String? {
     let candidates = options.filter { known.contains($0.name) }.flatMap(\.known)
-    return NearestMatch.find(word, among: candidates).flatMap { option($0, among: known) }
+    return NearestName.find(word, among: candidates).flatMap { option($0, among: known) }
   }
 
   /// The command that `word` is, or nearly is, another name of.
   static func command(_ word: String, among known: [String]) -> String? {
     let candidates = commands.filter { known.contains(String($0.name.prefix { $0 != " " })) }
-    let name = NearestMatch.find(word.lowercased(), among: candidates.flatMap(\.known))
+    let name = NearestName.find(word.lowercased(), among: candidates.flatMap(\.known))
     return candidates.first { $0.known.contains(name ?? "") }?.name
   }
 }

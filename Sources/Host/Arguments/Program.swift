@@ -65,7 +65,7 @@ package struct Program: Sendable {
     if word == "--help" || word == "-h" { return .show(help) }
     if word.hasPrefix("-") { throw .usage("expected a command, found \(word); options stand behind the command") }
     guard let command = commands.first(where: { $0.name == word }) else {
-      let nearest = NearestMatch.find(word, among: commands.map(\.name))
+      let nearest = NearestName.find(word, among: commands.map(\.name))
       let advice = (nearest ?? FieldNames.command(word, among: commands.map(\.name))).map { "did you mean \($0)?" }
         ?? "\(invocation) --help lists the commands"
       throw .usage("unknown command \((path.dropFirst() + [word]).joined(separator: " ")); \(advice)")

@@ -12,26 +12,16 @@ import Transformer
 /// Runs a plan: one model, set back to the starting point before each run, each run a run folder of its own.
 package struct Bench {
   private let plan: BenchPlan
-  private let model: Transformer
-  private let source: ModelFolder
+  private let trained: RunModel
   private let tokenizer: Tokenizer
   private let start: StartingPoint
-  private let reference: () throws(Failure) -> ReferencePolicy
 
-  /// - Parameters:
-  ///   - model: at the starting point.
-  ///   - reference: makes the policy that a divergence is measured from; called with the model at the starting point, by
-  ///     plugins that need it only.
-  package init(
-    _ plan: BenchPlan, model: Transformer, source: ModelFolder, tokenizer: Tokenizer,
-    reference: @escaping () throws(Failure) -> ReferencePolicy
-  ) throws(Failure) {
+  /// - Parameter trained: at the starting point.
+  package init(_ plan: BenchPlan, _ trained: RunModel, tokenizer: Tokenizer) throws(Failure) {
     self.plan = plan
-    self.model = model
-    self.source = source
+    self.trained = trained
     self.tokenizer = tokenizer
-    self.reference = reference
-    start = try StartingPoint(model)
+    start = try StartingPoint(trained)
   }
 
   /// How a plan ended.
@@ -41,12 +31,12 @@ package struct Bench {
   }
 
   package func run(_ progress: PlanProgress, resuming: Bool) throws(Failure) -> Outcome {
-    let evaluator = Evaluator(model, tokenizer: tokenizer, verifier: plan.verifier)
+    let evaluator = Evaluator(trained.acting, trained.engine, tokenizer: tokenizer, form: trained.form, verifier: plan.verifier)
     let prompts = try PromptSet(
-      plan.training, tokenizer: tokenizer, name: plan.trainingName, purpose: "reinforcement learning")
+      plan.questions.training, tokenizer: tokenizer, form: trained.form, name: plan.questions.trainingName, purpose: "reinforcement learning")
     let task = RLTask(prompts, tokenizer: tokenizer, verifier: plan.verifier)
-    let folder = RunFolder(plan.out)
-    try folder.open(plan.record, resuming: resuming && folder.holdsRun)
+    let folder = plan.placement.folder
+    try folder.open(plan.placement.record, resuming: resuming && folder.holdsRun)
     if !Files.exists(plan.startEvaluation) { try measure(evaluator, plan.startEvaluation, progress) }
     let runs = plan.runs
     progress.begin(runs: runs.count, finished: runs.count(where: \.isFinished), stepsPerRun: plan.settings.steps)
@@ -83,16 +73,13 @@ package struct Bench {
     var settings = plan.settings
     settings.seed = run.seed
     let folder = RunFolder(run.folder)
-    var keeping = plan.keeping
+    var keeping = plan.placement.keeping
     keeping.resumes = resuming && folder.holdsRun
-    let (questions, tokenizer) = (plan.training, tokenizer)
     var training = RLRun(
-      model: model, source: source, policy: plan.policy, settings: settings, plugin: plugin, task: task,
-      text: { try tokenizer.text(of: $0) }, question: { questions[$0].question },
-      reference: plugin.needs.contains(.reference) ? try reference() : nil, folder: folder, record: record,
-      keeping: keeping, baseName: plan.baseName)
+      trained, task: task, algorithm: plugin, reference: plugin.needs.contains(.reference) ? try trained.reference() : nil,
+      settings: settings, placement: RunPlacement(folder, record, keeping))
     let (every, steps) = (plan.evaluateEvery, settings.steps)
-    let (probe, greedy) = (Array(plan.heldOut.prefix(plan.curveProblems)), greedy)
+    let (probe, greedy) = (Array(plan.questions.heldOut.prefix(plan.curveProblems)), greedy)
     training.afterStep = { step throws(Failure) in
       guard every > 0, step % every == 0, step < steps else { return [:] }
       let watch = Stopwatch()
@@ -105,15 +92,15 @@ package struct Bench {
   private var greedy: GenerationSettings {
     GenerationSettings(
       sampling: SamplingSettings(temperature: 0), maxNewTokens: plan.settings.maxNewTokens, seed: plan.settings.seed,
-      stopTokens: Set(model.endOfText))
+      stopTokens: Set(trained.model.endOfText))
   }
 
   /// Evaluates the model as it is now on all held-out problems.
   private func measure(_ evaluator: Evaluator, _ path: String, _ progress: PlanProgress) throws(Failure) {
-    let result = try evaluator.evaluate(plan.heldOut, greedy) { _ in progress.evaluates() }
+    let result = try evaluator.evaluate(plan.questions.heldOut, greedy) { _ in progress.evaluates() }
     let folder = Files.directory(of: path)
     try Files.makeDirectory(folder)
     try AtomicFile.write(result.json.text(pretty: true) + "\n", to: folder + "/eval.json")
-    try EvaluationFile.write(result, plan.heldOut, to: path)
+    try EvaluationFile.write(result, plan.questions.heldOut, to: path)
   }
 }

@@ -6,49 +6,33 @@ import Training
 /// What a benchmark runs: every algorithm with every seed, from one starting point, on the same questions in the same
 /// order with the same sampler streams.
 package struct BenchPlan {
-  package var algorithms: [BenchAlgorithm]
+  package let algorithms: [BenchAlgorithm]
   /// The position of the algorithm that the others are compared with.
   package var baseline = 0
-  package var seeds: [UInt64]
+  package let seeds: [UInt64]
   /// Of every run, but for the seed.
-  package var settings: RLSettings
-  package var policy: PolicySettings
-  package var training: [Example]
-  package var heldOut: [Example]
-  /// What errors call the training questions.
-  package var trainingName: String
-  package var heldOutName: String
+  package let settings: RLSettings
+  package let questions: BenchQuestions
   package var verifier = Verifier()
   /// Steps between evaluations that draw the learning curve; 0: only its ends.
   package var evaluateEvery = 0
   /// The first so many of the held-out problems draw the curve.
   package var curveProblems: Int
-  /// How every run is kept and shown.
-  package var keeping = RunKeeping()
-  package var out: String
-  /// What the base model is called in the adapters' settings.
-  package var baseName: String
-  /// What the benchmark is, apart from its algorithms and seeds.
-  package var record: RunRecord
+  /// Where the benchmark is written, what it is apart from its algorithms and seeds, and how every run of it is kept.
+  package let placement: RunPlacement
 
   package init(
-    algorithms: [BenchAlgorithm], seeds: [UInt64], settings: RLSettings, policy: PolicySettings, training: [Example],
-    trainingName: String, heldOut: [Example], heldOutName: String, out: String, baseName: String,
-    record: RunRecord
+    algorithms: [BenchAlgorithm], seeds: [UInt64], settings: RLSettings, questions: BenchQuestions, placement: RunPlacement
   ) {
     self.algorithms = algorithms
     self.seeds = seeds
     self.settings = settings
-    self.policy = policy
-    self.training = training
-    self.trainingName = trainingName
-    self.heldOut = heldOut
-    self.heldOutName = heldOutName
-    self.out = out
-    self.baseName = baseName
-    self.record = record
-    curveProblems = min(200, heldOut.count)
+    self.questions = questions
+    self.placement = placement
+    curveProblems = min(200, questions.heldOut.count)
   }
+
+  package var out: String { placement.folder.path }
 
   /// A run of the plan.
   package struct Run: Sendable {
@@ -75,6 +59,7 @@ package struct BenchPlan {
   /// What `run.json` of one run holds.
   func record(of run: Run) -> RunRecord {
     let algorithm = algorithms[run.algorithm]
+    let record = placement.record
     var identity = record.identity
     identity["seed"] = .integer(Int(run.seed))
     identity["plugin"] = .string(algorithm.library.id)

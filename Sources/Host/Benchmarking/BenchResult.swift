@@ -81,9 +81,9 @@ package struct BenchResult: Sendable {
       for seed in plan.seeds {
         let run = plan.run(algorithm: index, seed: seed)
         let outcomes = try EvaluationFile.read(run.evaluation)
-        guard outcomes.count == plan.heldOut.count, outcomes.map(\.example) == Array(plan.heldOut.indices) else {
+        guard outcomes.count == plan.questions.heldOut.count, outcomes.map(\.example) == Array(plan.questions.heldOut.indices) else {
           throw .badData(
-            "\(run.evaluation): expected one line for each of \(plan.heldOut.count) problems in their order, found \(outcomes.count); remove the file and continue with --resume"
+            "\(run.evaluation): expected one line for each of \(plan.questions.heldOut.count) problems in their order, found \(outcomes.count); remove the file and continue with --resume"
           )
         }
         let seconds = try JSON.read(run.folder + "/eval.json")["seconds"]?.double ?? .nan

@@ -1,3 +1,4 @@
+import Compute
 import Support
 import Training
 import Transformer
@@ -5,17 +6,15 @@ import Transformer
 /// The values of everything that training changes, as they were when this was made: every run of a benchmark begins
 /// with exactly these bits.
 package struct StartingPoint {
-  private let model: Transformer
-  private let values: [[Float]]
+  private let stores: [(store: ParameterStore, values: Tensor)]
 
-  package init(_ model: Transformer) throws(Failure) {
-    self.model = model
-    var values: [[Float]] = []
-    for parameter in model.parameters { values.append(try model.backend.download(parameter.value)) }
-    self.values = values
+  package init(_ trained: RunModel) throws(Failure) {
+    var stores: [(store: ParameterStore, values: Tensor)] = []
+    for store in [trained.model.store, trained.adapter?.store].compactMap({ $0 }) { stores.append((store, try store.copyValues())) }
+    self.stores = stores
   }
 
   package func restore() {
-    for (parameter, values) in zip(model.parameters, values) { parameter.setValue(values, on: model.backend) }
+    for (store, values) in stores { store.setValues(values) }
   }
 }

@@ -7,9 +7,9 @@
 typedef struct attention_job {
   nrk_pool *pool;
   const nrk_segment *segments;
-  int64_t count, H, G, C, ldq, ldk, ldv, ldo, lddo, lddq, lddk, lddv, capacity;
-  const float *q, *k, *v, *o, *d_o, *lse, *cache;
-  const int32_t *slots, *lengths;
+  int64_t count, T, H, G, C, ldq, ldk, ldv, ldo, lddo, lddq, lddk, lddv, capacity, prompt_capacity;
+  const float *q, *k, *v, *o, *d_o, *lse, *cache, *prompts;
+  const int32_t *slots, *lengths, *prompt_slots, *prompt_lengths;
   float *out, *lse_out, *dq, *dk, *dv, scale;
 } attention_job;
 
@@ -128,32 +128,78 @@ static void attention(nrk_pool *pool, const nrk_segment *segments, int64_t count
   nrk_share(pool, attention_cost(&job), tasks_of_segments(&job, -1, &ignored, &ignored) * G, attention_task, &job);
 }
 
-/* ---- decode: a task is one sequence, one key-value head ----------------------------------------------- */
+/* ---- decode: a task is a run of sequences that continue one prompt, one key-value head --------------- */
+
+/* The prompt of sequence t: its positions in the prompts' cache. */
+NRK_INLINE int64_t prompt_length(const attention_job *j, int64_t t) { return j->prompt_lengths ? j->prompt_lengths[t] : 0; }
+
+/* Sequences [first, first + count) of run `index`; returns the number of runs. A run is long enough to share the prompt's keys
+   and short enough for every thread to get one. */
+static int64_t decode_run(const attention_job *j, int64_t index, int64_t *first, int64_t *count) {
+  int64_t most = nrk_min(nrk_max(1, TOGETHER / (j->H / j->G)), nrk_max(1, j->T * j->G / (2 * nrk_pool_threads(j->pool)))), runs = 0;
+  for (int64_t t = 0; t < j->T; runs++) {
+    int64_t end = t + 1;
+    if (j->prompt_lengths)
+      while (end < j->T && end - t < most && j->prompt_slots[end] == j->prompt_slots[t] && j->prompt_lengths[end] == j->prompt_lengths[t])
+        end++;
+    if (runs == index) *first = t, *count = end - t;
+    t = end;
+  }
+  return runs;
+}
+
+/* The keys and the values of one slot and head. */
+NRK_INLINE const float *cached_keys(const float *cache, int64_t slot, int64_t G, int64_t C, int64_t capacity, int64_t g) {
+  return cache + slot * nrk_kv_slot_elements(G, C, capacity) + g * capacity * C;
+}
+NRK_INLINE const float *cached_values(const float *cache, int64_t slot, int64_t G, int64_t C, int64_t capacity, int64_t g) {
+  return cache + slot * nrk_kv_slot_elements(G, C, capacity) + G * capacity * C + g * capacity * nrk_round(C, 16);
+}
 
 static void decode_task(void *context, int64_t index, int32_t worker) {
   const attention_job *j = context;
-  int64_t t = index / j->G, g = index % j->G, C = j->C, share = j->H / j->G, wide = nrk_round(C, 16), n = j->lengths[t];
-  int64_t padded = nrk_round(n, 16);
-  const float *keys = j->cache + j->slots[t] * nrk_kv_slot_elements(j->G, C, j->capacity) + g * j->capacity * C;
-  const float *values = keys - g * j->capacity * C + j->G * j->capacity * C + g * j->capacity * wide;
-  float *o = j->out + t * j->ldo + g * share * C;
-  float *stage = nrk_scratch(j->pool, worker, STAGE + share * (padded + 4)), *scores = stage + STAGE;
-  float *sums = scores + share * padded;
-  int64_t *seen = (int64_t *)(sums + nrk_round(share, 2));
-  multiply(stage, share, n, C, j->q + t * j->ldq + g * share * C, C, keys, NRK_F32, C * 16, scores, padded, 0, NULL);
-  for (int64_t r = 0; r < share; r++) {
+  int64_t first = 0, count = 0, g = index % j->G, C = j->C, share = j->H / j->G, longest = 0;
+  decode_run(j, index / j->G, &first, &count);
+  int64_t P = prompt_length(j, first), rows = count * share;
+  for (int64_t t = first; t < first + count; t++) longest = nrk_max(longest, P + j->lengths[t]);
+  int64_t padded = nrk_round(longest, 16);
+  float *stage = nrk_scratch(j->pool, worker, STAGE + rows * (padded + 2 * C + 1)), *scores = stage + STAGE;
+  float *queries = scores + rows * padded, *outputs = queries + rows * C, *sums = outputs + rows * C;
+  for (int64_t r = 0; r < rows; r++)
+    memcpy(queries + r * C, j->q + (first + r / share) * j->ldq + (g * share + r % share) * C, (size_t)C * 4);
+  if (P > 0)
+    multiply(stage, rows, P, C, queries, C, cached_keys(j->prompts, j->prompt_slots[first], j->G, C, j->prompt_capacity, g), NRK_F32,
+             C * 16, scores, padded, 0, NULL);
+  for (int64_t t = 0; t < count; t++)
+    multiply(stage, share, j->lengths[first + t], C, queries + t * share * C, C,
+             cached_keys(j->cache, j->slots[first + t], j->G, C, j->capacity, g), NRK_F32, C * 16, scores + t * share * padded + P, padded,
+             0, NULL);
+  for (int64_t r = 0; r < rows; r++) {
     float top;
-    seen[r] = n;
-    sums[r] = weigh(scores + r * padded, n, j->scale, &top);
+    sums[r] = weigh(scores + r * padded, P + j->lengths[first + r / share], j->scale, &top);
   }
-  blend(stage, share, n, seen, sums, scores, padded, values, j->capacity, C, o, C);
+  if (P > 0)
+    multiply(stage, rows, C, P, scores, padded, cached_values(j->prompts, j->prompt_slots[first], j->G, C, j->prompt_capacity, g), NRK_F32,
+             j->prompt_capacity * 16, outputs, C, 0, NULL);
+  for (int64_t t = 0; t < count; t++)
+    multiply(stage, share, C, j->lengths[first + t], scores + t * share * padded + P, padded,
+             cached_values(j->cache, j->slots[first + t], j->G, C, j->capacity, g), NRK_F32, j->capacity * 16, outputs + t * share * C, C,
+             P > 0, NULL);
+  for (int64_t r = 0; r < rows; r++) {
+    v16 factor = splat(1.0f / sums[r]);
+    float *o = j->out + (first + r / share) * j->ldo + (g * share + r % share) * C;
+    for (int64_t c = 0; c < C; c += 16) store_part(o + c, load_part(outputs + r * C + c, C - c, 0) * factor, C - c);
+  }
 }
 
-static void attention_decode(nrk_pool *pool, int64_t T, int64_t H, int64_t G, int64_t C, const float *q, int64_t ldq, const float *cache,
-                             int64_t capacity, const int32_t *slots, const int32_t *lengths, float scale, float *o, int64_t ldo) {
-  attention_job job = {.pool = pool, .H = H, .G = G, .C = C, .ldq = ldq, .ldo = ldo, .capacity = capacity, .q = q, .cache = cache,
-                       .slots = slots, .lengths = lengths, .scale = scale, .out = o};
-  int64_t cost = 0;
-  for (int64_t t = 0; t < T; t++) cost += (lengths[t] + 8) * H * (C / 8 + 2);
-  nrk_share(pool, cost, T * G, decode_task, &job);
+static void attention_decode(nrk_pool *pool, int64_t T, int64_t H, int64_t G, int64_t C, const float *q, int64_t ldq,
+                             const float *prompts, int64_t prompt_capacity, const int32_t *prompt_slots, const int32_t *prompt_lengths,
+                             const float *cache, int64_t capacity, const int32_t *slots, const int32_t *lengths, float scale, float *o,
+                             int64_t ldo) {
+  attention_job job = {.pool = pool, .T = T, .H = H, .G = G, .C = C, .ldq = ldq, .ldo = ldo, .capacity = capacity, .q = q,
+                       .cache = cache, .slots = slots, .lengths = lengths, .prompts = prompts, .prompt_capacity = prompt_capacity,
+                       .prompt_slots = prompt_slots, .prompt_lengths = prompt_lengths, .scale = scale, .out = o};
+  int64_t cost = 0, ignored;
+  for (int64_t t = 0; t < T; t++) cost += (prompt_length(&job, t) + lengths[t] + 8) * H * (C / 8 + 2);
+  nrk_share(pool, cost, decode_run(&job, -1, &ignored, &ignored) * G, decode_task, &job);
 }

@@ -90,16 +90,3 @@ void nrk_kv_write(nrk_pool *pool, int64_t T, int64_t G, int64_t C, const float *
                   .positions = positions};
   nrk_share(pool, T * G * C * 2, T, kv_write_task, &job);
 }
-
-void nrk_kv_copy(int64_t G, int64_t C, const float *source_cache, int64_t source_capacity, int32_t source, float *destination_cache,
-                 int64_t destination_capacity, int32_t destination, int64_t length) {
-  int64_t wide = nrk_round(C, 16), from_capacity = source_capacity, to_capacity = destination_capacity;
-  const float *from = source_cache + source * nrk_kv_slot_elements(G, C, from_capacity);
-  float *to = destination_cache + destination * nrk_kv_slot_elements(G, C, to_capacity);
-  if (length <= 0) return;
-  for (int64_t g = 0; g < G; g++) /* whole panels of keys: positions past the length are written before they are read */
-    memcpy(to + g * to_capacity * C, from + g * from_capacity * C, (size_t)(nrk_round(length, 16) * C) * sizeof(float));
-  from += G * from_capacity * C, to += G * to_capacity * C;
-  for (int64_t p = 0; p < G * wide / 16; p++)
-    memcpy(to + p * to_capacity * 16, from + p * from_capacity * 16, (size_t)length * 16 * sizeof(float));
-}

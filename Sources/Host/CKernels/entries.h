@@ -4,6 +4,7 @@
   ENTRY(void, pack, (nrk_pool *pool, int64_t N, int64_t K, const void *src, nrk_kind src_kind, int64_t ld,            \
           void *panels, nrk_kind dst_kind),                                                                           \
         (pool, N, K, src, src_kind, ld, panels, dst_kind))                                                            \
+  ENTRY(void, pack_list, (nrk_pool *pool, int64_t count, const nrk_packing *list), (pool, count, list))               \
   ENTRY(void, linear, (nrk_pool *pool, int64_t T, int64_t N, int64_t K, const float *x, int64_t ldx,                  \
           const void *panels, nrk_kind kind, const float *bias, float *y, int64_t ldy, int32_t accumulate),           \
         (pool, T, N, K, x, ldx, panels, kind, bias, y, ldy, accumulate))                                              \
@@ -44,9 +45,11 @@
         (pool, list, segments, H, G, C, q, ldq, k, ldk, v, ldv, scale, o, ldo, lse, d_o, lddo, dq, lddq, dk, lddk,    \
          dv, lddv))                                                                                                   \
   ENTRY(void, attention_decode, (nrk_pool *pool, int64_t T, int64_t H, int64_t G, int64_t C, const float *q,          \
-          int64_t ldq, const float *cache, int64_t capacity, const int32_t *slots, const int32_t *lengths,            \
-          float scale, float *o, int64_t ldo),                                                                        \
-        (pool, T, H, G, C, q, ldq, cache, capacity, slots, lengths, scale, o, ldo))                                   \
+          int64_t ldq, const float *prompts, int64_t prompt_capacity, const int32_t *prompt_slots,                    \
+          const int32_t *prompt_lengths, const float *cache, int64_t capacity, const int32_t *slots,                  \
+          const int32_t *lengths, float scale, float *o, int64_t ldo),                                                \
+        (pool, T, H, G, C, q, ldq, prompts, prompt_capacity, prompt_slots, prompt_lengths, cache, capacity, slots,    \
+         lengths, scale, o, ldo))                                                                                     \
   ENTRY(void, log_softmax, (nrk_pool *pool, int64_t n, int64_t V, const float *logits, int64_t ld,                    \
           float inverse_temperature, const int32_t *targets, float *log_prob, float *entropy, float *log_z),          \
         (pool, n, V, logits, ld, inverse_temperature, targets, log_prob, entropy, log_z))                             \
@@ -60,8 +63,8 @@
   ENTRY(void, adamw, (nrk_pool *pool, int64_t count, float *parameter, const float *gradient, float *m, float *v,     \
           double lr, double beta1, double beta2, double epsilon, double decay, int64_t step, float gradient_factor),  \
         (pool, count, parameter, gradient, m, v, lr, beta1, beta2, epsilon, decay, step, gradient_factor))            \
-  ENTRY(double, sum_squares, (nrk_pool *pool, int64_t count, const float *x),                                         \
-        (pool, count, x))
+  ENTRY(double, sum_squares, (nrk_pool *pool, int64_t parts, const nrk_part *list, const float *x),                   \
+        (pool, parts, list, x))
 
 #define NRK_FIELD(result, name, parameters, arguments) result(*name) parameters;
 typedef struct nrk_table {

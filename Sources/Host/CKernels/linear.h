@@ -181,3 +181,18 @@ static void pack(nrk_pool *pool, int64_t N, int64_t K, const void *source, nrk_k
   pack_job job = {.N = N, .K = K, .ld = ld, .source = source, .panels = panels, .from = from, .to = to};
   nrk_share(pool, N * K / 4, nrk_ceil(N, 16), pack_task, &job);
 }
+
+
+/* A task is sixteen outputs of one of the matrices. */
+static void pack_list_task(void *context, int64_t index, int32_t worker) {
+  const nrk_packing *m = context;
+  for (; index >= nrk_ceil(m->N, 16); m++) index -= nrk_ceil(m->N, 16);
+  pack_job one = {.N = m->N, .K = m->K, .ld = m->ld, .source = m->source, .panels = m->panels, .from = NRK_F32, .to = m->kind};
+  pack_task(&one, index, worker);
+}
+
+static void pack_list(nrk_pool *pool, int64_t count, const nrk_packing *list) {
+  int64_t tasks = 0, cost = 0;
+  for (int64_t i = 0; i < count; i++) tasks += nrk_ceil(list[i].N, 16), cost += list[i].N * list[i].K / 4;
+  nrk_share(pool, cost, tasks, pack_list_task, (void *)list);
+}

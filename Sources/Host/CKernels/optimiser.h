@@ -28,31 +28,48 @@ static void adamw(nrk_pool *pool, int64_t count, float *parameter, const float *
   nrk_share(pool, count, nrk_ceil(count, CHUNK), adamw_task, &job);
 }
 
-/* Blocks are summed in parallel, a group of them at a time, and joined in order. */
+/* Blocks are summed in parallel, a group of them at a time, and joined in order: first those of a part, then the parts. */
 enum { GROUP = 512 };
-typedef struct squares_job { int64_t count; const float *x; double sums[GROUP]; } squares_job;
+typedef struct squares_job {
+  const float *x;
+  int64_t blocks;
+  struct { int64_t start, count, part; double sum; } block[GROUP];
+} squares_job;
 
 static void squares_task(void *context, int64_t index, int32_t worker) {
   squares_job *j = context;
   (void)worker;
-  int64_t end = nrk_min(j->count, (index + 1) * CHUNK);
+  const float *x = j->x + j->block[index].start;
+  int64_t count = j->block[index].count;
   d16 sum = (d16)(0.0);
-  for (int64_t i = index * CHUNK; i < end; i += 16) {
-    d16 x = __builtin_convertvector(load_part(j->x + i, end - i, 0), d16);
-    sum += x * x;
+  for (int64_t i = 0; i < count; i += 16) {
+    d16 y = __builtin_convertvector(load_part(x + i, count - i, 0), d16);
+    sum += y * y;
   }
   double total = 0;
   for (int i = 0; i < 16; i++) total += sum[i];
-  j->sums[index] = total;
+  j->block[index].sum = total;
 }
 
-static double sum_squares(nrk_pool *pool, int64_t count, const float *x) {
-  double total = 0;
-  for (int64_t from = 0; from < count; from += (int64_t)GROUP * CHUNK) {
-    squares_job job = {.count = nrk_min((int64_t)GROUP * CHUNK, count - from), .x = x + from};
-    int64_t blocks = nrk_ceil(job.count, CHUNK);
-    nrk_share(pool, job.count / 8, blocks, squares_task, &job);
-    for (int64_t i = 0; i < blocks; i++) total += job.sums[i];
+static double sum_squares(nrk_pool *pool, int64_t parts, const nrk_part *list, const float *x) {
+  squares_job job = {.x = x};
+  double total = 0, of_part = 0;
+  int64_t part = 0, done = 0, summed = 0;
+  while (part < parts) {
+    int64_t cost = 0;
+    for (job.blocks = 0; job.blocks < GROUP && part < parts;) {
+      int64_t count = nrk_min(CHUNK, list[part].count - done);
+      if (count > 0) {
+        job.block[job.blocks].start = list[part].start + done, job.block[job.blocks].count = count, job.block[job.blocks++].part = part;
+        done += count, cost += count;
+      }
+      if (done >= list[part].count) part++, done = 0;
+    }
+    nrk_share(pool, cost / 8, job.blocks, squares_task, &job);
+    for (int64_t i = 0; i < job.blocks; i++) {
+      if (job.block[i].part != summed) total += of_part, of_part = 0, summed = job.block[i].part;
+      of_part += job.block[i].sum;
+    }
   }
-  return total;
+  return total + of_part;
 }

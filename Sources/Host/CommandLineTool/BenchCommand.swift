@@ -27,13 +27,13 @@ enum BenchCommand {
       .value("seeds", .integer(1...1000), default: 3, "runs per algorithm, with seeds --seed, --seed + 1, …", group: .training),
       .value("baseline", .text, "the algorithm the others are compared with, as it stands in --algos; default: the first", group: .training, placeholder: "A"),
       .value("model", .path, "a Hugging Face model folder, or a hub name in the local cache; default: the base model that ships with the program", group: .model, placeholder: "M"),
-      ModelOptions.adapter,
+      ModelOptions.adapter, ModelOptions.promptForm,
       .value("data", .path, "JSON lines with questions and answers; default: generated problems", group: .data, placeholder: "F"),
       .value("eval-data", .path, "held-out questions; default: up to a fifth of --data, from its end, which is then not trained on", group: .data, placeholder: "F"),
       .value("eval-limit", .integer(Limits.generated), "evaluate on the first N held-out questions; default: 1000 at most", group: .data),
       .value("eval-every", .integer(Limits.countOrNone), default: .integer(defaults.curveEvery), "steps between evaluations that draw the learning curve; 0: only its ends", group: .data),
       .value("curve-limit", .integer(Limits.generated), default: .integer(defaults.curveProblems), "of the held-out questions, how many draw the learning curve", group: .data),
-      TrainingOptions.trustPlugin,
+      PluginOptions.trust,
     ] + DataOptions.keys + shared + training + [MonitoringOptions.samples] + ModelOptions.compute
       + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config],
     rules: TrainingOptions.rules + [
@@ -61,7 +61,7 @@ enum BenchCommand {
   }
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
-    let (plan, bench, observer) = try prepare(arguments)
+    let (plan, trained, bench, observer) = try prepare(arguments)
     let progress = PlanProgress(observer.console) { observer.isStopRequested }
     do throws(Failure) {
       if case .interrupted(let run, let runs, let step) = try bench.run(progress, resuming: try arguments.flag("resume")) {
@@ -71,7 +71,7 @@ enum BenchCommand {
       guard error.code == .interrupted else { throw error }
       throw Failure(.interrupted, "\(error.message). Continue with: \(TrainingOptions.continuation)")
     }
-    let report = BenchReport(try BenchResult(plan), facts: facts(plan, arguments))
+    let report = BenchReport(try BenchResult(plan), facts: facts(plan, trained))
     try report.write(to: plan.out)
     if try arguments.flag("json") { return try Output.json(report.json) }
     try Output.write("\n\(report.accuracyTable.text())\n")
@@ -81,15 +81,11 @@ enum BenchCommand {
 
   // MARK: The plan
 
-  private static func prepare(_ arguments: ParsedArguments) throws(Failure) -> (BenchPlan, Bench, ConsoleObserver) {
+  private static func prepare(_ arguments: ParsedArguments) throws(Failure) -> (BenchPlan, RunModel, Bench, ConsoleObserver) {
     var choices: [AlgorithmChoice] = []
     for text in try arguments.list("algos") { choices.append(try AlgorithmChoice(text)) }
-    // Described and checked in processes of their own; opened here after that.
     let algorithms = try BenchAlgorithm.open(choices) { choice throws(Failure) in
-      let card = try PluginRegistry.find(choice.plugin)
-      _ = try PluginParameters(choice.settings, for: card.descriptor)
-      try TrainingOptions.check(card, parameters: choice.settings, arguments)
-      return try PluginLibrary(card)
+      try PluginOptions.open(choice.plugin, settings: choice.settings, arguments)
     }
     var plugins: [PluginInstance] = []
     for algorithm in algorithms { plugins.append(try PluginInstance(algorithm.library, algorithm.parameters)) }
@@ -105,7 +101,8 @@ enum BenchCommand {
     let named = try arguments.optionalText("model")
     if data != nil, named == nil { throw .usage("--data needs --model: the base model that ships with the program knows generated problems only") }
     let base: String = if let named { named } else { try ShippedModel.folder() }
-    let (folder, tokenizer) = try ModelOptions.open(base)
+    let (folder, tokenizer, form) = try ModelOptions.open(base, arguments)
+    let start = Quickstart.Base(name: base, folder: folder, tokenizer: tokenizer, form: form)
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
     let seed = UInt64(try arguments.integer("seed"))
     var quickstart = Quickstart()
@@ -117,18 +114,18 @@ enum BenchCommand {
     for algorithm in algorithms {
       try RLCommand.checkGroup(settings(0).groupSize, try PluginInstance(algorithm.library, algorithm.parameters))
     }
-    let questions = try questions(arguments, data: data, quickstart, settings, observer)
+    let (questions, sha256) = try questions(arguments, data: data, quickstart, settings, observer)
     try checkPrompts(
-      questions, tokenizer, context: folder.configuration.maxPositions, maxNewTokens: settings(0).maxNewTokens, observer)
-    let (model, adapter) = try startingPoint(arguments, isGenerated: data == nil, folder, tokenizer, base, out, quickstart, observer)
-    var policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: settings(questions.training.count).updates)
-    if data == nil, let adapter {
-      let suited = quickstart.rlPolicy(adapter)
+      questions, tokenizer, form, context: folder.configuration.maxPositions, maxNewTokens: settings(0).maxNewTokens, observer)
+    let first = try startingPoint(arguments, start, quickstart, observer)
+    var policy = try TrainingOptions.policy(arguments, steps: settings(questions.training.count).updates)
+    if data == nil, first.adapter != nil {
+      let suited = quickstart.rlPolicy
       if try !arguments.isGiven("lr") { policy.learningRate = suited.learningRate }
       if try !arguments.isGiven("schedule"), try !arguments.isGiven("warmup-steps") { policy.schedule = suited.schedule }
     }
     policy.valueLearningRate = try arguments.number("value-lr")
-
+    let trained = first.with(policy)
     let rl = settings(questions.training.count)
     var extra: JSON.Object = [
       "steps": .integer(rl.steps), "group_size": .integer(rl.groupSize), "prompts_per_step": .integer(rl.promptsPerStep),
@@ -138,24 +135,18 @@ enum BenchCommand {
     ]
     extra["training_sha256"] = .string(SHA256.hex(Array(questions.training.map(\.jsonLine).joined(separator: "\n").utf8)))
     var record = try TrainingOptions.record(
-      arguments, stage: "bench", folder: folder, data: questions.sha256, backend: model.backend, extra: extra, observer)
+      arguments, stage: "bench", trained, data: sha256, extra: extra, observer)
     // Further algorithms and seeds may join, and what they are compared with may change.
     for key in ["algos", "seeds", "baseline", "curve-limit"] { record.identity[key] = nil }
     var plan = BenchPlan(
       algorithms: algorithms, seeds: (0..<UInt64(try arguments.integer("seeds"))).map { seed &+ $0 }, settings: rl,
-      policy: policy, training: questions.training, trainingName: questions.trainingName,
-      heldOut: questions.heldOut, heldOutName: questions.heldOutName, out: out, baseName: base,
-      record: record)
+      questions: questions, placement: RunPlacement(RunFolder(out), record, try TrainingOptions.keeping(arguments)))
     plan.baseline = baseline
     plan.verifier = try Verifier(ready: try arguments.choice("reward"))
     plan.evaluateEvery = try arguments.integer("eval-every")
     plan.curveProblems = min(try arguments.integer("curve-limit"), questions.heldOut.count)
-    plan.keeping = try TrainingOptions.keeping(arguments)
-    let options = try ModelOptions(arguments)
-    let bench = try Bench(plan, model: model, source: folder, tokenizer: tokenizer) { () throws(Failure) in
-      adapter != nil ? try ReferencePolicy(adapterOf: model) : ReferencePolicy(frozen: try options.load(folder))
-    }
-    return (plan, bench, observer)
+    let bench = try Bench(plan, trained, tokenizer: tokenizer)
+    return (plan, trained, bench, observer)
   }
 
   private static func position(of baseline: String?, in algorithms: [BenchAlgorithm]) throws(Failure) -> Int {
@@ -189,33 +180,25 @@ enum BenchCommand {
     return { _ in settings }
   }
 
-  private struct Questions {
-    let training: [Example]
-    let trainingName: String
-    let heldOut: [Example]
-    let heldOutName: String
-    /// Of the training file.
-    let sha256: String?
-  }
-
   /// Refuses questions without an answer and prompts that fill the model's context; says where completions may find too little room.
   private static func checkPrompts(
-    _ questions: Questions, _ tokenizer: Tokenizer, context: Int, maxNewTokens: Int, _ observer: ConsoleObserver
+    _ questions: BenchQuestions, _ tokenizer: Tokenizer, _ form: PromptForm, context: Int, maxNewTokens: Int, _ observer: ConsoleObserver
   ) throws(Failure) {
     for (examples, name, purpose) in [
       (questions.training, questions.trainingName, "reinforcement learning"), (questions.heldOut, questions.heldOutName, "evaluation"),
     ] {
       let prompts = try PromptSet(
-        examples, tokenizer: tokenizer, name: name, purpose: purpose, progress: observer.patient("tokenising"))
+        examples, tokenizer: tokenizer, form: form, name: name, purpose: purpose, progress: observer.patient("tokenising"))
       try prompts.requireRoom(context: context)
       if let shortage = prompts.shortage(of: maxNewTokens, context: context) { observer.console.warning(shortage) }
     }
   }
 
+  /// The questions, and the digest of the file of those that are trained on.
   private static func questions(
     _ arguments: ParsedArguments, data: String?, _ quickstart: Quickstart, _ settings: (Int) -> RLSettings,
     _ observer: ConsoleObserver
-  ) throws(Failure) -> Questions {
+  ) throws(Failure) -> (BenchQuestions, sha256: String?) {
     let limit = try arguments.optionalInteger("eval-limit")
     let evaluationData = try arguments.optionalText("eval-data")
     var training: [Example]
@@ -248,31 +231,35 @@ enum BenchCommand {
     let trained = Set(training.map(\.question))
     let shared = heldOut.count { trained.contains($0.question) }
     if shared > 0 { observer.console.warning("\(shared) of \(heldOut.count) held-out questions stand in the training data too") }
-    return Questions(
-      training: training, trainingName: data ?? "generated problems", heldOut: heldOut, heldOutName: name, sha256: sha256)
+    let questions = BenchQuestions(
+      training: training, trainingName: data ?? "generated problems", heldOut: heldOut, heldOutName: name)
+    return (questions, sha256)
   }
 
-  /// The model that every run begins with, and its adapter's settings; nil where every parameter is trained.
+  /// The model that every run begins with.
   private static func startingPoint(
-    _ arguments: ParsedArguments, isGenerated: Bool, _ folder: ModelFolder, _ tokenizer: Tokenizer, _ base: String,
-    _ out: String, _ quickstart: Quickstart, _ observer: ConsoleObserver
-  ) throws(Failure) -> (Transformer, AdapterSettings?) {
-    let (model, adapter) = try TrainingOptions.model(arguments, folder: folder, observer)
-    guard isGenerated, try arguments.optionalText("adapter") == nil else { return (model, adapter) }
-    guard let adapter else { throw .usage("--full without --data: the stage before trains an adapter; give --data, or leave --full out") }
+    _ arguments: ParsedArguments, _ start: Quickstart.Base, _ quickstart: Quickstart, _ observer: ConsoleObserver
+  ) throws(Failure) -> RunModel {
+    let (model, adapter) = try TrainingOptions.trained(arguments, start.folder).load(observer)
+    var trained = try RunModel(model, adapter: adapter, from: start.folder, PolicySettings(), baseName: start.name)
+    trained.form = start.form
+    guard try arguments.optionalText("data") == nil, try arguments.optionalText("adapter") == nil else { return trained }
+    guard adapter != nil else { throw .usage("--full without --data: the stage before trains an adapter; give --data, or leave --full out") }
     observer.console.info("teaching the form first: \(quickstart.sftSteps) updates of SFT, once for all runs")
+    let out = try arguments.text("out")
     try Files.makeDirectory(out)
-    try quickstart.trainSFT(model, folder, tokenizer, adapter, base: base, out: out, observer)
-    return (model, adapter)
+    let course = Quickstart.Course(base: start, trained, out: out, observer: observer)
+    if case .interrupted(let step) = try quickstart.trainSFT(course) { throw TrainingOptions.interrupted(at: step) }
+    return trained
   }
 
-  private static func facts(_ plan: BenchPlan, _ arguments: ParsedArguments) -> [String] {
-    let settings = plan.settings
+  private static func facts(_ plan: BenchPlan, _ trained: RunModel) -> [String] {
+    let (settings, policy, questions) = (plan.settings, trained.policy, plan.questions)
     var facts = [
-      "model \(plan.baseName), \(plan.policy.adapter == nil ? "every parameter trained" : "LoRA adapter of rank \(plan.policy.adapter?.rank ?? 0)")",
-      "training questions: \(plan.training.count), \(plan.trainingName); held out: \(plan.heldOut.count), \(plan.heldOutName)",
+      "model \(trained.baseName), \(trained.adapter.map { "LoRA adapter of rank \($0.settings.rank)" } ?? "every parameter trained")",
+      "training questions: \(questions.training.count), \(questions.trainingName); held out: \(questions.heldOut.count), \(questions.heldOutName)",
       "\(settings.steps) steps of \(settings.promptsPerStep) prompts × \(settings.groupSize) completions, at most \(settings.maxNewTokens) tokens at temperature \(Format.significant(settings.temperature)), \(settings.innerEpochs) inner epochs",
-      "learning rate \(Format.significant(plan.policy.learningRate)), \(plan.policy.schedule.shape.rawValue), warm-up \(plan.policy.schedule.warmupSteps) updates",
+      "learning rate \(Format.significant(policy.learningRate)), \(policy.schedule.shape.rawValue), warm-up \(policy.schedule.warmupSteps) updates",
       "seeds \(plan.seeds.map { "\($0)" }.joined(separator: ", ")); program version \(RunRecord.programVersion)",
     ]
     for algorithm in plan.algorithms {

@@ -1,12 +1,15 @@
+import Benchmarking
 import Rollouts
 import Support
 import Telemetry
 import Training
 
 /// Shows a run on standard error, and passes Ctrl-C on to it.
-final class ConsoleObserver: RunObserver {
+final class ConsoleObserver: RecipeObserver {
   let console: Console
   private(set) var last: RunStep?
+  /// What the console shows of the run.
+  private var shown: Progress?
 
   init(quiet: Bool) {
     console = Console(quiet: quiet)
@@ -17,12 +20,12 @@ final class ConsoleObserver: RunObserver {
 
   func begin(stage: String, total: Int, resumedAt step: Int) {
     if step > 0 { console.info("\(stage): continuing after step \(step) of \(total)") }
-    console.show(Progress(stage: stage, step: step, total: total))
+    show(Progress(stage: stage, step: step, total: total))
   }
 
   func completed(_ step: RunStep) {
     last = step
-    console.show(
+    show(
       Progress(
         stage: step.stage, step: step.step, total: step.total, loss: step["loss"], reward: step["reward"],
         accuracy: step["accuracy"], heldOut: step["held_out_accuracy"], kl: step["kl_reference_k3"] ?? step["kl_old_k3"],
@@ -30,7 +33,22 @@ final class ConsoleObserver: RunObserver {
         tokensPerSecond: step["rollout_tokens_per_second"] ?? step["training_tokens_per_second"]))
   }
 
+  private func show(_ progress: Progress) {
+    shown = progress
+    console.show(progress)
+  }
+
+  /// Shown where drawing takes longer than a look.
+  func draws(_ progress: GenerationProgress) {
+    guard progress.seconds > 2, var shown else { return }
+    shown.activity = "drawing \(progress.finished)/\(progress.total)"
+    shown.tokensPerSecond = progress.tokensPerSecond
+    console.show(shown)
+  }
+
   func end(stage: String) { console.finish() }
+
+  func say(_ text: String) { console.info(text) }
 
   func warn(_ message: String) { console.warning(message) }
 

@@ -17,10 +17,10 @@ enum DataOptions {
 
   /// The first questions of a file, each with an answer and with room for a completion in the model's context.
   static func questions(
-    _ path: String, limit: Int?, _ arguments: ParsedArguments, tokenizer: Tokenizer, context: Int
+    _ path: String, limit: Int?, _ arguments: ParsedArguments, tokenizer: Tokenizer, form: PromptForm, context: Int
   ) throws(Failure) -> (prompts: PromptSet, sha256: String) {
     let contents = try ExampleFile.load(path, limit: limit, keys: try keys(arguments))
-    let prompts = try PromptSet(contents.examples, tokenizer: tokenizer, name: path)
+    let prompts = try PromptSet(contents.examples, tokenizer: tokenizer, form: form, name: path)
     try prompts.requireRoom(context: context)
     return (prompts, contents.sha256)
   }

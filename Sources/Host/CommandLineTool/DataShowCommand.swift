@@ -17,7 +17,7 @@ enum DataShowCommand {
     discussion:
       "For --stage sft the whole sequence; tokens that are learned are marked (coloured on a terminal, between » and « elsewhere). For --stage rl the prompt and the gold answer.",
     options: [
-      ModelOptions.model,
+      ModelOptions.model, ModelOptions.promptForm,
       .required("data", .path, "the data file", group: .data, placeholder: "F"),
       .value("limit", .integer(Limits.count), default: 3, "show the first N examples", group: .data),
       .value("stage", .choice(Stage.self), default: "sft", "what it is read for", group: .data),
@@ -30,9 +30,11 @@ enum DataShowCommand {
     let path = try arguments.text("data")
     let examples = try ExampleFile.read(
       path, limit: try arguments.integer("limit"), keys: try DataOptions.keys(arguments))
-    let tokenizer = try Tokenizer(folder: try ModelFolder.locate(try arguments.text("model")))
+    let folder = try ModelFolder.locate(try arguments.text("model"))
+    let tokenizer = try Tokenizer(folder: folder)
     let stage: Stage = try arguments.choice("stage")
     var documents = TrainingDocuments()
+    documents.form = try ModelOptions.promptForm(arguments, folder: folder, tokenizer)
     documents.lossOn = try arguments.choice("loss-on")
     documents.maxLength = try arguments.integer("max-length")
     var shown: [JSON] = []
@@ -45,7 +47,7 @@ enum DataShowCommand {
         }
         sequence = whole
       case .rl:
-        let prompt = tokenizer.encode(example.prompt(ChatTemplate()))
+        let prompt = tokenizer.encode(example.prompt(documents.form))
         sequence = TrainingSequence(tokens: prompt, lossStart: prompt.count)
       }
       let texts = try tokenizer.tokenTexts(of: sequence.tokens)

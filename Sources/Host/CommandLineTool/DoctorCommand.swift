@@ -9,7 +9,7 @@ enum DoctorCommand {
     name: "doctor", summary: "what this machine offers and what is missing", options: [ModelOptions.json])
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
-    let backend = try CPUBackend()
+    let backend = try Backends.open()
     let registry = PluginRegistry()
     let findings: [(String, String, Bool)] = [
       ("program", Files.program ?? "unknown", true),
@@ -42,7 +42,7 @@ enum DoctorCommand {
   private static func library(_ name: String) -> String { isThere(name) ? name : "\(name) not found" }
 
   private static func memory() -> String {
-    return "\(Output.decimal(Double(physicalMemory()) / 1_073_741_824, 1)) GiB"
+    return "\(Format.fixed(Double(physicalMemory()) / 1_073_741_824, 1)) GiB"
   }
 
   private static func command(_ name: String) -> String {

@@ -1,4 +1,5 @@
 import Arguments
+import Compute
 import Evaluation
 import Rollouts
 import Support
@@ -13,6 +14,7 @@ enum EvalCommand {
     discussion:
       "Intervals are over problems: samples of one problem are not independent (docs/evaluation.md). With --samples N come pass@k (one of k right, unbiased) and maj@k (the most frequent answer right) for k of 2, 4 … N.",
     options: ModelOptions.all + [
+      ModelOptions.promptForm,
       .required("data", .path, "JSON lines with questions and answers", group: .data, placeholder: "F"),
       .value("limit", .integer(Limits.count), "use the first N questions", group: .data),
       .value("samples", .integer(Limits.group), default: 1, "completions per question", group: .sampling),
@@ -25,17 +27,18 @@ enum EvalCommand {
     try Output.checkSeparate(arguments)
     let adapter = try ModelOptions.adapter(arguments)
     let path = try arguments.text("data")
-    let (folder, tokenizer) = try ModelOptions.open(try arguments.text("model"))
+    let (folder, tokenizer, form) = try ModelOptions.open(try arguments.text("model"), arguments)
     let prompts = try DataOptions.questions(
-      path, limit: try arguments.optionalInteger("limit"), arguments, tokenizer: tokenizer,
+      path, limit: try arguments.optionalInteger("limit"), arguments, tokenizer: tokenizer, form: form,
       context: folder.configuration.maxPositions
     ).prompts
     let samples = try arguments.integer("samples")
     try Limits.checkCompletions(prompts.count, times: samples, "--samples")
     let progress = ConsoleObserver(quiet: try arguments.flag("quiet"))
-    let model = try ModelOptions.load(arguments, folder, adapter, progress: progress.patient("loading the model"))
+    let policy = try ModelOptions.load(arguments, folder, adapter, progress: progress.patient("loading the model")).policy
+    let model = policy.model
     let evaluator = Evaluator(
-      model, tokenizer: tokenizer, verifier: try Verifier(ready: try arguments.choice("reward")))
+      policy, GenerationEngine(model, in: try Arena(on: model.backend)), tokenizer: tokenizer, form: form, verifier: try Verifier(ready: try arguments.choice("reward")))
     let settings = try GenerateCommand.settings(arguments, model: model)
     let result = try evaluator.evaluate(prompts, settings, samples: samples) { progress.generated("eval", $0) }
     progress.end(stage: "eval")
@@ -49,14 +52,14 @@ enum EvalCommand {
     }
     func say(_ text: String) throws(Failure) { try Output.line(text, beside: out ?? "") }
     func share(_ interval: Statistics.Interval) -> String {
-      "\(Output.percent(interval.estimate)) (95 % interval \(Output.percent(interval.lower)) to \(Output.percent(interval.upper)))"
+      "\(Format.percent(interval.estimate)) (95 % interval \(Format.percent(interval.lower)) to \(Format.percent(interval.upper)))"
     }
     try say("Pass@1 \(share(result.accuracy)) on \(result.problems) problems × \(samples)")
     for point in result.curve.points where point.k > 1 {
       try say("Pass@\(point.k) \(share(point.pass)), maj@\(point.k) \(share(point.majority))")
     }
     try say(
-      "correct format \(Output.percent(result.format)), truncated \(Output.percent(result.truncated)), mean length \(Output.decimal(result.meanLength, 1)) tokens, \(Output.decimal(result.tokensPerSecond, 0)) tokens/s"
+      "correct format \(Format.percent(result.format)), truncated \(Format.percent(result.truncated)), mean length \(Format.fixed(result.meanLength, 1)) tokens, \(Format.fixed(result.tokensPerSecond, 0)) tokens/s"
     )
   }
 }

@@ -11,7 +11,7 @@ enum ExportCommand {
     discussion:
       "--out is a new or empty folder; it appears whole or not at all. It says how this program prompts (the chat template) and which tokens end a completion; other generation settings are those of the model's folder.",
     options: [
-      ModelOptions.model,
+      ModelOptions.model, ModelOptions.promptForm,
       .required("adapter", .path, "the PEFT LoRA adapter folder to merge", group: .model, placeholder: "DIR"),
       .required("out", .path, "the folder to write", group: .output, placeholder: "DIR"),
     ] + ModelOptions.compute)
@@ -23,11 +23,12 @@ enum ExportCommand {
     // Weights without a tokenizer can be merged too.
     let source = try ModelFolder(try arguments.text("model"))
     let tokenizer = Files.exists(source.path + "/tokenizer.json") ? try Tokenizer(folder: source.path) : nil
-    let folder = try ModelOptions.ending(source, tokenizer)
-    let model = try ModelOptions.load(arguments, folder, adapter)
-    let stored: WeightKind = model.head.kind
-    let kind = try arguments.optionalText("precision").flatMap { Precision(rawValue: $0)?.kind } ?? stored
-    try model.export(to: out, source: folder, kind: kind, chatTemplate: ChatTemplate().jinja)
-    try Output.line("\(out): \(model.configuration.parameterCount) parameters as \(kind.rawValue)")
+    let form = try ModelOptions.promptForm(arguments, folder: source.path, tokenizer)
+    let folder = try ModelOptions.ending(source, tokenizer, form)
+    let loaded = try ModelOptions.load(arguments, folder, adapter)
+    let model = loaded.policy.model
+    let format = model.architecture.headFormat
+    try model.export(ModelExport(source: folder, adapter: loaded.adapter, format: format, chatTemplate: form.jinja), to: out)
+    try Output.line("\(out): \(model.architecture.parameterCount) parameters as \(format.rawValue)")
   }
 }

@@ -26,8 +26,10 @@ enum GenerateCommand {
 
   static let spec = CommandSpec(
     name: "generate", summary: "write completions of prompts",
-    discussion: "A prompt is a question, put into the chat form the model was trained with; with --raw it is taken as it is.",
+    discussion:
+      "A prompt is a question, put into the chat form of --prompt-form; with --raw it is taken as it is, after the token that begins a text where the tokenizer adds one.",
     options: ModelOptions.all + [
+      ModelOptions.promptForm,
       .value("prompt", .text, "one prompt; without it and --prompts, standard input is one", group: .data),
       .value(
         "prompts", .path, "JSON lines with \"prompt\", \"question\" or \"problem\"; - reads standard input", group: .data,
@@ -35,7 +37,7 @@ enum GenerateCommand {
       .value("samples", .integer(Limits.group), default: 1, "completions per prompt", group: .sampling),
       .flag("raw", "no chat form: continue the text itself", group: .data),
     ] + sampling + [ModelOptions.seed, ModelOptions.json, .config],
-    rules: [.atMostOne(["prompt", "prompts"])] + samplingRules)
+    rules: [.atMostOne(["prompt", "prompts"]), .inVain(["prompt-form"], .given("raw"), because: "the text is taken as it is; leave one of them out")] + samplingRules)
 
   static func settings(_ arguments: ParsedArguments, model: Transformer) throws(Failure) -> GenerationSettings {
     GenerationSettings(
@@ -50,13 +52,13 @@ enum GenerateCommand {
     let prompts = try readPrompts(arguments)
     let samples = try arguments.integer("samples")
     try Limits.checkCompletions(prompts.count, times: samples, "--samples")
-    let (_, tokenizer, model) = try ModelOptions.loadWithTokenizer(arguments)
+    let (tokenizer, form, policy) = try ModelOptions.loadWithTokenizer(arguments)
+    let model = policy.model
     let isRaw = try arguments.flag("raw")
-    let template = ChatTemplate()
     let generation = try settings(arguments, model: model)
     var requests: [GenerationRequest] = []
     for (index, prompt) in prompts.enumerated() {
-      let tokens = isRaw ? tokenizer.encode(prompt.text) : tokenizer.encode(template.prompt(marked: prompt.text))
+      let tokens = isRaw ? tokenizer.encodeFramed(prompt.text) : tokenizer.encode(form.prompt(marked: prompt.text))
       if let place = prompt.place, tokens.count >= model.configuration.maxPositions {
         throw .badData(
           "\(place): the prompt has \(tokens.count) tokens and the model's context \(model.configuration.maxPositions) (max_position_embeddings), which leaves no room for a completion; shorten it")
@@ -73,8 +75,8 @@ enum GenerateCommand {
     var results: [[Completion?]] = requests.map { Array(repeating: nil, count: $0.samples) }
     var stopped: Failure?
     do throws(Failure) {
-      _ = try GenerationEngine(model).generate(
-        requests, generation, progress: { _ in failure == nil && !Interruption.isRequested },
+      _ = try GenerationEngine(model, in: Arena(on: model.backend)).generate(
+        requests, generation, by: policy, progress: { _ in failure == nil && !Interruption.isRequested },
         onToken: { _, _, token in
           guard isStreaming, failure == nil, !generation.stopTokens.contains(token) else { return }
           do throws(Failure) {

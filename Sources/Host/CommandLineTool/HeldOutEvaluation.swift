@@ -46,35 +46,31 @@ struct HeldOutEvaluation {
 
   /// The questions that are asked; nil where none are held out. Read before the model, as rows that do not fit end the run.
   static func questions(
-    _ arguments: ParsedArguments, tokenizer: Tokenizer, context: Int
+    _ arguments: ParsedArguments, tokenizer: Tokenizer, form: PromptForm, context: Int
   ) throws(Failure) -> (prompts: PromptSet, sha256: String)? {
     guard let path = try arguments.optionalText("eval-data") else { return nil }
     return try DataOptions.questions(
-      path, limit: try arguments.optionalInteger("eval-limit"), arguments, tokenizer: tokenizer, context: context)
+      path, limit: try arguments.optionalInteger("eval-limit"), arguments, tokenizer: tokenizer, form: form, context: context)
   }
 
   init(
-    _ questions: (prompts: PromptSet, sha256: String), _ arguments: ParsedArguments, model: Transformer, tokenizer: Tokenizer, verifier: Verifier, rl: RLSettings, out: String,
-    adapter: AdapterSettings?, baseName: String, source: ModelFolder
+    _ questions: (prompts: PromptSet, sha256: String), _ arguments: ParsedArguments, _ trained: RunModel, _ evaluator: Evaluator,
+    rl: RLSettings
   ) throws(Failure) {
     prompts = questions.prompts
     identity = Self.identity(questions.sha256, count: prompts.count)
-    evaluator = Evaluator(model, tokenizer: tokenizer, verifier: verifier)
+    self.evaluator = evaluator
     settings = GenerationSettings(
-      sampling: SamplingSettings(temperature: 0), maxNewTokens: rl.maxNewTokens, seed: rl.seed, stopTokens: Set(model.endOfText))
+      sampling: SamplingSettings(temperature: 0), maxNewTokens: rl.maxNewTokens, seed: rl.seed,
+      stopTokens: Set(trained.model.endOfText))
     every = try arguments.optionalInteger("eval-every")
     steps = rl.steps
     guard try arguments.flag("keep-best") else {
       best = nil
       return
     }
-    let best = Best(out + "/best") { (folder: String) throws(Failure) in
-      if let adapter {
-        try model.saveAdapter(adapter, baseModel: baseName, to: folder)
-      } else {
-        try model.export(to: folder, source: source, kind: .float32, chatTemplate: ChatTemplate().jinja, replaces: true)
-      }
-    }
+    let out = try arguments.text("out")
+    let best = Best(out + "/best", save: trained.write)
     // A run goes the same way again, so a best step that lies ahead of where it continues is found again.
     let bestPath = best.folder + "/best.json"
     if try arguments.flag("resume"), Files.exists(bestPath) {

@@ -2,6 +2,7 @@ import Arguments
 import Compute
 import Support
 import Tasks
+import Telemetry
 import Tokenization
 import Transformer
 
@@ -9,7 +10,7 @@ import Transformer
 enum Precision: String, CaseIterable {
   case fp32, bf16
 
-  var kind: WeightKind { self == .fp32 ? .float32 : .bfloat16 }
+  var format: WeightFormat { self == .fp32 ? .float32 : .bfloat16 }
 }
 
 enum Quantization: String, CaseIterable {
@@ -22,6 +23,9 @@ struct ModelOptions {
     "model", .path, "a Hugging Face model folder, or a hub name in the local cache", group: .model, placeholder: "M")
   static let adapter = OptionSpec.value(
     "adapter", .path, "a PEFT LoRA adapter folder", group: .model, placeholder: "DIR")
+  /// For the commands that write prompts.
+  static let promptForm = OptionSpec.value(
+    "prompt-form", .choice(PromptForm.self), "how prompts are written; default: as the model's chat template says", group: .model)
   static let seed = OptionSpec.value("seed", .integer(Limits.seed), default: 42, "seed of all random numbers", group: .other)
   static let json = OptionSpec.flag("json", "print one machine-readable result on standard output", group: .output)
   static let quiet = OptionSpec.flag("quiet", "no progress on standard error", group: .output)
@@ -35,9 +39,7 @@ struct ModelOptions {
       "frozen weights as they are; this build quantises nothing", group: .model),
     .value(
       "device",
-      .checked("auto or cpu") { text in
-        ["auto", "cpu", "cuda"].contains(text) || (text.hasPrefix("cuda:") && Int(text.dropFirst(5)) != nil)
-      }, default: "auto", "where to compute; this build computes on the CPU", group: .model, placeholder: "auto|cpu"),
+      .checked("auto or cpu", Backends.isDevice), default: "auto", "where to compute; this build computes on the CPU", group: .model, placeholder: "auto|cpu"),
     .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
   ]
 
@@ -45,52 +47,45 @@ struct ModelOptions {
   static let all: [OptionSpec] = [model, adapter] + compute
 
   let backend: any Backend
-  let kind: WeightKind?
-  let threads: Int?
+  let format: WeightFormat?
 
   init(_ arguments: ParsedArguments) throws(Failure) {
-    let device = try arguments.text("device")
-    if device.hasPrefix("cuda") {
-      throw .usage("--device \(device): this build computes on the CPU; use --device cpu")
-    }
     let quantization: Quantization = try arguments.choice("quantize")
     if quantization == .nf4 { throw .usage("--quantize nf4: this build keeps weights as fp32 or bf16; use --precision bf16") }
-    kind = try arguments.optionalText("precision").flatMap { Precision(rawValue: $0)?.kind }
-    threads = try arguments.optionalInteger("threads")
-    backend = try CPUBackend(threads: threads)
+    format = try arguments.optionalText("precision").flatMap { Precision(rawValue: $0)?.format }
+    backend = try Backends.open(device: try arguments.text("device"), threads: try arguments.optionalInteger("threads"))
   }
 
-  /// About how many bytes frozen weights take as they are kept.
-  func bytes(of folder: ModelFolder) -> Int {
-    if let kind { return folder.configuration.parameterCount * (kind == .float32 ? 4 : 2) }
-    return folder.weightFiles.reduce(0) { $0 + Files.size($1) }
+  /// The table of a model's tensors as these options have it.
+  func architecture(_ folder: ModelFolder, trainable: Trainable = .nothing) throws(Failure) -> Architecture {
+    if trainable == .full, format == .bfloat16 {
+      throw .usage("--precision bf16 with --full: trained weights are float32; leave --precision out")
+    }
+    return folder.architecture(trainable: trainable, format: format)
   }
 
   func load(
     _ folder: ModelFolder, trainable: Trainable = .nothing, progress: (Int, Int) -> Void = { _, _ in }
   ) throws(Failure) -> Transformer {
-    if trainable == .full, kind == .bfloat16 {
-      throw .usage("--precision bf16 with --full: trained weights are float32; leave --precision out")
-    }
-    return try Transformer(folder, trainable: trainable, kind: kind, on: backend, progress: progress)
+    try Transformer(
+      try architecture(folder, trainable: trainable), source: .folder(folder), endOfText: folder.endOfText, on: backend, progress: progress)
   }
 
   /// The model that `--model` and `--adapter` name.
   static func load(
     _ arguments: ParsedArguments, progress: (Int, Int) -> Void = { _, _ in }
-  ) throws(Failure) -> (folder: ModelFolder, model: Transformer) {
+  ) throws(Failure) -> PolicySnapshot {
     let adapter = try adapter(arguments)
-    let folder = try ModelFolder(try arguments.text("model"))
-    return (folder, try load(arguments, folder, adapter, progress: progress))
+    return try load(arguments, try ModelFolder(try arguments.text("model")), adapter, progress: progress).policy
   }
 
   /// The same with its tokeniser, for commands that draw completions.
   static func loadWithTokenizer(
     _ arguments: ParsedArguments, progress: (Int, Int) -> Void = { _, _ in }
-  ) throws(Failure) -> (folder: ModelFolder, tokenizer: Tokenizer, model: Transformer) {
+  ) throws(Failure) -> (tokenizer: Tokenizer, form: PromptForm, policy: PolicySnapshot) {
     let adapter = try adapter(arguments)
-    let (folder, tokenizer) = try open(try arguments.text("model"))
-    return (folder, tokenizer, try load(arguments, folder, adapter, progress: progress))
+    let (folder, tokenizer, form) = try open(try arguments.text("model"), arguments)
+    return (tokenizer, form, try load(arguments, folder, adapter, progress: progress).policy)
   }
 
   /// The adapter that `--adapter` names, opened before whatever takes its time.
@@ -101,15 +96,17 @@ struct ModelOptions {
 
   static func load(
     _ arguments: ParsedArguments, _ folder: ModelFolder, _ adapter: AdapterFolder?, progress: (Int, Int) -> Void = { _, _ in }
-  ) throws(Failure) -> Transformer {
+  ) throws(Failure) -> (policy: PolicySnapshot, adapter: Adapter?) {
     let model = try ModelOptions(arguments).load(folder, progress: progress)
-    if let adapter { try model.loadAdapter(adapter) }
-    return model
+    let loaded = try adapter.map { adapter throws(Failure) in try Adapter(adapter, for: model) }
+    return (PolicySnapshot(model, adapter: loaded?.weights), loaded)
   }
 
-  /// A model's folder with its tokeniser, whose ids must be ones the model has an embedding for, and with all tokens that end a
-  /// completion.
-  static func open(_ model: String) throws(Failure) -> (folder: ModelFolder, tokenizer: Tokenizer) {
+  /// A model's folder with its tokeniser, whose ids must be ones the model has an embedding for, with the form of its prompts, and with
+  /// all tokens that end a completion.
+  static func open(
+    _ model: String, _ arguments: ParsedArguments
+  ) throws(Failure) -> (folder: ModelFolder, tokenizer: Tokenizer, form: PromptForm) {
     let folder = try ModelFolder(model)
     let tokenizer = try Tokenizer(folder: folder.path)
     guard tokenizer.vocabularySize <= folder.configuration.vocabularySize else {
@@ -117,14 +114,30 @@ struct ModelOptions {
         "\(folder.path)/tokenizer.json: has \(tokenizer.vocabularySize) tokens, the model's vocabulary \(folder.configuration.vocabularySize)"
       )
     }
-    return (try ending(folder, tokenizer), tokenizer)
+    let form = try promptForm(arguments, folder: folder.path, tokenizer)
+    return (try ending(folder, tokenizer, form), tokenizer, form)
+  }
+
+  /// The form that --prompt-form names, or that the folder's chat template says; where it says none, a warning says which is taken.
+  static func promptForm(
+    _ arguments: ParsedArguments, folder path: String, _ tokenizer: Tokenizer?
+  ) throws(Failure) -> PromptForm {
+    guard let name = try arguments.optionalText(promptForm.name), let form = PromptForm(rawValue: name) else {
+      let choice = try PromptForm.of(folder: path, tokenizer: tokenizer)
+      if let warning = choice.warning { Console(quiet: false).warning(warning) }
+      return choice.form
+    }
+    if let tokenizer, let missing = form.tokens.first(where: { tokenizer.id(of: $0) == nil }) {
+      throw .usage("--prompt-form \(name): \(tokenizer.name) has no token \(missing)")
+    }
+    return form
   }
 
   /// The folder with all tokens that end a completion; of weights without a tokenizer, those that the folder declares.
-  static func ending(_ folder: ModelFolder, _ tokenizer: Tokenizer?) throws(Failure) -> ModelFolder {
+  static func ending(_ folder: ModelFolder, _ tokenizer: Tokenizer?, _ form: PromptForm) throws(Failure) -> ModelFolder {
     folder.ending(
       with: try StopTokens.make(
-        declared: folder.endOfText, sources: folder.endSources, tokenizer: tokenizer,
+        form, declared: folder.endOfText, sources: folder.endSources, tokenizer: tokenizer,
         vocabularySize: folder.configuration.vocabularySize, path: folder.path))
   }
 }

@@ -29,19 +29,4 @@ enum Output {
 
   static func line(_ text: String) throws(Failure) { try write(text + "\n") }
   static func json(_ value: JSON) throws(Failure) { try line(value.text()) }
-
-  /// 0.7234 as "72.3 %".
-  static func percent(_ share: Double) -> String { "\(decimal(100 * share, 1)) %" }
-
-  static func decimal(_ value: Double, _ places: Int) -> String {
-    guard value.isFinite else { return "\(value)" }
-    let scale = pow(10, Double(places))
-    let rounded = (value.magnitude * scale).rounded()
-    guard rounded < 1e15 else { return "\(value)" }
-    let digits = String(Int(rounded))
-    let sign = value < 0 && rounded > 0 ? "-" : ""
-    if places == 0 { return sign + digits }
-    let padded = String(repeating: "0", count: max(0, places + 1 - digits.count)) + digits
-    return sign + padded.dropLast(places) + "." + padded.suffix(places)
-  }
 }

@@ -11,7 +11,7 @@ enum PluginCheckCommand {
     examples: ["nano-reasoner plugin check ./libnr-mine.so", "nano-reasoner plugin check grpo --only split --set variant=paper"],
     options: [
       .positional("name", .text, "the plugin's name, or the path of its library", placeholder: "NAME|PATH"),
-      .repeated("set", .assignment, "a parameter of the plugin", group: .training),
+      PluginOptions.parameters,
       .flag("quick", "the form that runs before training: fewer points, under a second"),
       .repeated("only", .choice(CheckTest.self), "run this test and no other", placeholder: "TEST"),
       .value("time-limit", .number(above: 0, through: 86400), default: 60, "seconds that one test may take"),
@@ -20,7 +20,7 @@ enum PluginCheckCommand {
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     var settings = CheckSettings(path: try PluginRegistry.path(of: try arguments.text("name")))
-    settings.parameters = try arguments.assignments("set").map { "\($0.key)=\($0.value)" }
+    settings.parameters = try PluginOptions.settings(arguments)
     settings.seed = UInt64(try arguments.integer("seed"))
     settings.isQuick = try arguments.flag("quick")
     settings.timeLimit = try arguments.number("time-limit")

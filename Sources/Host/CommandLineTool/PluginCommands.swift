@@ -32,14 +32,14 @@ enum PluginCommands {
     options: [
       plugin,
       .required("batch", .path, "the arrays", group: .data, placeholder: "F.safetensors"),
-      .repeated("set", .assignment, "a parameter of the plugin", group: .training),
+      PluginOptions.parameters,
       .required("out", .path, "the file to write", group: .output, placeholder: "F.safetensors"), ModelOptions.json,
     ])
 
   static func runEval(_ arguments: ParsedArguments) throws(Failure) {
     try Output.checkSeparate(arguments)
     let library = try PluginLibrary(try PluginRegistry.find(try arguments.text("name")))
-    let assignments = try arguments.assignments("set").map { "\($0.key)=\($0.value)" }
+    let assignments = try PluginOptions.settings(arguments)
     let instance = try PluginInstance(library, settings: assignments)
     let batch = try SafetensorsFile(try arguments.text("batch"))
     let result = try PluginEvaluation(batch, instance)

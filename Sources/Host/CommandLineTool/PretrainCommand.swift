@@ -58,7 +58,7 @@ enum PretrainCommand {
     settings.warmupSteps = try arguments.integer("warmup-steps")
     settings.weightDecay = try arguments.number("weight-decay")
     settings.seed = UInt64(try arguments.integer("seed"))
-    let backend = try CPUBackend(threads: try arguments.optionalInteger("threads"))
+    let backend = try Backends.open(threads: try arguments.optionalInteger("threads"))
     var keeping = RunKeeping()
     keeping.resumes = try arguments.flag("resume")
     keeping.checkpointEvery = try arguments.integer("checkpoint-every")
@@ -71,8 +71,8 @@ enum PretrainCommand {
     let folder = RunFolder(try arguments.text("out"))
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
     let outcome = try settings.run(
-      folder: folder, record: record, keeping: keeping, kind: precision.kind, on: backend, observer)
+      RunPlacement(folder, record, keeping), format: precision.format, on: backend, observer)
     if case .interrupted(let step) = outcome { throw TrainingOptions.interrupted(at: step) }
-    try Output.line("\(folder.model): \(settings.documents) texts, last loss \(observer.last?["loss"].map { Output.decimal($0, 4) } ?? "–")")
+    try Output.line("\(folder.model): \(settings.documents) texts, last loss \(observer.last?["loss"].map { Format.fixed($0, 4) } ?? "–")")
   }
 }

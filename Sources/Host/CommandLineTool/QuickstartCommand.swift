@@ -1,4 +1,5 @@
 import Arguments
+import Benchmarking
 import Compute
 import Evaluation
 import PluginHost
@@ -18,13 +19,14 @@ enum QuickstartCommand {
       "Takes the 2.5 million parameter base model that ships with the program, teaches it the <think>…</think> and \\boxed{} form with LoRA, then lets it improve by reinforcement learning with the chosen algorithm. Every stage is measured on the same held-out word problems, which no training split contains. Writes the table and a picture to --out.",
     options: [
       .value("algo", .text, default: "grpo", "the algorithm's plugin, by name or path", group: .training, placeholder: "NAME|PATH"),
-      .repeated("set", .assignment, "a parameter of the plugin", group: .training), TrainingOptions.trustPlugin,
+      PluginOptions.parameters, PluginOptions.trust,
       .value(
         "out", .path, "the folder to write; default: quickstart, or quickstart-2, -3 … where that is there already",
         group: .output, placeholder: "DIR"),
       .flag("resume", "continue the quickstart in --out", group: .output),
       .value("base", .path, "a base model folder; default: the one that ships with the program", group: .model),
-      .value("held-out", .integer(1...1_000_000), default: 1000, "problems of the final evaluations", group: .data),
+      ModelOptions.promptForm,
+      .value("held-out", .integer(1...1_000_000), default: .integer(Quickstart().heldOut), "problems of the final evaluations", group: .data),
       .value("sft-steps", .integer(1...100_000), default: .integer(Quickstart().sftSteps), "updates of the SFT stage", group: .training),
       .value("rl-steps", .integer(1...100_000), default: .integer(Quickstart().rlSteps), "steps of the RL stage", group: .training),
       .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
@@ -39,16 +41,24 @@ enum QuickstartCommand {
     quickstart.rlSteps = try arguments.integer("rl-steps")
     quickstart.resumes = try arguments.flag("resume")
     let out = try arguments.optionalText("out") ?? freeFolder(resuming: quickstart.resumes)
-    let card = try PluginRegistry.find(try arguments.text("algo"))
-    let assignments = try arguments.assignments("set").map { "\($0.key)=\($0.value)" }
-    _ = try PluginParameters(assignments, for: card.descriptor)
-    try TrainingOptions.check(card, parameters: assignments, arguments)
-    let plugin = try PluginInstance(try PluginLibrary(card), settings: assignments)
+    let assignments = try PluginOptions.settings(arguments)
+    let plugin = try PluginInstance(
+      try PluginOptions.open(try arguments.text("algo"), settings: assignments, arguments), settings: assignments)
     let named = try arguments.optionalText("base")
     let base: String = if let named { named } else { try ShippedModel.folder() }
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
-    let backend = try CPUBackend(threads: try arguments.optionalInteger("threads"))
-    let report = try quickstart.run(base: base, plugin: plugin, out: out, on: backend, observer)
+    let backend = try Backends.open(threads: try arguments.optionalInteger("threads"))
+    let (folder, tokenizer, form) = try ModelOptions.open(base, arguments)
+    var start = Quickstart.Base(name: base, folder: folder, tokenizer: tokenizer, form: form)
+    let option = ModelOptions.promptForm.name
+    if try arguments.isGiven(option) { start.formOption = ["--\(option)", form.rawValue] }
+    let outcome = try quickstart.run(
+      start, plugin, out: out, on: backend, observer)
+    let report: QuickstartReport
+    switch outcome {
+    case .finished(let finished): report = finished
+    case .interrupted(let step): throw TrainingOptions.interrupted(at: step)
+    }
     if try arguments.flag("json") { return try Output.json(report.json) }
     try Output.write(report.text)
   }
@@ -64,25 +74,5 @@ enum QuickstartCommand {
       number += 1
     }
     return newest
-  }
-}
-
-/// The base model that ships with the program.
-enum ShippedModel {
-  /// Beside the source tree the program was built in, or where `make install` puts it.
-  static func folder() throws(Failure) -> String {
-    if let named = environmentVariable("NR_BASE_MODEL") { return named }
-    var tried: [String] = []
-    var folder = Files.directory(of: Files.program ?? ".")
-    for _ in 0..<6 {
-      for candidate in ["\(folder)/Models/base", "\(folder)/share/nano-reasoner/base"] {
-        if Files.exists(candidate + "/config.json") { return candidate }
-        tried.append(candidate)
-      }
-      folder = Files.directory(of: folder)
-    }
-    throw .missingInput(
-      "the base model was not found (looked for \(tried[0]) and in the folders above); name it with --base or NR_BASE_MODEL, or make it: nano-reasoner pretrain --out DIR"
-    )
   }
 }

@@ -1,4 +1,5 @@
 import Arguments
+import Evaluation
 import PluginHost
 import Rollouts
 import Support
@@ -13,32 +14,34 @@ enum RLCommand {
     case error, skip
   }
 
+  private static let defaults = RLSettings()
+
   static let spec = CommandSpec(
     name: "rl", summary: "reinforcement learning with an algorithm from a plugin",
     discussion:
       "Each step draws --group-size completions for --prompts-per-step questions, rewards a right \\boxed{} answer with 1, and lets the plugin turn rewards into advantages and log-probabilities into a loss. `nano-reasoner plugin list` shows the algorithms, `plugin show NAME` their parameters.",
     examples: ["nano-reasoner rl --model M --adapter sft/adapter --data train.jsonl --algo grpo --set beta=0.04 --out runs/grpo"],
     options: [
-      ModelOptions.model, ModelOptions.adapter,
+      ModelOptions.model, ModelOptions.adapter, ModelOptions.promptForm,
       .required("data", .path, "JSON lines with questions and answers", group: .data, placeholder: "F"),
       .required("algo", .text, "the plugin's name, or the path of its library", group: .training, placeholder: "NAME|PATH"),
-      .repeated("set", .assignment, "a parameter of the plugin", group: .training), TrainingOptions.trustPlugin,
-      .value("group-size", .integer(Limits.group), default: 8, "completions per prompt (G)", group: .training),
-      .value("prompts-per-step", .integer(Limits.group), default: 2, "prompts per step", group: .training),
-      .value("temperature", temperature, default: 0.8, "sampling temperature", group: .sampling),
+      PluginOptions.parameters, PluginOptions.trust,
+      .value("group-size", .integer(Limits.group), default: .integer(defaults.groupSize), "completions per prompt (G)", group: .training),
+      .value("prompts-per-step", .integer(Limits.group), default: .integer(defaults.promptsPerStep), "prompts per step", group: .training),
+      .value("temperature", temperature, default: .number(defaults.temperature), "sampling temperature", group: .sampling),
       .value(
         "logprob-temperature", temperature, "temperature of log-probabilities; default: the sampling temperature",
         group: .sampling),
-      .value("max-new-tokens", .integer(Limits.tokens), default: 384, "longest completion", group: .sampling),
-      .value("inner-epochs", .integer(Limits.innerEpochs), default: 2, "passes over each rollout", group: .training),
-      .value("minibatches", .integer(Limits.minibatches), default: 1, "optimiser updates per pass", group: .training),
+      .value("max-new-tokens", .integer(Limits.tokens), default: .integer(defaults.maxNewTokens), "longest completion", group: .sampling),
+      .value("inner-epochs", .integer(Limits.innerEpochs), default: .integer(defaults.innerEpochs), "passes over each rollout", group: .training),
+      .value("minibatches", .integer(Limits.minibatches), default: .integer(defaults.minibatches), "optimiser updates per pass", group: .training),
       .value("steps", .integer(Limits.count), "steps of the run; default: one pass over the data", group: .training),
       .value("max-samples", .integer(Limits.count), "use at most the first N examples", group: .data),
       .flag("no-shuffle", "take the questions in the order of the file", group: .data),
-      .value("reward", .choice(Verifier.Mode.self), default: "numeric", "when an answer equals the gold one", group: .training),
-      .value("value-lr", .number(Limits.learningRate), default: 1e-4, "learning rate of a critic's value head", group: .training),
+      .value("reward", .choice(Verifier.Mode.self), default: .text(Verifier().mode.rawValue), "when an answer equals the gold one", group: .training),
+      .value("value-lr", .number(Limits.learningRate), default: .number(PolicySettings().valueLearningRate), "learning rate of a critic's value head", group: .training),
       .value(
-        "refill-rounds", .integer(0...1000), default: 8, "rounds of fresh prompts for dropped groups in one step, at most",
+        "refill-rounds", .integer(0...1000), default: .integer(defaults.refillRounds), "rounds of fresh prompts for dropped groups in one step, at most",
         group: .training),
       .value(
         "overlong", .choice(Overlong.self), default: "error", "what becomes of rows whose prompt fills the model's context", group: .data),
@@ -62,20 +65,33 @@ enum RLCommand {
 
   /// Refuses groups of one where an algorithm compares the completions of a group. The instance is for this question only.
   static func checkGroup(_ size: Int, _ plugin: PluginInstance) throws(Failure) {
-    if size == 1, try RLTask.teachesNothingAlone(plugin) {
+    if size == 1, try plugin.teachesNothingAlone() {
       throw .usage("--group-size 1: \(plugin.library.id) compares the completions of one prompt, and one alone gets no advantage and no gradient; take 2 or more")
     }
   }
 
-  /// Bytes of keys and values while a step's completions are drawn, or the held-out ones, whichever are more.
-  private static func generationBytes(
-    _ settings: RLSettings, _ prompts: PromptSet, _ heldOut: PromptSet?, of configuration: ModelConfiguration
-  ) -> Int {
-    func bytes(_ set: PromptSet, samples: Int) -> Int {
-      GenerationEngine.cacheBytes(configuration, samples: samples, longest: set.longest, maxNewTokens: settings.maxNewTokens)
+  /// What a run takes of memory: its largest micro-batch, a step's completions, the held-out questions.
+  static func plan(
+    _ settings: RLSettings, _ policy: PolicySettings, needs: PluginNeeds, _ prompts: PromptSet, _ heldOut: PromptSet?,
+    _ trained: TrainingOptions.Trained
+  ) throws(Failure) -> MemoryPlan {
+    var run = PlannedRun(adapter: trained.adapter, policy)
+    run.hasCritic = needs.contains(.critic)
+    if needs.contains(.reference) { run.reference = trained.adapter == nil ? .model : .adapter }
+    let configuration = trained.folder.configuration
+    let caches = MemoryBudget(trained.options.backend.availableBytes).caches
+    func room(_ set: PromptSet, prompts: Int, samples: Int) -> EngineCapacity {
+      EngineCapacity(
+        prompts: prompts, samples: samples, longestPrompt: set.longest, maxNewTokens: settings.maxNewTokens, of: configuration,
+        cacheBytes: caches)
     }
-    return max(
-      bytes(prompts, samples: settings.groupSize * settings.promptsPerStep), heldOut.map { bytes($0, samples: $0.count) } ?? 0)
+    run.generation = [room(prompts, prompts: settings.promptsPerStep, samples: settings.groupSize)]
+    if let heldOut { run.generation.append(room(heldOut, prompts: heldOut.count, samples: 1)) }
+    let longest = min(settings.maxNewTokens, configuration.maxPositions - prompts.longest)
+    run.groups = Array(
+      repeating: (prompt: prompts.longest, completions: Array(repeating: longest, count: settings.groupSize)),
+      count: settings.promptsPerStep)
+    return try MemoryPlan(trained.architecture, run, on: trained.options.backend)
   }
 
   static func settings(_ arguments: ParsedArguments, examples: Int) throws(Failure) -> RLSettings {
@@ -102,21 +118,18 @@ enum RLCommand {
   }
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
-    let card = try PluginRegistry.find(try arguments.text("algo"))
-    let assignments = try arguments.assignments("set").map { "\($0.key)=\($0.value)" }
-    _ = try PluginParameters(assignments, for: card.descriptor)
-    try TrainingOptions.check(card, parameters: assignments, arguments)
-    let library = try PluginLibrary(card)
+    let assignments = try PluginOptions.settings(arguments)
+    let library = try PluginOptions.open(try arguments.text("algo"), settings: assignments, arguments)
     let plugin = try PluginInstance(library, settings: assignments)
     try checkUse(arguments, by: [plugin])
     let data = try arguments.text("data")
     let contents = try ExampleFile.load(
       data, limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments))
-    let (folder, tokenizer) = try ModelOptions.open(try arguments.text("model"))
+    let (folder, tokenizer, form) = try ModelOptions.open(try arguments.text("model"), arguments)
     let context = folder.configuration.maxPositions
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
     var prompts = try PromptSet(
-      contents.examples, tokenizer: tokenizer, name: data, purpose: "reinforcement learning",
+      contents.examples, tokenizer: tokenizer, form: form, name: data, purpose: "reinforcement learning",
       progress: observer.patient("tokenising"))
     let overlong: Overlong = try arguments.choice("overlong")
     var skipped: (count: Int, places: String)?
@@ -125,27 +138,27 @@ enum RLCommand {
       if prompts.count == 0 { throw .badData("\(data): no prompt leaves room for a completion in the model's context of \(context) tokens") }
     }
     try prompts.requireRoom(context: context, advice: ", or leave such rows out with --overlong skip")
-    let heldOut = try HeldOutEvaluation.questions(arguments, tokenizer: tokenizer, context: context)
+    let heldOut = try HeldOutEvaluation.questions(arguments, tokenizer: tokenizer, form: form, context: context)
     let settings = try settings(arguments, examples: prompts.count)
     let verifier = try Verifier(ready: try arguments.choice("reward"))
     let task = RLTask(prompts, tokenizer: tokenizer, verifier: verifier)
     try checkGroup(settings.groupSize, try PluginInstance(library, settings: assignments))
-    let (model, adapter) = try TrainingOptions.model(arguments, folder: folder, observer)
-    var policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: settings.updates)
+    let what = try TrainingOptions.trained(arguments, folder)
+    var policy = try TrainingOptions.policy(arguments, steps: settings.updates)
     policy.valueLearningRate = try arguments.number("value-lr")
+    let plan = try plan(settings, policy, needs: plugin.needs, prompts, heldOut?.prompts, what)
+    let (model, adapter) = try what.load(observer)
+    var trained = try RunModel(
+      model, adapter: adapter, from: folder, policy, baseName: try arguments.text("model"), arenaBytes: plan.arenaBytes)
+    trained.form = form
     let runFolder = RunFolder(try arguments.text("out"))
     var evaluation: HeldOutEvaluation?
     if let heldOut {
       evaluation = try HeldOutEvaluation(
-        heldOut, arguments, model: model, tokenizer: tokenizer, verifier: verifier, rl: settings, out: runFolder.path, adapter: adapter,
-        baseName: try arguments.text("model"), source: folder)
+        heldOut, arguments, trained, Evaluator(trained.acting, trained.engine, tokenizer: tokenizer, form: form, verifier: verifier), rl: settings)
     }
-    let needsReference = plugin.needs.contains(.reference)
     var summary = RunSummary()
-    summary.add(
-      model: model, path: folder.path, policy: policy,
-      generation: generationBytes(settings, prompts, evaluation?.prompts, of: folder.configuration),
-      reference: !needsReference ? 0 : adapter != nil ? ReferencePolicy.adapterBytes(model) : try ModelOptions(arguments).bytes(of: folder))
+    summary.add(what, plan)
     summary.add("data", "\(prompts.count) of \(contents.rowCount) rows of \(data)", .integer(prompts.count))
     if let evaluation { summary.add("held out", "\(evaluation.prompts.count) questions of \(evaluation.prompts.name)", .integer(evaluation.prompts.count)) }
     summary.add("algorithm", "\(library.id) \(plugin.parameters.settings.joined(separator: " "))", .string(library.id))
@@ -158,28 +171,17 @@ enum RLCommand {
     for set in [prompts, evaluation?.prompts] {
       if let shortage = set?.shortage(of: settings.maxNewTokens, context: context) { summary.note(shortage) }
     }
-    var extra = JSON.Object()
-    extra["plugin"] = .string(library.id)
-    extra["plugin_parameters"] = plugin.parameters.json
     var record = try TrainingOptions.record(
-      arguments, stage: "rl", folder: folder, data: contents.sha256, heldOut: evaluation?.identity ?? [:], backend: model.backend,
-      extra: extra, observer)
+      arguments, stage: "rl", trained, data: contents.sha256, heldOut: evaluation?.identity ?? [:],
+      extra: ["plugin": .string(library.id), "plugin_parameters": plugin.parameters.json], observer)
     record.description["plugin"] = PluginDescription(library).json
     if try summary.finishes(arguments, runFolder, record, observer.console) { return }
-    var reference: ReferencePolicy?
-    if needsReference {
-      reference =
-        adapter != nil ? try ReferencePolicy(adapterOf: model) : ReferencePolicy(frozen: try ModelOptions(arguments).load(folder))
-    }
-    let rows = prompts.examples
     var run = RLRun(
-      model: model, source: folder, policy: policy, settings: settings, plugin: plugin, task: task,
-      text: { try tokenizer.text(of: $0) }, question: { rows[$0].question },
-      reference: reference, folder: runFolder, record: record, keeping: try TrainingOptions.keeping(arguments),
-      baseName: try arguments.text("model"))
+      trained, task: task, algorithm: plugin, reference: plugin.needs.contains(.reference) ? try trained.reference() : nil,
+      settings: settings, placement: RunPlacement(runFolder, record, try TrainingOptions.keeping(arguments)))
     if let evaluation { run.afterStep = { step throws(Failure) in try evaluation.metrics(step: step) } }
     if case .interrupted(let step) = try run.run(observer) { throw TrainingOptions.interrupted(at: step) }
-    let result = adapter == nil ? runFolder.model : runFolder.adapter
+    let result = trained.result(in: runFolder)
     if try arguments.flag("json") {
       var metrics = JSON.Object()
       for name in observer.last?.metrics.names ?? [] { metrics[name] = .number(observer.last?[name] ?? .nan) }
@@ -187,7 +189,7 @@ enum RLCommand {
         "steps": .integer(settings.steps), "algo": .string(library.id), "out": .string(result), "last": .object(metrics),
       ])
     }
-    let reward = observer.last?["reward"].map { Output.decimal($0, 3) } ?? "–"
+    let reward = observer.last?["reward"].map { Format.fixed($0, 3) } ?? "–"
     try Output.line("\(result): \(settings.steps) steps of \(library.id), last mean reward \(reward)")
   }
 }

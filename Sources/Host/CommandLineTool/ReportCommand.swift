@@ -35,7 +35,7 @@ enum ReportCommand {
     let page = ReportPage.html(runs)
     let out = try arguments.optionalText("out") ?? (given.count == 1 ? given[0] + "/report.html" : "report.html")
     try AtomicFile.write(page, to: out)
-    try Output.line("\(out): \(runs.count) \(runs.count == 1 ? "run" : "runs"), \(Output.decimal(Double(page.count) / 1e6, 1)) MB", beside: out)
+    try Output.line("\(out): \(runs.count) \(runs.count == 1 ? "run" : "runs"), \(Format.fixed(Double(page.count) / 1e6, 1)) MB", beside: out)
   }
 
   /// The folder itself, or the runs below it: a benchmark has them two folders down.

@@ -15,26 +15,20 @@ struct RunSummary {
   /// What the user should know before the run begins; part of it, and silent with it under --quiet.
   mutating func note(_ text: String) { notes.append(text) }
 
-  /// Model, trained parameters and about how much memory the run takes.
-  ///
-  /// - Parameters:
-  ///   - generation: bytes of the caches while completions are drawn.
-  ///   - reference: bytes of a frozen policy.
-  mutating func add(model: Transformer, path: String, policy: PolicySettings, generation: Int = 0, reference: Int = 0) {
-    let count = model.configuration.parameterCount
-    let trained = model.parameters.reduce(0) { $0 + $1.shape.reduce(1, *) }
-    add("model", "\(path), \(Format.count(Double(count))) parameters as \(model.head.kind.rawValue)", .string(path))
-    let what = policy.adapter.map { "LoRA of rank \($0.rank) on \($0.targets.count) modules" } ?? "every parameter"
-    add("trained", "\(Format.count(Double(trained))) parameters (\(what))", .integer(trained))
-    if let adapter = policy.adapter, adapter.dropout > 0 {
+  /// Model, trained parameters and how much memory the run takes.
+  mutating func add(_ trained: TrainingOptions.Trained, _ plan: MemoryPlan) {
+    let architecture = trained.architecture
+    let path = trained.folder.path
+    add("model", "\(path), \(Format.count(Double(architecture.parameterCount))) parameters as \(architecture.headFormat.rawValue)", .string(path))
+    let count = plan.trainedCount
+    let what = trained.adapter.map { "LoRA of rank \($0.rank) on \($0.targets.count) modules" } ?? "every parameter"
+    add("trained", "\(Format.count(Double(count))) parameters (\(what))", .integer(count))
+    if let adapter = trained.adapter, adapter.dropout > 0 {
       note("the adapter was trained with \"lora_dropout\" \(adapter.dropout); this program goes on without dropout")
     }
-    let bytes = Policy.estimatedBytes(model, policy) + generation + reference
-    var parts = ["weights", "optimiser", "one micro-batch"]
-    if generation > 0 { parts.append("\(generation >> 20) MiB of keys and values") }
-    if reference > 0 { parts.append("the frozen reference") }
-    add("memory", "about \(bytes >> 20) MiB for \(parts.dropLast().joined(separator: ", ")) and \(parts.last ?? "")", .integer(bytes))
-    if !Policy.keepsSnapshot(model, policy) {
+    let parts = plan.all.map { "\($0.bytes >> 20) MiB for \($0.name)" }
+    add("memory", "\(plan.bytes >> 20) MiB: \(parts.dropLast().joined(separator: ", ")) and \(parts.last ?? "")", .integer(plan.bytes))
+    if !plan.limits.keepsSnapshot {
       note("no room for a copy of the trained values at each step: an error within a step goes back to the newest checkpoint (--checkpoint-every)")
     }
   }
@@ -47,10 +41,7 @@ struct RunSummary {
   }
 
   func show(_ console: Console) {
-    let width = rows.map(\.name.count).max() ?? 0
-    for row in rows {
-      console.info("\(row.name)\(String(repeating: " ", count: width - row.name.count))  \(row.text)")
-    }
+    for line in TextTable.aligned(rows.map { [$0.name, $0.text] }) { console.info(line) }
     for note in notes { console.info("warning: \(note)") }
   }
 

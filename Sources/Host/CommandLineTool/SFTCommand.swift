@@ -12,7 +12,7 @@ enum SFTCommand {
     discussion:
       "Data are JSON lines: question and answer (GSM8K), problem and solution (OpenR1-Math), or {\"text\": …}, which is taken as it is. The loss is the mean over all predicted tokens of the batch.",
     options: [
-      ModelOptions.model, ModelOptions.adapter,
+      ModelOptions.model, ModelOptions.adapter, ModelOptions.promptForm,
       .required("data", .path, "JSON lines", group: .data, placeholder: "F"),
       .value("batch-size", .integer(Limits.batch), default: 4, "sequences per update", group: .training),
       .value("max-samples", .integer(Limits.count), default: 5000, "use at most the first N examples", group: .data),
@@ -25,13 +25,23 @@ enum SFTCommand {
     ] + DataOptions.keys + HeldOutLoss.options + TrainingOptions.options(learningRate: 2e-5) + ModelOptions.compute
       + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config], rules: TrainingOptions.rules + MonitoringOptions.rules + HeldOutLoss.rules)
 
+  /// What a run takes of memory: a micro-batch of the longest sequences.
+  static func plan(
+    _ sequences: [TrainingSequence], batchSize: Int, _ policy: PolicySettings, _ trained: TrainingOptions.Trained
+  ) throws(Failure) -> MemoryPlan {
+    var run = PlannedRun(adapter: trained.adapter, policy)
+    run.groups = sequences.map(\.tokens.count).sorted(by: >).prefix(batchSize).map { (prompt: 0, completions: [$0]) }
+    return try MemoryPlan(trained.architecture, run, on: trained.options.backend)
+  }
+
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let data = try arguments.text("data")
     let contents = try ExampleFile.load(
       data, limit: try arguments.integer("max-samples"), keys: try DataOptions.keys(arguments))
     let (examples, total) = (contents.examples, contents.rowCount)
-    let (folder, tokenizer) = try ModelOptions.open(try arguments.text("model"))
+    let (folder, tokenizer, form) = try ModelOptions.open(try arguments.text("model"), arguments)
     var documents = TrainingDocuments()
+    documents.form = form
     documents.lossOn = try arguments.choice("loss-on")
     documents.maxLength = try arguments.integer("max-length")
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
@@ -42,17 +52,21 @@ enum SFTCommand {
       examples, tokenizer, name: data, report: &cuts, progress: observer.patient("tokenising"))
     let heldOut = try HeldOutLoss(arguments, documents, tokenizer)
     let batchSize = try arguments.integer("batch-size")
-    let planned =
-      try SFTTrainer.stepsPerEpoch(count: sequences.count, batchSize: batchSize) * arguments.integer("epochs")
+    var batches = SFTBatches(
+      sequences, batchSize: batchSize, shuffles: !(try arguments.flag("no-shuffle")), seed: UInt64(try arguments.integer("seed")))
+    let planned = try batches.stepsPerEpoch * arguments.integer("epochs")
     let steps = min(planned, try arguments.optionalInteger("max-steps") ?? planned)
-    let (shuffles, seed) = (!(try arguments.flag("no-shuffle")), UInt64(try arguments.integer("seed")))
-    var batches = SFTBatches(sequences, batchSize: batchSize, shuffles: shuffles, seed: seed)
     let updates = batches.updates(ofSteps: steps)
-    let (model, adapter) = try TrainingOptions.model(arguments, folder: folder, observer)
+    let what = try TrainingOptions.trained(arguments, folder)
+    let policy = try TrainingOptions.policy(arguments, steps: updates)
+    let plan = try plan(sequences, batchSize: batchSize, policy, what)
+    let (model, adapter) = try what.load(observer)
     let runFolder = RunFolder(try arguments.text("out"))
-    let policy = try TrainingOptions.policy(arguments, adapter: adapter, steps: updates)
+    var trained = try RunModel(
+      model, adapter: adapter, from: folder, policy, baseName: try arguments.text("model"), arenaBytes: plan.arenaBytes)
+    trained.form = form
     var summary = RunSummary()
-    summary.add(model: model, path: folder.path, policy: policy)
+    summary.add(what, plan)
     summary.add("data", "\(examples.count) of \(total) rows of \(data)\(total > examples.count ? " (--max-samples \(examples.count))" : ""), \(sequences.reduce(0) { $0 + $1.predictedCount }) tokens to learn", .integer(examples.count))
     if let heldOut { summary.add("held out", heldOut.description, .integer(heldOut.count)) }
     summary.add("updates", "\(updates), \(batchSize) sequences each\(updates < steps ? "; \(steps - updates) of \(steps) steps have no token to learn and make none" : "")", .integer(updates))
@@ -69,15 +83,13 @@ enum SFTCommand {
       summary.note("\(data): \(cuts.differing.count) solutions box another answer than the gold one of their row (\(Example.places(cuts.differing, unit: unit)))")
     }
     let record = try TrainingOptions.record(
-      arguments, stage: "sft", folder: folder, data: contents.sha256, heldOut: heldOut?.identity ?? [:], backend: model.backend, observer)
+      arguments, stage: "sft", trained, data: contents.sha256, heldOut: heldOut?.identity ?? [:], observer)
     if try summary.finishes(arguments, runFolder, record, observer.console) { return }
     var run = SFTRun(
-      model: model, source: folder, sequences: sequences, policy: policy, batchSize: batchSize, steps: steps, shuffles: shuffles,
-      seed: seed, folder: runFolder, record: record, keeping: try TrainingOptions.keeping(arguments),
-      baseName: try arguments.text("model"))
+      trained, batches, steps: steps, placement: RunPlacement(runFolder, record, try TrainingOptions.keeping(arguments)))
     if let heldOut { run.afterStep = { trainer throws(Failure) in try heldOut.metrics(trainer, steps: steps) } }
     if case .interrupted(let step) = try run.run(observer) { throw TrainingOptions.interrupted(at: step) }
-    let result = adapter == nil ? runFolder.model : runFolder.adapter
+    let result = trained.result(in: runFolder)
     let loss = observer.last?["loss"]
     if try arguments.flag("json") {
       return try Output.json([
@@ -85,6 +97,6 @@ enum SFTCommand {
         "examples": .integer(examples.count),
       ])
     }
-    try Output.line("\(result): \(steps) steps over \(examples.count) examples, last loss \(loss.map { Output.decimal($0, 4) } ?? "–")")
+    try Output.line("\(result): \(steps) steps over \(examples.count) examples, last loss \(loss.map { Format.fixed($0, 4) } ?? "–")")
   }
 }

@@ -19,7 +19,9 @@ enum ScoreCommand {
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     try Output.checkSeparate(arguments)
     let path = try arguments.text("tokens")
-    let (_, model) = try ModelOptions.load(arguments)
+    let policy = try ModelOptions.load(arguments)
+    let model = policy.model
+    let arena = try Arena(on: model.backend)
     let sequences = try read(path, vocabulary: model.configuration.vocabularySize)
     let folder = try arguments.text("model")
     let weights = try arguments.optionalText("adapter") ?? folder
@@ -30,7 +32,10 @@ enum ScoreCommand {
       var batch = TokenBatch()
       var targets = TokenTargets()
       for sequence in sequences[range] { batch.appendPredicted(sequence, targets: &targets) }
-      let scores = try head.forward(try model.forward(batch).hidden, targets, temperature: 1)
+      let scores = try arena.scope { () throws(Failure) in
+        let pass = try head.forward(try policy.forward(batch, in: arena).hidden, targets, temperature: 1, in: arena)
+        return (logProbs: try pass.logProbs.value(), entropies: try pass.entropies.value())
+      }
       guard (scores.logProbs + scores.entropies).allSatisfy(\.isFinite) else {
         throw .badData(
           "\(weights): a log-probability is not a finite number; the weights are too large for float32")
@@ -52,7 +57,7 @@ enum ScoreCommand {
         "sequences": .integer(sequences.count), "tokens": .integer(logProbs.count), "mean_log_prob": .number(mean),
       ])
     } else {
-      try Output.line("\(sequences.count) sequences, \(logProbs.count) scored tokens, mean log-probability \(Output.decimal(mean, 4))", beside: out)
+      try Output.line("\(sequences.count) sequences, \(logProbs.count) scored tokens, mean log-probability \(Format.fixed(mean, 4))", beside: out)
     }
   }
 

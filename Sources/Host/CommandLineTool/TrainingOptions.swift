@@ -1,6 +1,5 @@
 import Arguments
 import Compute
-import PluginHost
 import Support
 import Tasks
 import Tokenization
@@ -10,19 +9,20 @@ import Transformer
 /// The options of every command that trains, and what they come to.
 enum TrainingOptions {
   static func options(learningRate: Double) -> [OptionSpec] {
-    [
+    let (policy, adapter, keeping) = (PolicySettings(), AdapterSettings(), RunKeeping())
+    return [
       .value(
         "lr", .number(Limits.learningRate), default: .number(learningRate), "learning rate of AdamW (0.9, 0.999, 1e-8)", group: .training),
-      .value("weight-decay", .number(Limits.weightDecay), default: 0.01, "decoupled weight decay", group: .training),
-      .value("clip-grad-norm", .number(Limits.gradientNorm), default: 1, "largest global gradient norm; 0: no clipping", group: .training),
+      .value("weight-decay", .number(Limits.weightDecay), default: .number(policy.weightDecay), "decoupled weight decay", group: .training),
+      .value("clip-grad-norm", .number(Limits.gradientNorm), default: .number(policy.maximumGradientNorm), "largest global gradient norm; 0: no clipping", group: .training),
       .value(
-        "schedule", .choice(LearningRateSchedule.Shape.self), default: "constant", "learning rate over the run",
+        "schedule", .choice(LearningRateSchedule.Shape.self), default: .text(policy.schedule.shape.rawValue), "learning rate over the run",
         group: .training),
-      .value("warmup-steps", .integer(Limits.countOrNone), default: 0, "linear warm-up", group: .training),
-      .value("lora-rank", .integer(1...65536), default: 16, "rank of a fresh adapter", group: .training),
-      .value("lora-alpha", .number(0...1e6), default: 32, "alpha of a fresh adapter; its scale is alpha / rank", group: .training),
+      .value("warmup-steps", .integer(Limits.countOrNone), default: .integer(policy.schedule.warmupSteps), "linear warm-up", group: .training),
+      .value("lora-rank", .integer(1...65536), default: .integer(adapter.rank), "rank of a fresh adapter", group: .training),
+      .value("lora-alpha", .number(0...1e6), default: .number(adapter.alpha), "alpha of a fresh adapter; its scale is alpha / rank", group: .training),
       .value(
-        "lora-targets", .list, default: .list(AdapterSettings.allTargets), "modules of a fresh adapter",
+        "lora-targets", .list, default: .list(adapter.targets), "modules of a fresh adapter",
         group: .training),
       .flag("full", "train every parameter instead of an adapter", group: .training),
       .value(
@@ -32,9 +32,9 @@ enum TrainingOptions {
       .required("out", .path, "the run folder", group: .output, placeholder: "DIR"),
       .flag("resume", "continue the run in --out from its newest checkpoint", group: .output),
       allowChanged,
-      .value("checkpoint-every", .integer(Limits.count), default: 50, "steps between checkpoints", group: .output),
+      .value("checkpoint-every", .integer(Limits.count), default: .integer(keeping.checkpointEvery), "steps between checkpoints", group: .output),
       .value(
-        "checkpoint-minutes", .number(above: 0, through: 1e6), default: 10, "minutes after which a checkpoint is written all the same",
+        "checkpoint-minutes", .number(above: 0, through: 1e6), default: .number(keeping.checkpointMinutes), "minutes after which a checkpoint is written all the same",
         group: .output),
       .flag("dry-run", "say what would be done, check all data, and stop before step 1", group: .output),
     ] + MonitoringOptions.options
@@ -55,16 +55,6 @@ enum TrainingOptions {
 
   private static let freshAdapter = ["lora-rank", "lora-alpha", "lora-targets"]
 
-  /// For the commands that train with a plugin.
-  static let trustPlugin = OptionSpec.flag(
-    "trust-plugin", "do not run the quick form of `plugin check` first", group: .training)
-
-  /// The quick form of `plugin check`, unless the user trusts the plugin.
-  static func check(_ card: PluginCard, parameters: [String], _ arguments: ParsedArguments) throws(Failure) {
-    if try arguments.flag("trust-plugin") { return }
-    try PluginChecker.requirePassing(card, parameters: parameters)
-  }
-
   /// Options that do not change what a run computes.
   private static let incidental = Set<String>([
     "out", "resume", "quiet", "json", "threads", "device", "config", "checkpoint-every", "micro-batch-tokens",
@@ -72,9 +62,8 @@ enum TrainingOptions {
     "keep-best", "checkpoint-minutes", "dry-run", allowChanged.name,
   ]).union(MonitoringOptions.names)
 
-  static func policy(_ arguments: ParsedArguments, adapter: AdapterSettings?, steps: Int) throws(Failure) -> PolicySettings {
+  static func policy(_ arguments: ParsedArguments, steps: Int) throws(Failure) -> PolicySettings {
     var policy = PolicySettings()
-    policy.adapter = adapter
     policy.learningRate = try arguments.number("lr")
     policy.weightDecay = try arguments.number("weight-decay")
     policy.maximumGradientNorm = try arguments.number("clip-grad-norm")
@@ -94,41 +83,55 @@ enum TrainingOptions {
     return keeping
   }
 
-  /// The model ready for training: every parameter, or an adapter that is loaded or fresh.
-  static func model(
-    _ arguments: ParsedArguments, folder: ModelFolder, _ observer: ConsoleObserver
-  ) throws(Failure) -> (Transformer, AdapterSettings?) {
+  /// What of a model is trained: every parameter, or an adapter that is loaded or fresh.
+  struct Trained {
+    let options: ModelOptions
+    let folder: ModelFolder
+    let architecture: Architecture
+    /// An adapter that is loaded.
+    let loaded: AdapterFolder?
+    /// nil where every parameter is trained.
+    let adapter: AdapterSettings?
+    let seed: UInt64
+
+    func load(_ observer: ConsoleObserver) throws(Failure) -> (Transformer, Adapter?) {
+      let model = try Transformer(
+        architecture, source: .folder(folder), endOfText: folder.endOfText, on: options.backend,
+        progress: observer.patient("loading the model"))
+      if let loaded { return (model, try Adapter(loaded, for: model)) }
+      return (model, try adapter.map { settings throws(Failure) in try Adapter(settings, seed: seed, for: model) })
+    }
+  }
+
+  static func trained(_ arguments: ParsedArguments, _ folder: ModelFolder) throws(Failure) -> Trained {
     let options = try ModelOptions(arguments)
     let isFull = try arguments.flag("full")
-    let path = try arguments.optionalText("adapter")
     let targets = try arguments.list("lora-targets")
     if let twice = targets.first(where: { target in targets.count { $0 == target } > 1 }) {
       throw .usage("--lora-targets: \(twice) is given twice")
     }
-    let model = try options.load(
-      folder, trainable: isFull ? .full : .nothing, progress: observer.patient("loading the model"))
-    if isFull { return (model, nil) }
-    if let path { return (model, try model.loadAdapter(path)) }
-    let adapter = AdapterSettings(
-      rank: try arguments.integer("lora-rank"), alpha: try arguments.number("lora-alpha"),
-      targets: try arguments.list("lora-targets"))
-    try model.addAdapter(adapter, seed: UInt64(try arguments.integer("seed")))
-    return (model, adapter)
+    let loaded = try ModelOptions.adapter(arguments)
+    let fresh = AdapterSettings(rank: try arguments.integer("lora-rank"), alpha: try arguments.number("lora-alpha"), targets: targets)
+    return Trained(
+      options: options, folder: folder, architecture: try options.architecture(folder, trainable: isFull ? .full : .nothing),
+      loaded: isFull ? nil : loaded, adapter: isFull ? nil : loaded?.settings ?? fresh, seed: UInt64(try arguments.integer("seed")))
   }
 
   /// - Parameters:
   ///   - data: the digest of the data file.
   ///   - heldOut: what tells the held-out data.
   static func record(
-    _ arguments: ParsedArguments, stage: String, folder: ModelFolder, data: String?, heldOut: JSON.Object = [:],
-    backend: any Backend, extra: JSON.Object = [:], _ observer: ConsoleObserver
+    _ arguments: ParsedArguments, stage: String, _ trained: RunModel, data: String?, heldOut: JSON.Object = [:],
+    extra: JSON.Object = [:], _ observer: ConsoleObserver
   ) throws(Failure) -> RunRecord {
     var identity = JSON.Object()
     let settings = arguments.json.object ?? [:]
     // A run with a constant learning rate may be continued for longer; a schedule depends on its end.
     let mayBeLonger: Set<String> = try arguments.text("schedule") == "constant" ? ["steps", "max-steps", "epochs"] : []
     for key in settings.keys where !incidental.contains(key) && !mayBeLonger.contains(key) { identity[key] = settings[key] }
-    try addDigests(of: folder, to: &identity, observer)
+    identity[ModelOptions.promptForm.name] = .string(trained.form.rawValue)
+    let digests = try trained.source?.digests(progress: observer.patient) ?? [:]
+    for key in digests.keys { identity[key] = digests[key] }
     if let data { identity["data_sha256"] = .string(data) }
     if let adapter = try arguments.optionalText("adapter") {
       let folder = AdapterSettings.locate(adapter)
@@ -139,21 +142,12 @@ enum TrainingOptions {
     }
     for key in extra.keys { identity[key] = extra[key] }
     let description: JSON.Object = [
-      "arguments": arguments.json, "given": .array(arguments.given.map { .string($0) }), "backend": .string(backend.name), "stop_tokens": .array(folder.endOfText.map { .integer(Int($0)) }),
+      "arguments": arguments.json, "given": .array(arguments.given.map { .string($0) }), "backend": .string(trained.model.backend.name), "stop_tokens": .array(trained.model.endOfText.map { .integer(Int($0)) }),
     ]
     var record = RunRecord(stage: stage, identity: identity, description: description)
     record.heldOut = heldOut
     record.mayDiffer = try mayDiffer(arguments, identity: identity)
     return record
-  }
-
-  /// The digests of everything of a model's folder that decides what a run computes, its weights as a whole.
-  static func addDigests(of folder: ModelFolder, to identity: inout JSON.Object, _ observer: ConsoleObserver) throws(Failure) {
-    let others = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"].map { "\(folder.path)/\($0)" }
-    for path in folder.weightFiles + others.filter(Files.exists) {
-      let name = Files.name(of: path)
-      identity["\(name) sha256"] = .string(try DigestCache.user.hex(file: path, progress: observer.patient("reading \(name)")))
-    }
   }
 
   /// What of the identity may differ because the user says so.
@@ -175,7 +169,8 @@ enum TrainingOptions {
   /// What an interrupted run tells its user.
   static func interrupted(at step: Int) -> Failure {
     Failure(
-      .interrupted, "stopped after step \(step); a checkpoint is written. Continue with: \(continuation)")
+      .interrupted,
+      "\(step > 0 ? "stopped after step \(step); a checkpoint is written" : "stopped before the first step was whole"). Continue with: \(continuation)")
   }
 
   /// The command that goes on with what this one began.

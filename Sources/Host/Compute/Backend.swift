@@ -2,33 +2,41 @@ import Support
 
 /// The operations a model is made of: coarse, forward and backward side by side, each over a whole packed batch.
 ///
-/// Letters: T rows (tokens), K inputs, N outputs, H·C query channels, G·C key-value channels, V vocabulary.
-/// An output row is the same bits whatever else is in the batch. Nothing here throws but allocation and reading back:
-/// a device that fails says so there.
+/// Letters: T rows (tokens), K inputs, N outputs, H·C query channels, G·C key-value channels, V vocabulary, R rank.
+/// An output row is the same bits whatever else is in the batch. Nothing here throws but taking memory and reading back:
+/// a device that fails says so there. Operations are queued in the order of the calls; only what is `Pending` is waited for.
+///
+/// The small operations have to be there; the coarse ones below them are made of those and may be done better by a backend.
 package protocol Backend: AnyObject, Sendable {
   /// What runs the operations, for `doctor` and `run.json`.
   var name: String { get }
   /// A row is the same bits in decoding and in a whole batch, so the sampler's log-probabilities are the trainer's.
   var isRowExact: Bool { get }
-  /// The most memory held at one time, in bytes.
-  var peakBytes: Int { get }
 
   // MARK: Memory
 
+  /// Memory until the last view of it goes; cleared. What a step needs comes from an ``Arena``.
   func allocate(byteCount: Int) throws(Failure) -> Storage
+  var memory: MemoryUse { get }
+  /// Bytes that the machine has for this backend.
+  var availableBytes: Int { get }
+  /// A backend that computes nothing and takes memory as this one does: what a plan runs on.
+  func counter() -> any Backend
   func upload(_ values: [Float], to tensor: Tensor)
-  func download(_ tensor: Tensor) throws(Failure) -> [Float]
-  func upload(_ indices: [Int32]) throws(Failure) -> IndexTensor
+  func upload(_ indices: [Int32], to tensor: IndexTensor)
+  func download(_ tensor: Tensor) throws(Failure) -> Pending<[Float]>
   func zero(_ tensor: Tensor)
   func copy(_ source: Tensor, to destination: Tensor)
 
   // MARK: Weights
 
-  /// A weight in the backend's form, from the bytes of a row-major `[N, K]` matrix of `kind`.
-  func pack(_ bytes: UnsafeRawBufferPointer, kind: WeightKind, outputs: Int, inputs: Int, as target: WeightKind)
+  /// A weight in the backend's form, from the bytes of a row-major `[N, K]` matrix of `format`.
+  func pack(_ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, as target: WeightFormat)
     throws(Failure) -> PackedMatrix
-  /// Packs float32 rows `[N, K]` again into a weight that exists, after an optimiser step.
-  func repack(_ source: Tensor, into matrix: PackedMatrix)
+  /// A weight of that shape whose values come later.
+  func packed(outputs: Int, inputs: Int, as format: WeightFormat) throws(Failure) -> PackedMatrix
+  /// Packs float32 matrices again, all in one operation, after an optimiser step.
+  func repack(_ list: [Repacking])
   /// `[T, K]`: rows `ids` of a weight.
   func gather(_ ids: IndexTensor, from matrix: PackedMatrix, into output: Tensor)
   /// `gradient[ids[t]] += dOutput[t]`
@@ -54,11 +62,11 @@ package protocol Backend: AnyObject, Sendable {
   func take(_ rows: IndexTensor, of x: Tensor, into output: Tensor)
   /// `x[rows[i]] += y[i]`, in order of i
   func add(_ y: Tensor, toRows rows: IndexTensor, of x: Tensor)
-  /// `y = x · rstd · w`, `rstd[T] = 1/√(mean x² + ε)`
-  func rmsNorm(_ x: Tensor, weight: Tensor, epsilon: Float, into y: Tensor, rstd: Tensor)
+  /// `y = x · rstd · w`, `rstd[T] = 1/√(mean x² + ε)`; y may be x.
+  func rmsNorm(_ x: Tensor, _ norm: NormWeights, into y: Tensor, rstd: Tensor)
   /// `dx (+)= …`, `dw += …`
   func rmsNormBackward(
-    _ dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, into dx: Tensor, accumulate: Bool, weightGradient: Tensor?)
+    _ dy: Tensor, x: Tensor, _ norm: NormWeights, rstd: Tensor, into dx: Tensor, accumulate: Bool, weightGradient: Tensor?)
   /// Rotary embedding in place over heads of `channels`; `inverse` rotates back. `cos`, `sin` `[positions, C/2]`.
   func rotate(_ x: Tensor, channels: Int, positions: IndexTensor, cos: Tensor, sin: Tensor, inverse: Bool)
   /// `output = silu(gate) · up`
@@ -67,23 +75,19 @@ package protocol Backend: AnyObject, Sendable {
 
   // MARK: Attention
 
+  /// What the attention of all layers of a batch needs to know of its segments.
+  func plan(_ segments: [Segment], _ heads: HeadShape, rows: Int, in arena: Arena) throws(Failure) -> AttentionPlan
   /// q, output `[T, H·C]`; k, v `[T, G·C]`; logSum `[T, H]`.
-  func attention(
-    _ segments: [Segment], _ heads: HeadShape, q: Tensor, k: Tensor, v: Tensor, into output: Tensor, logSum: Tensor)
+  func attention(_ plan: AttentionPlan, q: Tensor, k: Tensor, v: Tensor, into output: Tensor, logSum: Tensor)
   func attentionBackward(
-    _ segments: [Segment], _ heads: HeadShape, q: Tensor, k: Tensor, v: Tensor, output: Tensor, logSum: Tensor,
-    dOutput: Tensor, dq: Tensor, dk: Tensor, dv: Tensor)
+    _ plan: AttentionPlan, q: Tensor, k: Tensor, v: Tensor, output: Tensor, logSum: Tensor, dOutput: Tensor, dq: Tensor, dk: Tensor,
+    dv: Tensor)
   func makeCache(_ heads: HeadShape, slots: Int, capacity: Int) throws(Failure) -> CacheLayer
   /// Row t of k and v goes to position `positions[t]` of slot `slots[t]`.
   func writeCache(
     _ cache: CacheLayer, _ heads: HeadShape, k: Tensor, v: Tensor, slots: IndexTensor, positions: IndexTensor)
-  /// Copies the first `length` positions of one slot to another.
-  func copyCache(
-    _ heads: HeadShape, from source: CacheLayer, slot: Int, to destination: CacheLayer, slot: Int, length: Int)
-  /// One query row per sequence against the first `lengths[t]` positions of slot `slots[t]`.
-  func attention(
-    cached cache: CacheLayer, _ heads: HeadShape, q: Tensor, slots: IndexTensor, lengths: IndexTensor,
-    into output: Tensor)
+  /// One query row per sequence against its prompt in `prompts` and what it has drawn in `cache`.
+  func attention(_ state: DecodeState, _ heads: HeadShape, prompts: CacheLayer, cache: CacheLayer, q: Tensor, into output: Tensor)
 
   // MARK: Loss head and sampler, on rows of logits [n, V]
 
@@ -94,34 +98,74 @@ package protocol Backend: AnyObject, Sendable {
   func logSoftmaxBackward(
     _ logits: Tensor, inverseTemperature: Float, targets: IndexTensor, logSum: Tensor, entropy: Tensor,
     dLogProb: Tensor, dEntropy: Tensor?)
-  /// One token a row, with its log-probability and the entropy of the distribution it was drawn from. −1 where a row is
-  /// not a number.
-  func sample(_ logits: Tensor, _ settings: SamplingSettings, uniforms: [Double]) throws(Failure) -> SampledTokens
+  /// Draws a token for each row of a state, with its log-probability and the entropy of the distribution it was drawn from, and
+  /// moves the state on by it.
+  func sampleStep(_ logits: Tensor, _ settings: SamplingSettings, _ state: DecodeState, in arena: Arena) throws(Failure)
+  /// What the last step drew for the rows of a state.
+  func drawn(_ state: DecodeState) throws(Failure) -> Pending<DrawnTokens>
 
-  // MARK: Optimiser
+  // MARK: Optimiser, on flat tensors
 
   func adamW(
     _ settings: AdamWSettings, step: Int, parameter: Tensor, gradient: Tensor, m: Tensor, v: Tensor,
     gradientFactor: Float)
-  /// The sum of squares; not finite where an element is not.
-  func sumOfSquares(_ x: Tensor) throws(Failure) -> Double
+  /// The sum of squares of the parts of a flat tensor, part after part; not finite where an element is not.
+  func sumOfSquares(_ x: Tensor, parts: [Range<Int>]) throws(Failure) -> Pending<Double>
+
+  // MARK: Recording
+
+  /// Queues the operations of `body` now and whenever the recording is replayed. The body reads and writes the same memory each
+  /// time and asks for no result.
+  func record(_ body: @escaping () throws(Failure) -> Void) throws(Failure) -> Recording
+  func replay(_ recording: Recording) throws(Failure)
+  /// The rows that a recording for so many sequences is made for: a backend that records graphs rounds up.
+  func decodeRows(for sequences: Int) -> Int
+
+  // MARK: Coarse operations
+
+  /// A norm and the linear layers that read it: q·k·v, gate·up.
+  func normedProjection(_ x: Tensor, _ norm: NormWeights, _ parts: [LinearWeights], in arena: Arena) throws(Failure) -> NormedProjection
+  /// `d[i] [T, Nᵢ]` → gradients, and `dx += …` where there is a `dx`.
+  func normedProjectionBackward(
+    _ d: [Tensor], x: Tensor, _ kept: NormedProjection, _ norm: NormWeights, _ parts: [LinearWeights], _ gradients: [LinearGradients],
+    normGradient: Tensor?, addingTo dx: Tensor?, in arena: Arena) throws(Failure)
+  /// `into = a · Wᵀ + … + x`; returns what the backward needs of a low-rank addition.
+  func residualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)
+    throws(Failure) -> Tensor?
+  /// `dy [T, N]` → gradients and `da [T, K]`.
+  func residualProjectionBackward(
+    _ dy: Tensor, a: Tensor, projected: Tensor?, _ linear: LinearWeights, _ gradients: LinearGradients, into da: Tensor, in arena: Arena
+  ) throws(Failure)
+  /// `hidden [n, D]`, targets `[n]` → log-probabilities and entropies (nats); logits exist for some rows at a time.
+  func head(
+    _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, into output: HeadOutput, in arena: Arena)
+    throws(Failure)
+  /// Derivatives by log-probability and entropy → `dHidden [n, D]` and the gradient of the head where it is trained.
+  func headBackward(
+    _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, _ output: HeadOutput, dLogProb: Tensor,
+    dEntropy: Tensor?, into dHidden: Tensor, weightGradient: Tensor?, in arena: Arena) throws(Failure)
 }
 
-package struct SampledTokens: Sendable, Equatable {
-  package var tokens: [Int32]
-  package var logProbs: [Float]
-  package var entropies: [Float]
+/// What a backend has taken of the machine's memory.
+package struct MemoryUse: Sendable, Equatable {
+  package var bytes = 0
+  package var peakBytes = 0
+  /// How often memory was taken.
+  package var allocations = 0
+
+  package init() {}
+
+  mutating func take(_ byteCount: Int) {
+    bytes += byteCount
+    peakBytes = max(peakBytes, bytes)
+    allocations += 1
+  }
 }
 
 extension Backend {
+  /// A matrix that stays, not of a step.
   package func tensor(_ rows: Int, _ columns: Int) throws(Failure) -> Tensor {
-    Tensor(storage: try allocate(byteCount: rows * columns * 4), rows: rows, columns: columns)
-  }
-
-  package func zeros(_ rows: Int, _ columns: Int) throws(Failure) -> Tensor {
-    let tensor = try tensor(rows, columns)
-    zero(tensor)
-    return tensor
+    Tensor(storage: try allocate(byteCount: max(1, rows * columns) * 4), rows: rows, columns: columns)
   }
 
   package func tensor(_ values: [Float], rows: Int, columns: Int) throws(Failure) -> Tensor {
@@ -135,15 +179,30 @@ extension Backend {
     try tensor(values, rows: 1, columns: values.count)
   }
 
+  package func indices(_ values: [Int32]) throws(Failure) -> IndexTensor {
+    let tensor = IndexTensor(storage: try allocate(byteCount: max(1, values.count) * 4), count: values.count)
+    upload(values, to: tensor)
+    return tensor
+  }
+
   /// A weight from float32 values, row-major `[outputs, inputs]`.
-  package func pack(_ values: [Float], outputs: Int, inputs: Int, as kind: WeightKind = .float32)
+  package func pack(_ values: [Float], outputs: Int, inputs: Int, as format: WeightFormat = .float32)
     throws(Failure) -> PackedMatrix
   {
     let outcome: Result<PackedMatrix, Failure> = unsafe values.withUnsafeBytes { bytes in
       do throws(Failure) {
-        return .success(unsafe try pack(bytes, kind: .float32, outputs: outputs, inputs: inputs, as: kind))
+        return .success(unsafe try pack(bytes, format: .float32, outputs: outputs, inputs: inputs, as: format))
       } catch { return .failure(error) }
     }
     return try outcome.get()
   }
+
+  package func record(_ body: @escaping () throws(Failure) -> Void) throws(Failure) -> Recording {
+    try body()
+    return Recording(body)
+  }
+
+  package func replay(_ recording: Recording) throws(Failure) { try recording.body() }
+
+  package func decodeRows(for sequences: Int) -> Int { sequences }
 }

@@ -1,21 +1,29 @@
-/// A float32 matrix in a backend's memory: `rows` × `columns`, row-major, `stride` elements from row to row.
+import Support
+
+/// A matrix in a backend's memory: `rows` × `columns`, row-major, `stride` elements from row to row.
 ///
 /// A view: slicing shares the storage. What has more dimensions folds them into the columns, as `[T, H·C]`.
 package struct Tensor: Sendable {
   package let storage: Storage
+  /// What an element is; the CPU computes on float32 alone.
+  package let element: ElementType
   /// Elements from the storage's beginning.
   package let offset: Int
   package let rows: Int
   package let columns: Int
   package let stride: Int
 
-  package init(storage: Storage, offset: Int = 0, rows: Int, columns: Int, stride: Int? = nil) {
+  package init(
+    storage: Storage, element: ElementType = .float32, offset: Int = 0, rows: Int, columns: Int, stride: Int? = nil
+  ) {
     self.storage = storage
+    self.element = element
     self.offset = offset
     self.rows = rows
     self.columns = columns
     self.stride = stride ?? columns
-    precondition(rows == 0 || (offset + (rows - 1) * self.stride + columns) * 4 <= storage.byteCount, "the view fits")
+    let end = (offset + (rows - 1) * self.stride + columns) * element.byteCount
+    precondition(rows == 0 || end <= storage.byteCount, "the view fits")
   }
 
   package var count: Int { rows * columns }
@@ -24,18 +32,50 @@ package struct Tensor: Sendable {
   package func rows(_ range: Range<Int>) -> Tensor {
     precondition(range.lowerBound >= 0 && range.upperBound <= rows)
     return Tensor(
-      storage: storage, offset: offset + range.lowerBound * stride, rows: range.count, columns: columns, stride: stride)
+      storage: storage, element: element, offset: offset + range.lowerBound * stride, rows: range.count, columns: columns,
+      stride: stride)
+  }
+
+  /// The same elements in rows of another length, as `[T, H·C]` is `[T·H, C]`.
+  package func reshaped(columns width: Int) -> Tensor {
+    precondition(isContiguous && width > 0 && count % width == 0)
+    return Tensor(storage: storage, element: element, offset: offset, rows: count / width, columns: width)
+  }
+
+  /// Some elements of a flat tensor as a matrix.
+  package func part(_ range: Range<Int>, columns width: Int) -> Tensor {
+    precondition(isContiguous && range.lowerBound >= 0 && range.upperBound <= count)
+    return Tensor(storage: storage, element: element, offset: offset + range.lowerBound, rows: range.count / max(1, width), columns: width)
   }
 }
 
 /// Whole numbers (token ids, positions, row numbers) in a backend's memory.
 package struct IndexTensor: Sendable {
   package let storage: Storage
+  /// Elements of four bytes from the storage's beginning.
+  package let offset: Int
   package let count: Int
+
+  package init(storage: Storage, offset: Int = 0, count: Int) {
+    self.storage = storage
+    self.offset = offset
+    self.count = count
+    precondition((offset + count) * 4 <= storage.byteCount, "the view fits")
+  }
+
+  package func prefix(_ length: Int) -> IndexTensor {
+    precondition(length <= count)
+    return IndexTensor(storage: storage, offset: offset, count: length)
+  }
+
+  package func range(_ range: Range<Int>) -> IndexTensor {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count)
+    return IndexTensor(storage: storage, offset: offset + range.lowerBound, count: range.count)
+  }
 }
 
 /// How the elements of a weight matrix are stored.
-package enum WeightKind: String, Sendable {
+package enum WeightFormat: String, Sendable {
   case float32
   case bfloat16
 
@@ -47,13 +87,13 @@ package struct PackedMatrix: Sendable {
   package let storage: Storage
   package let outputs: Int
   package let inputs: Int
-  package let kind: WeightKind
+  package let format: WeightFormat
 
-  package init(storage: Storage, outputs: Int, inputs: Int, kind: WeightKind) {
+  package init(storage: Storage, outputs: Int, inputs: Int, format: WeightFormat) {
     self.storage = storage
     self.outputs = outputs
     self.inputs = inputs
-    self.kind = kind
+    self.format = format
   }
 }
 
@@ -70,6 +110,23 @@ package struct Segment: Sendable, Equatable {
     self.length = length
     self.prefixStart = prefixStart
     self.prefixLength = prefixLength
+  }
+}
+
+/// The segments of a batch in the form that a backend's attention walks, made once a batch for all layers and both directions.
+package struct AttentionPlan: Sendable {
+  package let segments: Int
+  /// Rows of the batch.
+  package let rows: Int
+  package let heads: HeadShape
+  /// The backend's own list.
+  package let list: IndexTensor
+
+  package init(segments: Int, rows: Int, heads: HeadShape, list: IndexTensor) {
+    self.segments = segments
+    self.rows = rows
+    self.heads = heads
+    self.list = list
   }
 }
 
@@ -99,6 +156,17 @@ package struct CacheLayer: Sendable {
     self.storage = storage
     self.slots = slots
     self.capacity = capacity
+  }
+}
+
+/// A trained matrix inside a flat tensor of values, and the form of it that products read.
+package struct Repacking: Sendable {
+  package let value: Tensor
+  package let matrix: PackedMatrix
+
+  package init(value: Tensor, matrix: PackedMatrix) {
+    self.value = value
+    self.matrix = matrix
   }
 }
 

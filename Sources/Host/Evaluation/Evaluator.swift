@@ -55,15 +55,24 @@ package struct EvaluationResult: Sendable {
   }
 }
 
-/// Asks a model every question of a set and judges its answers.
+/// Asks a policy every question of a set and judges its answers.
 package struct Evaluator {
+  private let policy: PolicySnapshot
   private let engine: GenerationEngine
   private let tokenizer: Tokenizer
+  private let form: PromptForm
   private let verifier: Verifier
 
-  package init(_ model: Transformer, tokenizer: Tokenizer, verifier: Verifier = Verifier()) {
-    engine = GenerationEngine(model)
+  /// - Parameters:
+  ///   - policy: as it is whenever it is asked.
+  ///   - engine: of the policy's model.
+  package init(
+    _ policy: PolicySnapshot, _ engine: GenerationEngine, tokenizer: Tokenizer, form: PromptForm, verifier: Verifier = Verifier()
+  ) {
+    self.policy = policy
+    self.engine = engine
     self.tokenizer = tokenizer
+    self.form = form
     self.verifier = verifier
   }
 
@@ -72,7 +81,7 @@ package struct Evaluator {
     _ examples: [Example], _ settings: GenerationSettings, samples: Int = 1,
     progress: (GenerationProgress) -> Bool = { _ in true }
   ) throws(Failure) -> EvaluationResult {
-    try evaluate(PromptSet(examples, tokenizer: tokenizer, name: "the data"), settings, samples: samples, progress: progress)
+    try evaluate(PromptSet(examples, tokenizer: tokenizer, form: form, name: "the data"), settings, samples: samples, progress: progress)
   }
 
   package func evaluate(
@@ -84,7 +93,7 @@ package struct Evaluator {
     let requests = prompts.tokens.enumerated().map { index, tokens in
       GenerationRequest(prompt: tokens, samples: samples, stream: UInt64(index))
     }
-    let results = try engine.generate(requests, settings, progress: progress)
+    let results = try engine.generate(requests, settings, by: policy, progress: progress)
     var judged: [JudgedCompletion] = []
     var verdicts: [[Verdict]] = []
     for (index, example) in examples.enumerated() {

@@ -31,7 +31,7 @@ package struct PluginParameters: Sendable, Equatable {
       case .string(let value)?: pairs.append((key, value))
       case .bool(let value)?: pairs.append((key, value ? "true" : "false"))
       case .integer(let value)?: pairs.append((key, String(value)))
-      case .number(let value)?: pairs.append((key, shortText(value)))
+      case .number(let value)?: pairs.append((key, Format.shortest(value)))
       case .literal(let text)?: pairs.append((key, text))
       default: throw .badData("plugin \(descriptor.id): parameter \(key): expected a number, a boolean or a name")
       }
@@ -70,7 +70,7 @@ package struct PluginParameters: Sendable, Equatable {
   private static func unknown(_ key: String, _ descriptor: PluginDescriptor) -> Failure {
     let known = descriptor.parameters.map(\.name)
     if known.isEmpty { return .usage("plugin \(descriptor.id) has no parameter \(key): it has none at all") }
-    let hint = nearestName(to: key, among: known).map { "; did you mean \($0)?" } ?? ""
+    let hint = NearestName.find(key.lowercased(), among: known).map { "; did you mean \($0)?" } ?? ""
     return .usage("plugin \(descriptor.id) has no parameter \(key)\(hint) Known: \(known.joined(separator: ", "))")
   }
 
@@ -78,7 +78,7 @@ package struct PluginParameters: Sendable, Equatable {
     func expected(_ what: String) -> Failure {
       .usage("plugin \(plugin): \(parameter.name)=\(text): expected \(what)")
     }
-    let range = "from \(shortText(parameter.minimum)) to \(shortText(parameter.maximum))"
+    let range = "from \(Format.shortest(parameter.minimum)) to \(Format.shortest(parameter.maximum))"
     switch parameter.kind {
     case .real:
       guard let value = Double(text), value.isFinite, value >= parameter.minimum, value <= parameter.maximum else {
@@ -99,7 +99,7 @@ package struct PluginParameters: Sendable, Equatable {
       }
     case .choice:
       guard let index = parameter.choices.firstIndex(of: text) else {
-        let hint = nearestName(to: text, among: parameter.choices).map { "; did you mean \($0)?" } ?? ""
+        let hint = NearestName.find(text.lowercased(), among: parameter.choices).map { "; did you mean \($0)?" } ?? ""
         throw expected("one of \(parameter.choices.joined(separator: ", "))\(hint)")
       }
       return Double(index)

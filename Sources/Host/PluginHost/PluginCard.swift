@@ -55,7 +55,7 @@ package struct PluginCard: Sendable, Equatable {
     let said = child.output.split(separator: "\n").last.map { "; the last it printed: \(OneLine.text(String($0.suffix(200))))" } ?? ""
     switch child.end {
     case .flooded: throw refuse("writes more than \(ChildProcess.longestReport >> 20) MiB to descriptor \(ChildProcess.reportDescriptor) when it is opened")
-    case .timedOut: throw refuse("did not open within \(shortText(Self.patience)) s\(said)")
+    case .timedOut: throw refuse("did not open within \(Format.shortest(Self.patience)) s\(said)")
     case .signalled(let number): throw refuse("ended a process by \(PluginChecker.name(ofSignal: number)) when it was opened\(said)")
     case .exited(let code):
       let signal = lines.last { $0.hasPrefix("signal\t") } != nil

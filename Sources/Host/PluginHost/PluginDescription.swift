@@ -50,7 +50,7 @@ package struct PluginDescription {
 
   package var text: String {
     var lines = ["\(descriptor.id) \(descriptor.version): \(descriptor.title)", ""]
-    lines += Self.table([
+    lines += Self.rows([
       ["reference", descriptor.reference], ["file", card.path], ["SHA-256", card.sha256],
       ["ABI", "\(descriptor.abiMajor).\(descriptor.abiMinor)"],
       [
@@ -61,7 +61,7 @@ package struct PluginDescription {
     ])
     if !descriptor.card.isEmpty {
       lines += ["", "What it computes"]
-      lines += Self.table(
+      lines += Self.rows(
         descriptor.card.split(separator: "\n").map { line in
           let parts = line.split(separator: ":", maxSplits: 1)
           return parts.count == 2
@@ -70,12 +70,12 @@ package struct PluginDescription {
     }
     if !descriptor.parameters.isEmpty {
       lines += ["", "Parameters (--set name=value)"]
-      lines += Self.table(
+      lines += Self.rows(
         descriptor.parameters.map { [$0.name, Self.domain($0), "preset " + preset($0), $0.help] })
     }
     if !descriptor.metrics.isEmpty {
       lines += ["", "Metrics"]
-      lines += Self.table(descriptor.metrics.map { [$0.name, $0.fold.rawValue, $0.help] })
+      lines += Self.rows(descriptor.metrics.map { [$0.name, $0.fold.rawValue, $0.help] })
     }
     return lines.joined(separator: "\n") + "\n"
   }
@@ -89,29 +89,14 @@ package struct PluginDescription {
     }
   }
 
+  private static func rows(_ rows: [[String]]) -> [String] { TextTable.aligned(rows, indent: 2) }
+
   private func preset(_ parameter: PluginParameter) -> String {
     let preset = parameter.text(parameter.preset)
     guard let variant = descriptor.parameters.first else { return preset }
     let others = zip(variant.choices, parameter.variantPresets).filter { $0.1 != parameter.preset }
     if others.isEmpty { return preset }
     return "\(preset) (\(others.map { "\($0.0): \(parameter.text($0.1))" }.joined(separator: ", ")))"
-  }
-
-  /// Rows with aligned columns, indented; the last column is left as it is.
-  private static func table(_ rows: [[String]]) -> [String] {
-    var widths: [Int] = []
-    for row in rows {
-      for (column, cell) in row.enumerated() {
-        if column == widths.count { widths.append(0) }
-        widths[column] = max(widths[column], cell.count)
-      }
-    }
-    return rows.map { row in
-      "  "
-        + row.enumerated().map { column, cell in
-          column == row.count - 1 ? cell : cell + String(repeating: " ", count: widths[column] - cell.count)
-        }.joined(separator: "  ")
-    }
   }
 }
 

@@ -40,7 +40,7 @@ package struct PluginParameter: Sendable, Equatable {
   /// A value as a user writes it.
   package func text(_ value: Double) -> String {
     switch kind {
-    case .real: shortText(value)
+    case .real: Format.shortest(value)
     case .integer: String(Int(value))
     case .boolean: value == 0 ? "false" : "true"
     case .choice: choices[Int(value)]
@@ -88,10 +88,4 @@ package struct PluginNeeds: OptionSet, Sendable, Hashable {
   ]
 
   package var names: [String] { Self.known.filter { contains($0.need) }.map(\.name) }
-}
-
-/// A number without a superfluous fraction.
-func shortText(_ value: Double) -> String {
-  if let whole = Int(exactly: value), abs(whole) < 1 << 53 { return String(whole) }
-  return "\(value)"
 }

@@ -41,24 +41,23 @@ package struct PluginEvaluation: Sendable {
     rollout.reference = needs.contains(.reference) ? try reader.floats("reference") : nil
     rollout.values = needs.contains(.critic) ? try reader.floats("old_values") : nil
     let current = try reader.floats("current")
-    let sampler = needs.contains(.sampler) ? try reader.floats("sampler") : nil
+    rollout.sampler = needs.contains(.sampler) ? try reader.floats("sampler") : nil
     let entropy = needs.contains(.entropy) ? try reader.floats("entropy") : nil
     let values = needs.contains(.critic) ? try reader.floats("values") : nil
     try self.init(
-      rollout, current: current, sampler: sampler, entropy: entropy, values: values, instance, name: file.path)
+      rollout, current: current, entropy: entropy, values: values, instance, name: file.path)
   }
 
   /// - Parameters:
   ///   - rollout: its `values` are the critic's when the rollout was made; `values` are those now.
   ///   - name: what errors call the arrays' place.
   package init(
-    _ rollout: PluginRollout, current: [Float], sampler: [Float]? = nil, entropy: [Float]? = nil,
-    values: [Float]? = nil,
+    _ rollout: PluginRollout, current: [Float], entropy: [Float]? = nil, values: [Float]? = nil,
     _ instance: PluginInstance, name: String = "evaluation"
   ) throws(Failure) {
     try rollout.check(name)
     let check = PackedCheck(name: name)
-    for (what, array) in [("current", current), ("sampler", sampler), ("entropy", entropy), ("values", values)] {
+    for (what, array) in [("current", current), ("entropy", entropy), ("values", values)] {
       try check.numbers(array, what, rollout.tokenCount)
     }
     let keep = try instance.select(rollout)
@@ -76,21 +75,14 @@ package struct PluginEvaluation: Sendable {
     }
 
     let stage1 = try instance.advantages(kept)
-    var batch = PluginBatch(
-      tokenOffsets: kept.tokenOffsets, sequenceIDs: Array(0..<kept.sequenceCount), 
-      updateTokens: kept.tokenCount(of: stage1.counted, in: 0..<kept.sequenceCount),
-      updateSequences: kept.sequenceCount, updateGroups: kept.groupCount, tokenLimit: kept.tokenLimit,
-      current: gather(current), old: kept.old ?? [], advantages: stage1.advantages)
-    batch.step = kept.step
-    batch.reference = kept.reference
-    batch.sampler = sampler.map(gather)
-    batch.entropy = entropy.map(gather)
-    batch.values = values.map(gather)
-    batch.oldValues = kept.values
-    batch.returns = stage1.returns
+    let update = PluginUpdate(0..<kept.groupCount, of: kept, counted: stage1.counted)
+    let scores = PluginScores(logProbs: gather(current), entropies: entropy.map(gather), values: values.map(gather))
     // Where no token counts a run makes no update, and never asks for the loss.
-    let isIdle = batch.updateTokens == 0 && kept.tokenCount > 0
-    let stage2 = isIdle ? PluginGradients(dropping: kept.tokenCount, instance.needs) : try instance.loss(batch)
+    let isIdle = update.tokens == 0 && kept.tokenCount > 0
+    let stage2 =
+      isIdle
+      ? PluginGradients(dropping: kept.tokenCount, instance.needs)
+      : try instance.loss(kept.batch(Array(0..<kept.sequenceCount), of: update, stage1, scores))
 
     var fold = instance.metricFold
     fold.add(stage1.metrics)

@@ -2,39 +2,6 @@ internal import CPluginAPI
 internal import CPluginCheck
 import Support
 
-/// What stage 1 computed.
-package struct PluginAdvantages: Sendable {
-  /// [T]
-  package let advantages: [Float]
-  /// [T] nil without a critic.
-  package let returns: [Float]?
-  /// [S] whether a sequence's tokens count in the update's.
-  package let counted: [Bool]
-  package let metrics: [PluginMetricValue]
-}
-
-/// What stage 2 computed for a micro-batch.
-package struct PluginGradients: Sendable {
-  /// This micro-batch's share: shares add up to the update's loss.
-  package let loss: Double
-  /// [T] d loss / d current.
-  package let dCurrent: [Float]
-  /// [T] nil unless needed.
-  package let dEntropy: [Float]?
-  /// [T] nil without a critic.
-  package let dValues: [Float]?
-  package let metrics: [PluginMetricValue]
-}
-
-extension PluginGradients {
-  /// Of an update of which all tokens were dropped.
-  init(dropping tokens: Int, _ needs: PluginNeeds) {
-    let zeros = [Float](repeating: 0, count: tokens)
-    self.init(
-      loss: 0, dCurrent: zeros, dEntropy: needs.contains(.entropy) ? zeros : nil, dValues: needs.contains(.critic) ? zeros : nil, metrics: [])
-  }
-}
-
 /// What a plugin tells the host while it runs.
 package enum PluginLogLevel: Int32, Sendable {
   case debug = 0
@@ -42,7 +9,7 @@ package enum PluginLogLevel: Int32, Sendable {
 }
 
 /// A plugin with its parameters. One thread at a time; everything it returns has been checked.
-package final class PluginInstance {
+package final class PluginInstance: LossAlgorithm {
   package typealias Log = @Sendable (PluginLogLevel, String) -> Void
 
   package let library: PluginLibrary
@@ -54,6 +21,11 @@ package final class PluginInstance {
   /// The step of the last call of stage 1, for what is said where the plugin ends the program.
   private var lastStep: UInt64 = 0
   private var id: String { library.id }
+
+  package var identity: AlgorithmIdentity {
+    AlgorithmIdentity(
+      id: library.id, version: library.descriptor.version, sha256: library.sha256, stateVersion: library.descriptor.stateVersion)
+  }
 
   package init(
     _ library: PluginLibrary, _ parameters: PluginParameters, log: @escaping Log = PluginInstance.logToStandardError
@@ -91,14 +63,13 @@ package final class PluginInstance {
 
   /// Which groups to train on. The plugin does not see `old`, `reference` and `values`: they are not computed yet.
   package func select(_ rollout: PluginRollout) throws(Failure) -> [Bool] {
-    var rollout = rollout
-    (rollout.old, rollout.reference, rollout.values) = (nil, nil, nil)
+    let rollout = rollout.forSelection
     try rollout.check("plugin \(id): select")
     guard let function = unsafe library.table.pointee.select else {
       return Array(repeating: true, count: rollout.groupCount)
     }
     var memory = PluginMemory()
-    var raw = unsafe Self.raw(rollout, &memory)
+    var raw = unsafe try nr_rollout(rollout, &memory)
     let keep = unsafe memory.bytes(rollout.groupCount + 1, of: 0xA5)
     let error = unsafe memory.error()
     unsafe nr_run_enter(id, Int32(NR_CALL_SELECT), UInt64(rollout.step))
@@ -120,13 +91,14 @@ package final class PluginInstance {
 
   /// Stage 1. `rollout` has `old`, and what the instance needs.
   package func advantages(_ rollout: PluginRollout) throws(Failure) -> PluginAdvantages {
+    let rollout = rollout.limited(to: needs)
     try rollout.check("plugin \(id): advantages")
     lastStep = UInt64(rollout.step)
     try require(rollout.old != nil, "advantages", "old")
     try require(!needs.contains(.reference) || rollout.reference != nil, "advantages", "reference")
     try require(!needs.contains(.critic) || rollout.values != nil, "advantages", "values")
     var memory = PluginMemory()
-    var raw = unsafe Self.raw(rollout, &memory)
+    var raw = unsafe try nr_rollout(rollout, &memory)
     let advantages = memory.output(rollout.tokenCount)
     let returns = needs.contains(.critic) ? memory.output(rollout.tokenCount) : nil
     var result = unsafe nr_advantages()
@@ -157,6 +129,7 @@ package final class PluginInstance {
 
   /// Stage 2, for one micro-batch.
   package func loss(_ batch: PluginBatch) throws(Failure) -> PluginGradients {
+    let batch = batch.limited(to: needs)
     try batch.check("plugin \(id): loss")
     try require(!needs.contains(.reference) || batch.reference != nil, "loss", "reference")
     try require(!needs.contains(.sampler) || batch.sampler != nil, "loss", "sampler")
@@ -167,7 +140,7 @@ package final class PluginInstance {
     try require(!critic || batch.returns != nil, "loss", "returns")
     let count = batch.tokenCount
     var memory = PluginMemory()
-    var raw = unsafe Self.raw(batch, &memory)
+    var raw = unsafe try nr_batch(batch, &memory)
     let dCurrent = memory.output(count)
     let dEntropy = needs.contains(.entropy) ? memory.output(count) : nil
     let dValues = critic ? memory.output(count) : nil
@@ -287,56 +260,6 @@ package final class PluginInstance {
       }
     let message = bytes.isEmpty ? "" : ": " + String(decoding: bytes, as: UTF8.self)
     return Failure(code, "\(name): \(reason)\(message)")
-  }
-
-  private static func raw(_ rollout: PluginRollout, _ memory: inout PluginMemory) -> nr_rollout {
-    var raw = unsafe nr_rollout()
-    unsafe raw.struct_size = UInt32(MemoryLayout<nr_rollout>.size)
-    unsafe raw.group_count = UInt32(rollout.groupCount)
-    unsafe raw.sequence_count = UInt32(rollout.sequenceCount)
-    unsafe raw.reward_count = UInt32(rollout.rewardNames.count)
-    unsafe raw.token_count = Int64(rollout.tokenCount)
-    unsafe raw.step = UInt64(rollout.step)
-    unsafe raw.total_steps = UInt64(rollout.totalSteps)
-    unsafe raw.seed = rollout.seed
-    unsafe raw.token_limit = Int64(rollout.tokenLimit)
-    unsafe raw.group_keys = memory.copy(rollout.groupKeys)
-    unsafe raw.group_offsets = memory.copy(offsets: rollout.groupOffsets)
-    unsafe raw.token_offsets = memory.copy(offsets: rollout.tokenOffsets)
-    unsafe raw.rewards = memory.copy(rollout.rewards)
-    unsafe raw.reward_parts = memory.copy(rollout.rewardParts)
-    unsafe raw.reward_names = memory.copy(names: rollout.rewardNames)
-    unsafe raw.sequence_flags = memory.copy(rollout.sequenceFlags)
-    unsafe raw.old = memory.copy(ifAny: rollout.old)
-    unsafe raw.reference = memory.copy(ifAny: rollout.reference)
-    unsafe raw.values = memory.copy(ifAny: rollout.values)
-    return unsafe raw
-  }
-
-  private static func raw(_ batch: PluginBatch, _ memory: inout PluginMemory) -> nr_batch {
-    var raw = unsafe nr_batch()
-    unsafe raw.struct_size = UInt32(MemoryLayout<nr_batch>.size)
-    unsafe raw.sequence_count = UInt32(batch.sequenceCount)
-    unsafe raw.token_count = Int64(batch.tokenCount)
-    unsafe raw.step = UInt64(batch.step)
-    unsafe raw.epoch = UInt32(batch.epoch)
-    unsafe raw.minibatch = UInt32(batch.minibatch)
-    unsafe raw.update_tokens = Int64(batch.updateTokens)
-    unsafe raw.update_sequences = Int64(batch.updateSequences)
-    unsafe raw.update_groups = Int64(batch.updateGroups)
-    unsafe raw.token_limit = Int64(batch.tokenLimit)
-    unsafe raw.token_offsets = memory.copy(offsets: batch.tokenOffsets)
-    unsafe raw.sequence_ids = memory.copy(offsets: batch.sequenceIDs)
-    unsafe raw.current = memory.copy(batch.current)
-    unsafe raw.old = memory.copy(batch.old)
-    unsafe raw.advantages = memory.copy(batch.advantages)
-    unsafe raw.reference = memory.copy(ifAny: batch.reference)
-    unsafe raw.sampler = memory.copy(ifAny: batch.sampler)
-    unsafe raw.entropy = memory.copy(ifAny: batch.entropy)
-    unsafe raw.values = memory.copy(ifAny: batch.values)
-    unsafe raw.old_values = memory.copy(ifAny: batch.oldValues)
-    unsafe raw.returns = memory.copy(ifAny: batch.returns)
-    return unsafe raw
   }
 }
 

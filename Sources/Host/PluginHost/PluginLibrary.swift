@@ -219,7 +219,7 @@ import Synchronization
     for value in [preset] + variantPresets {
       guard value.isFinite, value >= minimum, value <= maximum else {
         throw refuse(
-          "parameter \(name): its preset \(value) lies outside \(shortText(minimum)) to \(shortText(maximum))")
+          "parameter \(name): its preset \(value) lies outside \(Format.shortest(minimum)) to \(Format.shortest(maximum))")
       }
     }
     if kind != .real {

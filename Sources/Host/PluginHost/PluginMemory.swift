@@ -3,7 +3,7 @@ import Support
 
 /// The memory of one call: copies of the inputs, so that a plugin cannot change the host's, and outputs that tell
 /// whether they were written, and whether more than they was.
-@safe struct PluginMemory: ~Copyable {
+@safe struct PluginMemory: ~Copyable, PluginInputs {
   private var blocks: [UnsafeMutableRawPointer] = unsafe []
 
   /// A quiet NaN that arithmetic does not make.
@@ -22,29 +22,16 @@ import Support
     return unsafe block
   }
 
-  /// A copy of an array; never NULL, however short.
-  mutating func copy<T: BitwiseCopyable>(_ values: [T]) -> UnsafePointer<T> {
-    let block = unsafe allocate(values.count * MemoryLayout<T>.stride)
+  mutating func input<Element: BitwiseCopyable>(_ name: String, _ values: [Element]) -> UnsafePointer<Element> {
+    unsafe copy(values)
+  }
+
+  mutating func copy<Element: BitwiseCopyable>(_ values: [Element]) -> UnsafePointer<Element> {
+    let block = unsafe allocate(values.count * MemoryLayout<Element>.stride)
     unsafe values.withUnsafeBytes {
       unsafe block.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(block), byteCount: $0.count)
     }
-    return unsafe UnsafePointer(block.bindMemory(to: T.self, capacity: values.count))
-  }
-
-  mutating func copy<T: BitwiseCopyable>(ifAny values: [T]?) -> UnsafePointer<T>? {
-    guard let values else { return nil }
-    return unsafe copy(values)
-  }
-
-  mutating func copy(offsets: [Int]) -> UnsafePointer<Int64> { unsafe copy(offsets.map { Int64($0) }) }
-
-  mutating func copy(names: [String]) -> UnsafePointer<UnsafePointer<CChar>?> {
-    let list = unsafe allocate(names.count * MemoryLayout<UnsafePointer<CChar>?>.stride)
-      .bindMemory(to: UnsafePointer<CChar>?.self, capacity: names.count)
-    for (index, name) in names.enumerated() {
-      unsafe (list + index).initialize(to: copy(name.utf8CString.map { $0 }))
-    }
-    return unsafe UnsafePointer(list)
+    return unsafe UnsafePointer(block.bindMemory(to: Element.self, capacity: values.count))
   }
 
   mutating func output(_ count: Int) -> Output {

@@ -2,6 +2,11 @@
 package struct PluginMetricValue: Sendable, Equatable {
   package let value: Double
   package let weight: Double
+
+  package init(value: Double, weight: Double) {
+    self.value = value
+    self.weight = weight
+  }
 }
 
 /// Folds the metrics of several calls into one number each, as the plugin declared.

@@ -78,7 +78,7 @@ package struct PluginRegistry: Sendable {
       throw file.reason
     }
     let ids = Set(plugins.map(\.id)).sorted()
-    let hint = nearestName(to: nameOrPath, among: ids).map { "; did you mean \($0)?" } ?? ""
+    let hint = NearestName.find(nameOrPath.lowercased(), among: ids).map { "; did you mean \($0)?" } ?? ""
     let known = ids.isEmpty ? "no plugin was found" : "found: \(ids.joined(separator: ", "))"
     let closed = broken.filter { Files.isDirectory($0.path) }.map { "; \($0.reason.message)" }.joined()
     throw .missingInput(

@@ -1,9 +1,10 @@
+internal import CPluginAPI
 import Support
 
 /// A rollout as plugins see it: G groups of S sequences of T completion tokens, packed, without padding.
 package struct PluginRollout: Sendable {
-  package static let truncated: UInt8 = 1
-  package static let correct: UInt8 = 2
+  package static let truncated = UInt8(NR_TRUNCATED)
+  package static let correct = UInt8(NR_CORRECT)
 
   /// [G] the prompt's identity, stable over a run.
   package var groupKeys: [UInt64]
@@ -24,6 +25,8 @@ package struct PluginRollout: Sendable {
   package var reference: [Float]?
   /// [T] the critic's; nil where not needed.
   package var values: [Float]?
+  /// [T] log-probabilities as the sampler computed them, for the loss alone; nil where not needed.
+  package var sampler: [Float]?
   package var step = 0
   package var totalSteps = 1
   package var seed: UInt64 = 0
@@ -67,119 +70,70 @@ package struct PluginRollout: Sendable {
     try check.numbers(old, "old", tokenCount)
     try check.numbers(reference, "reference", tokenCount)
     try check.numbers(values, "values", tokenCount)
+    try check.numbers(sampler, "sampler", tokenCount)
+  }
+
+  /// What an instance with these needs is shown before the loss, and nothing else.
+  func limited(to needs: PluginNeeds) -> PluginRollout {
+    var result = self
+    if !needs.contains(.reference) { result.reference = nil }
+    if !needs.contains(.critic) { result.values = nil }
+    result.sampler = nil
+    return result
+  }
+
+  /// What `select` is shown: nothing is computed of the tokens yet.
+  var forSelection: PluginRollout {
+    var result = self
+    (result.old, result.reference, result.values, result.sampler) = (nil, nil, nil, nil)
+    return result
+  }
+
+  /// The tokens of some sequences, one after another.
+  package func gathered(_ array: [Float], _ sequences: [Int]) -> [Float] {
+    var result: [Float] = []
+    for sequence in sequences { result += array[tokens(of: sequence)] }
+    return result
   }
 
   /// The rollout without the groups that are not kept.
   package func keeping(_ keep: [Bool]) -> PluginRollout {
-    let groups = (0..<groupCount).filter { keep[$0] }
-    let sequences = groups.flatMap { self.sequences(of: $0) }
-    var result = PluginRollout(
-      groupKeys: groups.map { groupKeys[$0] }, groupOffsets: [0], tokenOffsets: [0],
-      rewards: sequences.map { rewards[$0] },
-      sequenceFlags: sequences.map { sequenceFlags[$0] }, tokenLimit: tokenLimit)
-    for group in groups { result.groupOffsets.append(result.groupOffsets.last! + self.sequences(of: group).count) }
-    for sequence in sequences { result.tokenOffsets.append(result.tokenOffsets.last! + tokens(of: sequence).count) }
-    result.rewardNames = rewardNames
-    for sequence in sequences {
-      result.rewardParts += rewardParts[(sequence * rewardNames.count)..<((sequence + 1) * rewardNames.count)]
-    }
-    let gather = { (array: [Float]) in sequences.flatMap { array[tokens(of: $0)] } }
-    result.old = old.map(gather)
-    result.reference = reference.map(gather)
-    result.values = values.map(gather)
-    (result.step, result.totalSteps, result.seed) = (step, totalSteps, seed)
+    arranged((0..<groupCount).filter { keep[$0] }.map { ($0, Array(sequences(of: $0))) })
+  }
+
+  /// The rollout with some of its groups in some order, and in each some of its sequences.
+  func arranged(_ groups: [(group: Int, sequences: [Int])]) -> PluginRollout {
+    var result = self
+    let sequences = groups.flatMap(\.sequences)
+    result.groupKeys = groups.map { groupKeys[$0.group] }
+    result.groupOffsets = groups.reduce(into: [0]) { $0.append($0.last! + $1.sequences.count) }
+    result.tokenOffsets = offsets(of: sequences)
+    result.rewards = sequences.map { rewards[$0] }
+    result.sequenceFlags = sequences.map { sequenceFlags[$0] }
+    let parts = rewardNames.count
+    result.rewardParts = sequences.flatMap { rewardParts[($0 * parts)..<(($0 + 1) * parts)] }
+    result.old = old.map { gathered($0, sequences) }
+    result.reference = reference.map { gathered($0, sequences) }
+    result.values = values.map { gathered($0, sequences) }
+    result.sampler = sampler.map { gathered($0, sequences) }
     return result
   }
-}
 
-/// A micro-batch as plugins see it: whole sequences of one optimiser update, packed.
-package struct PluginBatch: Sendable {
-  /// [S + 1] into tokens.
-  package var tokenOffsets: [Int]
-  /// [S] each sequence's position in the rollout that `advantages` saw.
-  package var sequenceIDs: [Int]
-  package var step = 0
-  package var epoch = 0
-  package var minibatch = 0
-  /// Totals of the whole optimiser update, the same in all its micro-batches.
-  package var updateTokens: Int
-  package var updateSequences: Int
-  package var updateGroups: Int
-  package var tokenLimit: Int
-  /// [T] log-probabilities under the policy in training.
-  package var current: [Float]
-  /// [T] log-probabilities under the policy that sampled.
-  package var old: [Float]
-  /// [T]
-  package var advantages: [Float]
-  /// [T] each of these nil where not needed.
-  package var reference: [Float]?
-  package var sampler: [Float]?
-  package var entropy: [Float]?
-  package var values: [Float]?
-  package var oldValues: [Float]?
-  package var returns: [Float]?
-
-  package init(
-    tokenOffsets: [Int], sequenceIDs: [Int], updateTokens: Int, updateSequences: Int, updateGroups: Int,
-    tokenLimit: Int,
-    current: [Float], old: [Float], advantages: [Float]
-  ) {
-    self.tokenOffsets = tokenOffsets
-    self.sequenceIDs = sequenceIDs
-    self.updateTokens = updateTokens
-    self.updateSequences = updateSequences
-    self.updateGroups = updateGroups
-    self.tokenLimit = tokenLimit
-    self.current = current
-    self.old = old
-    self.advantages = advantages
+  private func offsets(of sequences: [Int]) -> [Int] {
+    sequences.reduce(into: [0]) { $0.append($0.last! + tokens(of: $1).count) }
   }
 
-  package var sequenceCount: Int { sequenceIDs.count }
-  package var tokenCount: Int { current.count }
-
-  package func check(_ name: String) throws(Failure) {
-    let check = PackedCheck(name: name)
-    try check.length(tokenOffsets.count, "token_offsets", sequenceCount + 1)
-    try check.offsets(tokenOffsets, "token_offsets", into: tokenCount, "tokens")
-    // Tokens may be fewer than here: those of dropped sequences do not count.
-    guard updateTokens >= 0, updateSequences >= sequenceCount else {
-      throw .internalError("\(name): the update's totals are smaller than this micro-batch")
-    }
-    let arrays: [(String, [Float]?)] = [
-      ("current", current), ("old", old), ("advantages", advantages), ("reference", reference), ("sampler", sampler),
-      ("entropy", entropy), ("values", values), ("old_values", oldValues), ("returns", returns),
-    ]
-    for (what, array) in arrays { try check.numbers(array, what, tokenCount) }
-  }
-}
-
-/// Checks of packed arrays, with messages that name the array.
-struct PackedCheck {
-  let name: String
-
-  func length(_ found: Int, _ what: String, _ expected: Int) throws(Failure) {
-    if found != expected { throw .badData("\(name): \(what): expected \(expected) elements, found \(found)") }
-  }
-
-  func offsets(_ offsets: [Int], _ what: String, into count: Int, _ of: String) throws(Failure) {
-    guard let first = offsets.first, let last = offsets.last else {
-      throw .badData("\(name): \(what): is empty; it holds one number more than there are parts")
-    }
-    if first != 0 { throw .badData("\(name): \(what): must begin with 0, begins with \(first)") }
-    for index in 1..<max(offsets.count, 1) where offsets[index] < offsets[index - 1] {
-      throw .badData(
-        "\(name): \(what): must not fall, but \(offsets[index - 1]) is followed by \(offsets[index]) at \(index)")
-    }
-    if last != count { throw .badData("\(name): \(what): ends with \(last), but there are \(count) \(of)") }
-  }
-
-  func numbers(_ array: [Float]?, _ what: String, _ expected: Int) throws(Failure) {
-    guard let array else { return }
-    try length(array.count, what, expected)
-    if let index = array.firstIndex(where: { !$0.isFinite }) {
-      throw .badData("\(name): \(what): element \(index) is \(array[index]), not a finite number")
-    }
+  /// Some sequences as a micro-batch of an update.
+  ///
+  /// - Parameter scores: what the model says of these sequences' tokens now.
+  package func batch(
+    _ sequences: [Int], of update: PluginUpdate, _ stage: PluginAdvantages, _ scores: PluginScores
+  ) -> PluginBatch {
+    func gather(_ array: [Float]?) -> [Float]? { array.map { gathered($0, sequences) } }
+    return PluginBatch(
+      tokenOffsets: offsets(of: sequences), sequenceIDs: sequences, step: step, update: update, tokenLimit: tokenLimit,
+      current: scores.logProbs, old: gather(old) ?? [], advantages: gathered(stage.advantages, sequences),
+      reference: gather(reference), sampler: gather(sampler), entropy: scores.entropies, values: scores.values,
+      oldValues: gather(values), returns: gather(stage.returns))
   }
 }

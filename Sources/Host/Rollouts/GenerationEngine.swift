@@ -2,113 +2,245 @@ import Compute
 import Support
 import Transformer
 
-/// Draws completions: continuous batching over a KV cache, each prompt read once for all its samples.
+/// A completion that has ended.
+package struct FinishedCompletion: Sendable {
+  /// As ``GenerationEngine/add(_:)`` numbered it.
+  package let request: Int
+  package let sample: Int
+  package let completion: Completion
+}
+
+/// Draws completions step by step: continuous batching over KV caches, each prompt read once and shared by all its samples.
 ///
 /// It knows tokens, not text, and no rewards. A completion depends on its prompt, the settings and its stream only, never
-/// on what else is in the batch.
-package struct GenerationEngine {
-  private let model: Transformer
+/// on what else is in the batch. Caches stay from one rollout to the next.
+package final class GenerationEngine {
+  package let model: Transformer
   private let backend: any Backend
-  private static let cacheBudget = 2 << 30
+  private let arena: Arena
+  private var capacity: EngineCapacity?
+  private var room: Room?
+  private var session: Session?
 
-  package init(_ model: Transformer) {
+  /// What is taken once.
+  private struct Room {
+    let prompts: KVCache
+    let own: KVCache
+    /// `[prompt slots, D]`: the last hidden state of each prompt that is held.
+    let hidden: Tensor
+    let state: DecodeState
+  }
+
+  /// One completion in the making.
+  private struct Active {
+    let request: Int
+    let sample: Int
+    var sequence: DecodeSequence
+    var completion = Completion()
+  }
+
+  /// A rollout under one policy.
+  private struct Session {
+    let policy: PolicySnapshot
+    let settings: GenerationSettings
+    var scheduler: Scheduler
+    var active: [Active] = []
+    /// A step of decoding for so many sequences.
+    var recordings: [Int: Recording] = [:]
+    var tokens = 0
+  }
+
+  package init(_ model: Transformer, in arena: Arena) {
     self.model = model
+    self.arena = arena
     backend = model.backend
   }
 
+  /// Makes room once for all that will be generated.
+  package func reserve(_ wanted: EngineCapacity, stopTokens: Set<Int32>) throws(Failure) {
+    if let capacity, let room, capacity.covers(wanted), room.state.stopTokens.count == stopTokens.count {
+      backend.upload(stopTokens.sorted(), to: room.state.stopTokens)
+      return
+    }
+    let capacity = capacity?.union(wanted) ?? wanted
+    room = nil
+    let configuration = model.configuration
+    try model.reserve(positions: min(configuration.maxPositions, capacity.longestPrompt + capacity.maxNewTokens))
+    room = Room(
+      prompts: try KVCache(configuration, slots: capacity.promptSlots, capacity: capacity.longestPrompt, on: backend),
+      own: try KVCache(configuration, slots: capacity.slots, capacity: capacity.maxNewTokens, on: backend),
+      hidden: try backend.tensor(capacity.promptSlots, configuration.hiddenSize),
+      state: try DecodeState(rows: capacity.slots, stopTokens: stopTokens.sorted(), on: backend))
+    self.capacity = capacity
+  }
+
+  // MARK: Stepping
+
+  /// Begins a rollout under a policy; what was going on is forgotten.
+  package func begin(_ policy: PolicySnapshot, _ settings: GenerationSettings, _ capacity: EngineCapacity) throws(Failure) {
+    precondition(policy.model === model)
+    try reserve(capacity, stopTokens: settings.stopTokens)
+    guard let reserved = self.capacity else { return }
+    session = Session(
+      policy: policy, settings: settings, scheduler: Scheduler(slots: min(reserved.slots, settings.batchSize ?? reserved.slots), promptSlots: reserved.promptSlots))
+  }
+
+  /// Takes up a request; returns its number, counted from 0 in each rollout.
+  package func add(_ request: GenerationRequest) throws(Failure) -> Int {
+    try check(request)
+    guard var session, let capacity else { throw .internalError("a request before the rollout has begun") }
+    guard request.prompt.count <= capacity.longestPrompt else {
+      throw .internalError("a prompt of \(request.prompt.count) tokens where \(capacity.longestPrompt) have room")
+    }
+    self.session = nil
+    // Nothing grows past the context: a completion that reaches it is truncated there.
+    let limit = min(session.settings.maxNewTokens, model.configuration.maxPositions - request.prompt.count)
+    defer { self.session = session }
+    return session.scheduler.add(request, limit: limit)
+  }
+
+  /// Whether there is nothing left to do.
+  package var isIdle: Bool { session.map { $0.active.isEmpty && !$0.scheduler.hasPending } ?? true }
+  /// Tokens drawn in this rollout.
+  package var tokens: Int { session?.tokens ?? 0 }
+
+  /// Reads prompts that have found a place, then draws one more token of every sequence; returns what has ended.
+  ///
+  /// - Parameter onToken: called with each token as it is drawn.
+  package func step(onToken: (_ request: Int, _ sample: Int, _ token: Int32) -> Void = { _, _, _ in }) throws(Failure) -> [FinishedCompletion] {
+    guard var session, let room else { return [] }
+    self.session = nil
+    defer { self.session = session }
+    var finished: [FinishedCompletion] = []
+    let before = session.active.count
+    if session.scheduler.shouldAdmit(active: before) {
+      try read(session.scheduler.admit(), &session, room)
+      finished += try take(before..<session.active.count, &session, room, onToken)
+    }
+    let count = session.active.count
+    guard count > 0 else { return finished }
+    try decode(count, &session, room)
+    return finished + (try take(0..<count, &session, room, onToken))
+  }
+
+  /// Reads the prompts of those whose first sample is admitted, and draws the first token of all that are.
+  private func read(_ admitted: [Admission], _ session: inout Session, _ room: Room) throws(Failure) {
+    var batch = TokenBatch()
+    var slots: [Int32] = []
+    var last: [(row: Int, slot: Int)] = []
+    for admission in admitted {
+      guard let open = session.scheduler.requests[admission.request] else { continue }
+      if admission.isFirst {
+        let rows = batch.append(open.request.prompt)
+        slots += Array(repeating: admission.promptSlot, count: rows.count)
+        last.append((rows.upperBound - 1, Int(admission.promptSlot)))
+      }
+      session.active.append(
+        Active(
+          request: admission.request, sample: admission.sample,
+          sequence: DecodeSequence(
+            promptSlot: admission.promptSlot, promptLength: Int32(open.request.prompt.count), slot: admission.slot,
+            remaining: Int32(open.limit),
+            random: RandomStream(seed: session.settings.seed, path: [open.request.stream, UInt64(admission.sample)]))))
+    }
+    let rows = (session.active.count - admitted.count)..<session.active.count
+    let state = room.state.rows(rows)
+    state.load(session.active[rows].map(\.sequence), on: backend)
+    try arena.scope { () throws(Failure) in
+      if batch.rowCount > 0 {
+        try arena.scope { () throws(Failure) in
+          let pass = try model.forward(batch, adapter: session.policy.adapter, sink: (room.prompts, slots), in: arena)
+          for (row, slot) in last { backend.copy(pass.hidden.rows(row..<(row + 1)), to: room.hidden.rows(slot..<(slot + 1))) }
+        }
+      }
+      let hidden = try arena.tensor(admitted.count, model.configuration.hiddenSize)
+      backend.take(state.promptSlots, of: room.hidden, into: hidden)
+      try backend.sampleStep(try model.logits(hidden, in: arena), session.settings.sampling, state, in: arena)
+    }
+  }
+
+  /// Reads the newest token of every sequence and draws the next.
+  private func decode(_ count: Int, _ session: inout Session, _ room: Room) throws(Failure) {
+    if let recording = session.recordings[count] { return try backend.replay(recording) }
+    let state = room.state.rows(0..<count)
+    session.recordings[count] = try backend.record {
+      [model, backend, arena, adapter = session.policy.adapter, sampling = session.settings.sampling] () throws(Failure) in
+      try arena.scope { () throws(Failure) in
+        let hidden = try model.decode(state, adapter: adapter, prompts: room.prompts, cache: room.own, in: arena)
+        try backend.sampleStep(try model.logits(hidden, in: arena), sampling, state, in: arena)
+      }
+    }
+  }
+
+  /// Puts drawn tokens where they belong; what has ended leaves its place.
+  private func take(
+    _ rows: Range<Int>, _ session: inout Session, _ room: Room, _ onToken: (Int, Int, Int32) -> Void
+  ) throws(Failure) -> [FinishedCompletion] {
+    let drawn = try backend.drawn(room.state.rows(rows)).value()
+    var finished: [FinishedCompletion] = []
+    var ended: Set<Int> = []
+    for (index, row) in rows.enumerated() {
+      let outcome = drawn.outcomes[index]
+      guard outcome != .notANumber else {
+        throw .internalError("the model's logits are not numbers: its weights or its adapter hold NaN or infinity")
+      }
+      session.active[row].completion.tokens.append(drawn.tokens[index])
+      session.active[row].completion.logProbs.append(drawn.logProbs[index])
+      session.active[row].completion.entropies.append(drawn.entropies[index])
+      session.active[row].sequence.newest = drawn.tokens[index]
+      session.active[row].sequence.drawn += 1
+      session.active[row].sequence.remaining -= 1
+      session.tokens += 1
+      let active = session.active[row]
+      onToken(active.request, active.sample, drawn.tokens[index])
+      guard outcome != .goesOn else { continue }
+      var completion = active.completion
+      completion.isTruncated = outcome == .reachedLimit
+      finished.append(FinishedCompletion(request: active.request, sample: active.sample, completion: completion))
+      session.scheduler.release(active.sequence.slot, of: active.request)
+      ended.insert(row)
+    }
+    if !ended.isEmpty {
+      session.active = session.active.enumerated().filter { !ended.contains($0.offset) }.map(\.element)
+      room.state.load(session.active.map(\.sequence), on: backend)
+    }
+    return finished
+  }
+
+  // MARK: All at once
+
+  /// Draws all completions of some requests.
+  ///
   /// - Parameters:
-  ///   - progress: called now and then; returning false stops with exit code 75.
+  ///   - progress: called after each step; returning false stops with exit code 75.
   ///   - onToken: called with each token as it is drawn.
   ///   - onFinish: called with each completion as it ends; what an interruption leaves has come through it.
   /// - Returns: for each request its completions.
   package func generate(
-    _ requests: [GenerationRequest], _ settings: GenerationSettings,
+    _ requests: [GenerationRequest], _ settings: GenerationSettings, by policy: PolicySnapshot, cacheBytes: Int = 2 << 30,
     progress: (GenerationProgress) -> Bool = { _ in true },
     onToken: (_ request: Int, _ sample: Int, _ token: Int32) -> Void = { _, _, _ in },
     onFinish: (_ request: Int, _ sample: Int, _ completion: Completion) -> Void = { _, _, _ in }
   ) throws(Failure) -> [[Completion]] {
-    try check(requests)
+    for request in requests { try check(request) }
     var results = requests.map { Array(repeating: Completion(), count: $0.samples) }
     let total = requests.reduce(0) { $0 + $1.samples }
     guard total > 0, settings.maxNewTokens > 0 else { return results }
-
-    let longest = requests.reduce(0) { max($0, $1.prompt.count) }
-    // Nothing grows past the context: a completion that reaches it is truncated there.
-    let context = model.configuration.maxPositions
-    let limits = requests.map { min(settings.maxNewTokens, context - $0.prompt.count) }
-    let capacity = zip(requests, limits).reduce(0) { max($0, $1.0.prompt.count + $1.1) }
-    let slots = Self.slots(model.configuration, samples: total, capacity: capacity, batchSize: settings.batchSize)
-    let cache = try KVCache(model.configuration, slots: slots, capacity: capacity, on: backend)
-    var scheduler = Scheduler(samples: requests.map(\.samples), slots: slots)
-    var prompts = try PromptStore(model, capacity: longest)
-    var active: [ActiveSequence] = []
+    let wanted = requests.filter { $0.samples > 0 }
+    try begin(
+      policy, settings,
+      EngineCapacity(
+        prompts: wanted.count, samples: wanted.reduce(0) { max($0, $1.samples) }, longestPrompt: wanted.reduce(0) { max($0, $1.prompt.count) },
+        maxNewTokens: settings.maxNewTokens, batchSize: settings.batchSize, of: model.configuration, cacheBytes: cacheBytes))
+    for request in requests { _ = try add(request) }
     var finished = 0
-    var tokens = 0
     let watch = Stopwatch()
-
-    /// Puts a drawn token where it belongs; returns whether the sequence goes on.
-    func take(_ token: Int32, _ logProb: Float, _ entropy: Float, request: Int, sample: Int) -> Bool {
-      results[request][sample].tokens.append(token)
-      results[request][sample].logProbs.append(logProb)
-      results[request][sample].entropies.append(entropy)
-      tokens += 1
-      onToken(request, sample, token)
-      if settings.stopTokens.contains(token) { return false }
-      if results[request][sample].tokens.count >= limits[request] {
-        results[request][sample].isTruncated = true
-        return false
+    while !isIdle {
+      for one in try step(onToken: onToken) {
+        results[one.request][one.sample] = one.completion
+        finished += 1
+        onFinish(one.request, one.sample, one.completion)
       }
-      return true
-    }
-
-    while scheduler.hasPending || !active.isEmpty {
-      if scheduler.shouldAdmit(active: active.count) {
-        let admitted = scheduler.admit()
-        let hidden = try prompts.read(admitted, of: requests, into: cache)
-        let streams = admitted.map {
-          RandomStream(seed: settings.seed, path: [requests[$0.request].stream, UInt64($0.sample)])
-        }
-        let drawn = try sample(hidden, settings, uniforms: streams.map { $0.uniform(at: 0) })
-        for (index, admission) in admitted.enumerated() {
-          let goesOn = take(
-            drawn.tokens[index], drawn.logProbs[index], drawn.entropies[index], request: admission.request,
-            sample: admission.sample)
-          if goesOn {
-            active.append(
-              ActiveSequence(
-                request: admission.request, sample: admission.sample, slot: admission.slot,
-                length: requests[admission.request].prompt.count, newest: drawn.tokens[index], random: streams[index]))
-          } else {
-            scheduler.release(admission.slot)
-            finished += 1
-            onFinish(admission.request, admission.sample, results[admission.request][admission.sample])
-          }
-        }
-        if active.isEmpty { continue }
-      }
-      let hidden = try model.decode(
-        tokens: active.map(\.newest), slots: active.map(\.slot), positions: active.map { Int32($0.length) },
-        cache: cache)
-      let uniforms = active.map { $0.random.uniform(at: UInt64(results[$0.request][$0.sample].tokens.count)) }
-      let drawn = try sample(hidden, settings, uniforms: uniforms)
-      var survivors: [ActiveSequence] = []
-      survivors.reserveCapacity(active.count)
-      for (index, sequence) in active.enumerated() {
-        let goesOn = take(
-          drawn.tokens[index], drawn.logProbs[index], drawn.entropies[index], request: sequence.request,
-          sample: sequence.sample)
-        if goesOn {
-          var sequence = sequence
-          sequence.length += 1
-          sequence.newest = drawn.tokens[index]
-          survivors.append(sequence)
-        } else {
-          scheduler.release(sequence.slot)
-          finished += 1
-          onFinish(sequence.request, sequence.sample, results[sequence.request][sequence.sample])
-        }
-      }
-      active = survivors
       guard progress(GenerationProgress(finished: finished, total: total, tokens: tokens, seconds: watch.seconds)) else {
         throw Failure(.interrupted, "interrupted while generating: \(finished) of \(total) completions were finished")
       }
@@ -116,47 +248,16 @@ package struct GenerationEngine {
     return results
   }
 
-  /// Sequences that are decoded at once.
-  private static func slots(_ configuration: ModelConfiguration, samples: Int, capacity: Int, batchSize: Int?) -> Int {
-    let affordable = cacheBudget / KVCache.bytesPerSlot(configuration, capacity: capacity)
-    return min(samples, batchSize ?? max(1, min(96, affordable)))
-  }
-
-  /// Bytes that generating keeps in caches: the slots, and the prompt that is held for samples to come.
-  ///
-  /// - Parameters:
-  ///   - samples: completions in all.
-  ///   - longest: tokens of the longest prompt.
-  package static func cacheBytes(
-    _ configuration: ModelConfiguration, samples: Int, longest: Int, maxNewTokens: Int, batchSize: Int? = nil
-  ) -> Int {
-    let capacity = min(configuration.maxPositions, longest + maxNewTokens)
-    let slots = slots(configuration, samples: samples, capacity: capacity, batchSize: batchSize)
-    return slots * KVCache.bytesPerSlot(configuration, capacity: capacity) + KVCache.bytesPerSlot(configuration, capacity: longest)
-  }
-
-  private func sample(_ hidden: Tensor, _ settings: GenerationSettings, uniforms: [Double])
-    throws(Failure) -> SampledTokens
-  {
-    let drawn = try backend.sample(try model.logits(hidden), settings.sampling, uniforms: uniforms)
-    if drawn.tokens.contains(-1) {
-      throw .internalError("the model's logits are not numbers: its weights or its adapter hold NaN or infinity")
-    }
-    return drawn
-  }
-
-  private func check(_ requests: [GenerationRequest]) throws(Failure) {
+  private func check(_ request: GenerationRequest) throws(Failure) {
     let vocabulary = Int32(model.configuration.vocabularySize)
-    for request in requests {
-      if request.prompt.isEmpty { throw .badData("a prompt without tokens: the model needs at least one to begin from") }
-      if request.prompt.count >= model.configuration.maxPositions {
-        throw .badData(
-          "a prompt of \(request.prompt.count) tokens leaves no room for a completion: the model reads at most \(model.configuration.maxPositions) (max_position_embeddings); shorten it"
-        )
-      }
-      if let id = request.prompt.first(where: { $0 < 0 || $0 >= vocabulary }) {
-        throw .badData("a prompt holds token \(id); the model knows 0 to \(vocabulary - 1)")
-      }
+    if request.prompt.isEmpty { throw .badData("a prompt without tokens: the model needs at least one to begin from") }
+    if request.prompt.count >= model.configuration.maxPositions {
+      throw .badData(
+        "a prompt of \(request.prompt.count) tokens leaves no room for a completion: the model reads at most \(model.configuration.maxPositions) (max_position_embeddings); shorten it"
+      )
+    }
+    if let id = request.prompt.first(where: { $0 < 0 || $0 >= vocabulary }) {
+      throw .badData("a prompt holds token \(id); the model knows 0 to \(vocabulary - 1)")
     }
   }
 }

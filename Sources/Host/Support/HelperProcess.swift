@@ -2,8 +2,7 @@ import Synchronization
 
 /// A child process that is fed through its standard input; its output goes to a file, or is read line by line.
 ///
-/// It has a process group of its own, so that Ctrl-C in the terminal reaches the run only. Writing never blocks for good:
-/// whoever writes is asked now and then whether to go on.
+/// Writing never blocks for good: whoever writes is asked now and then whether to go on.
 package final class HelperProcess: Sendable {
   private let process: pid_t
   /// The writing end of its standard input; -1 once it is closed.
@@ -24,34 +23,15 @@ package final class HelperProcess: Sendable {
     if log == nil { (answers, speaks) = try Self.pipeEnds() }
     defer { if speaks >= 0 { close(speaks) } }
 
-    var actions = unsafe posix_spawn_file_actions_t()
-    unsafe posix_spawn_file_actions_init(&actions)
-    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-    unsafe posix_spawn_file_actions_adddup2(&actions, readEnd, 0)
-    if let log {
-      unsafe posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0o666)
-      unsafe posix_spawn_file_actions_adddup2(&actions, 1, 2)
-    } else {
-      unsafe posix_spawn_file_actions_adddup2(&actions, speaks, 1)
-    }
-    var attributes = posix_spawnattr_t()
-    unsafe posix_spawnattr_init(&attributes)
-    defer { unsafe posix_spawnattr_destroy(&attributes) }
-    unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
-    unsafe posix_spawnattr_setpgroup(&attributes, 0)
-
-    var arguments: [UnsafeMutablePointer<CChar>?] = unsafe words.map { unsafe strdup($0) } + [nil]
-    defer { for unsafe argument in unsafe arguments { unsafe free(argument) } }
-    var process: pid_t = 0
-    let status = unsafe posix_spawnp(&process, arguments[0]!, &actions, &attributes, &arguments, environ)
-    if status != 0 {
+    let output: [(Int32, Spawn.Source)] =
+      if let log { [(1, .file(log, O_WRONLY | O_CREAT | O_APPEND)), (2, .descriptor(1))] } else { [(1, .descriptor(speaks))] }
+    do throws(Failure) { process = try Spawn.start(words, [(0, .descriptor(readEnd))] + output) } catch {
       close(writeEnd)
       if answers >= 0 { close(answers) }
-      throw .missingInput("cannot start \(words[0]): \(unsafe String(cString: strerror(status)))")
+      throw .missingInput("cannot start \(words[0]): \(error.message)")
     }
-    self.process = process
     input = Atomic(writeEnd)
-    output = answers
+    self.output = answers
   }
 
   deinit {

@@ -130,6 +130,9 @@ package final class SafetensorsFile: Sendable {
     }
   }
 
+  /// Says that a tensor's bytes will not be needed soon: what was read of them leaves memory, and is read from the file again if it is.
+  package func release(_ entry: Entry) { file.release(entry.bytes) }
+
   /// A tensor as float32, whatever floating type it is stored in. Exact for F32, F16 and BF16.
   package func floats(_ name: String) throws(Failure) -> [Float] {
     let entry = try entry(name)
@@ -244,7 +247,7 @@ package enum BFloat16 {
   }
 }
 
-/// Writes safetensors files: names sorted, data aligned to 8 bytes, the whole file atomic.
+/// Gathers tensors and writes them as one safetensors file: wide elements first, then by name, data aligned to 8 bytes, the file atomic.
 package struct SafetensorsWriter: Sendable {
   package struct Tensor: Sendable {
     let type: ElementType
@@ -259,11 +262,7 @@ package struct SafetensorsWriter: Sendable {
 
   package mutating func add(_ name: String, _ values: [Float], shape: [Int], as type: ElementType = .float32) {
     precondition(shape.reduce(1, *) == values.count, "the shape fits the values")
-    switch type {
-    case .bfloat16: tensors[name] = Tensor(type: type, shape: shape, bytes: Self.raw(values.map(BFloat16.bits)))
-    case .float16: tensors[name] = Tensor(type: type, shape: shape, bytes: Self.raw(values.map(HalfPrecision.bits)))
-    default: tensors[name] = Tensor(type: .float32, shape: shape, bytes: Self.raw(values))
-    }
+    tensors[name] = Tensor(type: type, shape: shape, bytes: SafetensorsStream.bytes(values, as: type))
   }
 
   package mutating func add(_ name: String, _ values: [Double], shape: [Int]) {
@@ -278,14 +277,59 @@ package struct SafetensorsWriter: Sendable {
     tensors[name] = Tensor(type: .uint8, shape: shape, bytes: values)
   }
 
-  private static func raw<T: BitwiseCopyable>(_ values: [T]) -> [UInt8] {
+  fileprivate static func raw<T: BitwiseCopyable>(_ values: [T]) -> [UInt8] {
     unsafe values.withUnsafeBytes { unsafe Array($0) }
   }
 
   package func write(to path: String) throws(Failure) {
-    let names = tensors.keys.sorted {
-      (tensors[$1]!.type.byteCount, $0) < (tensors[$0]!.type.byteCount, $1)
+    let list = tensors.map { SafetensorsStream.Tensor($0.key, shape: $0.value.shape, type: $0.value.type) }
+    try SafetensorsStream.writeBytes(list, metadata: metadata, to: path) { tensor in tensors[tensor.name]?.bytes ?? [] }
+  }
+}
+
+/// Writes a safetensors file whose tensors are made one after another, so that only one of them is in memory: the header says where
+/// each will lie before the first is made.
+package enum SafetensorsStream {
+  package struct Tensor: Sendable {
+    package let name: String
+    package let shape: [Int]
+    package let type: ElementType
+
+    package init(_ name: String, shape: [Int], type: ElementType) {
+      self.name = name
+      self.shape = shape
+      self.type = type
     }
+
+    package var byteCount: Int { shape.reduce(type.byteCount, *) }
+  }
+
+  /// The order in which tensors lie in a file: wide elements first, then by name.
+  package static func ordered(_ tensors: [Tensor]) -> [Tensor] {
+    tensors.sorted { ($1.type.byteCount, $0.name) < ($0.type.byteCount, $1.name) }
+  }
+
+  /// - Parameter values: gives a tensor's values when its turn comes; they are rounded to its type.
+  package static func write(
+    _ tensors: [Tensor], metadata: [String: String] = ["format": "pt"], to path: String, values: (Tensor) throws(Failure) -> [Float]
+  ) throws(Failure) {
+    try writeBytes(tensors, metadata: metadata, to: path) { tensor throws(Failure) in
+      bytes(try values(tensor), as: tensor.type)
+    }
+  }
+
+  static func bytes(_ values: [Float], as type: ElementType) -> [UInt8] {
+    switch type {
+    case .bfloat16: SafetensorsWriter.raw(values.map(BFloat16.bits))
+    case .float16: SafetensorsWriter.raw(values.map(HalfPrecision.bits))
+    default: SafetensorsWriter.raw(values)
+    }
+  }
+
+  static func writeBytes(
+    _ tensors: [Tensor], metadata: [String: String], to path: String, bytes: (Tensor) throws(Failure) -> [UInt8]
+  ) throws(Failure) {
+    let tensors = ordered(tensors)
     var header = JSON.Object()
     if !metadata.isEmpty {
       var entries = JSON.Object()
@@ -293,20 +337,23 @@ package struct SafetensorsWriter: Sendable {
       header["__metadata__"] = .object(entries)
     }
     var offset = 0
-    for name in names {
-      let tensor = tensors[name]!
-      header[name] = [
+    for tensor in tensors {
+      header[tensor.name] = [
         "dtype": .string(tensor.type.rawValue), "shape": .array(tensor.shape.map { .integer($0) }),
-        "data_offsets": .array([.integer(offset), .integer(offset + tensor.bytes.count)]),
+        "data_offsets": .array([.integer(offset), .integer(offset + tensor.byteCount)]),
       ]
-      offset += tensor.bytes.count
+      offset += tensor.byteCount
     }
     var text = Array(JSON.object(header).text().utf8)
     while text.count % 8 != 0 { text.append(0x20) }
     let file = try AtomicFile(path)
-    try file.write(Self.raw([UInt64(text.count).littleEndian]))
+    try file.write(SafetensorsWriter.raw([UInt64(text.count).littleEndian]))
     try file.write(text)
-    for name in names { try file.write(tensors[name]!.bytes) }
+    for tensor in tensors {
+      let content = try bytes(tensor)
+      precondition(content.count == tensor.byteCount, "the shape fits the values")
+      try file.write(content)
+    }
     try file.commit()
   }
 }

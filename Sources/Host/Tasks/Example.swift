@@ -28,7 +28,7 @@ package struct Example: Sendable, Equatable {
   }
 
   /// The turns of a dialogue before the question.
-  package let history: [ChatTemplate.Turn]
+  package let history: [PromptForm.Turn]
   /// Where the example comes from; not a part of what it is.
   package var source = Source()
 
@@ -51,7 +51,7 @@ package struct Example: Sendable, Equatable {
 
   package init(
     question: String, solution: String? = nil, answer: String? = nil, text: String? = nil, level: Int? = nil,
-    system: String? = nil, history: [ChatTemplate.Turn] = [], origin: Origin = .solution
+    system: String? = nil, history: [PromptForm.Turn] = [], origin: Origin = .solution
   ) {
     self.question = question
     self.solution = solution
@@ -77,8 +77,8 @@ package struct Example: Sendable, Equatable {
   }
 
   /// What the model is given.
-  package func prompt(_ template: ChatTemplate) -> MarkedText {
-    template.prompt(system: system, history: history, marked: question)
+  package func prompt(_ form: PromptForm) -> MarkedText {
+    form.prompt(system: system, history: history, marked: question)
   }
 
   /// The example as one JSON line without its line end: GSM8K's form, so that ``ExampleFile`` reads it back.

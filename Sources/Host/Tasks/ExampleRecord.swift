@@ -106,7 +106,7 @@ struct ExampleRecord {
     var written = try string(orTurns: "completion")
     if let turns = object["completion"]?.array { items += turns }
     var system: String?
-    var turns: [ChatTemplate.Turn] = []
+    var turns: [PromptForm.Turn] = []
     for (number, item) in items.enumerated() {
       let where_ = "key \"\(key)\", turn \(number + 1)"
       guard let role = item["role"]?.string ?? item["from"]?.string else {
@@ -117,8 +117,8 @@ struct ExampleRecord {
       case "system":
         guard system == nil, turns.isEmpty else { throw .badData("\(place): \(where_): expected the system's turn first and once") }
         system = content
-      case "user", "human": turns.append(ChatTemplate.Turn(isAssistant: false, content: content))
-      case "assistant", "gpt", "model", "bot": turns.append(ChatTemplate.Turn(isAssistant: true, content: content))
+      case "user", "human": turns.append(PromptForm.Turn(isAssistant: false, content: content))
+      case "assistant", "gpt", "model", "bot": turns.append(PromptForm.Turn(isAssistant: true, content: content))
       default:
         throw .badData("\(place): \(where_): role \"\(role)\": expected system, user or assistant (human and gpt in ShareGPT); others are not supported")
       }

@@ -28,10 +28,9 @@ final class MathVerify: Sendable {
   private static func process(_ state: inout State) throws(Failure) -> HelperProcess {
     if let process = state.process { return process }
     signal(SIGPIPE, SIG_IGN)
-    let python = environmentVariable("NR_PYTHON") ?? "python3"
-    let script = String(decoding: PackageResources.math_verify_helper_py, as: UTF8.self)
-    // -I: what lies in the current folder, such as a json.py, is not imported.
-    let process = try HelperProcess([python, "-I", "-c", script], log: nil)
+    let python = PythonHelper.interpreter
+    let script = String(decoding: PythonHelper.script(PackageResources.math_verify_helper_py), as: UTF8.self)
+    let process = try HelperProcess(PythonHelper.words("-c", script), log: nil)
     guard let line = process.readLine(within: patience), let hello = try? JSON.parse(line, name: "math-verify") else {
       throw .missingInput("--reward math-verify: \(python) does not answer; set NR_PYTHON to a Python that has math-verify")
     }

@@ -15,7 +15,7 @@ package struct PromptSet: Sendable {
 
   /// - Parameter purpose: what a question without a question or an answer is no use for.
   package init(
-    _ examples: [Example], tokenizer: Tokenizer, template: ChatTemplate = ChatTemplate(), name: String,
+    _ examples: [Example], tokenizer: Tokenizer, form: PromptForm, name: String,
     purpose: String = "evaluation", progress: (Int, Int) -> Void = { _, _ in }
   ) throws(Failure) {
     self.name = name
@@ -29,7 +29,7 @@ package struct PromptSet: Sendable {
         throw .badData("\(name): \(example.place(or: number + 1)): \(purpose) needs a question and an answer, found no \(missing)")
       }
       progress(number + 1, examples.count)
-      tokens.append(tokenizer.encode(example.prompt(template)))
+      tokens.append(tokenizer.encode(example.prompt(form)))
     }
   }
 

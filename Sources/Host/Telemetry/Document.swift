@@ -1,3 +1,5 @@
+import Support
+
 /// A report of headings, text, tables and charts that can be written as Markdown and as one self-contained HTML page.
 package struct Document: Sendable {
   package enum Part: Sendable {

@@ -1,3 +1,5 @@
+import Support
+
 /// Estimates with their intervals, one row each, on a common axis: a picture of its own as ``LineChart`` is.
 package struct IntervalChart: Sendable {
   package struct Row: Sendable {

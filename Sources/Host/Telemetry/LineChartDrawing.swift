@@ -1,3 +1,5 @@
+import Support
+
 extension LineChart {
   /// The chart as a complete SVG document.
   package func svg() -> String { LineChartDrawing(self).document }

@@ -1,3 +1,5 @@
+import Support
+
 /// How far a stage has come and how it is doing, as the console shows it.
 package struct Progress: Sendable, Equatable {
   /// `sft`, `rl`, `eval`, `loading`, …
@@ -15,6 +17,8 @@ package struct Progress: Sendable, Equatable {
   /// Mean completion length in tokens.
   package var length: Double?
   package var tokensPerSecond: Double?
+  /// What is going on within the step.
+  package var activity: String?
 
   package init(
     stage: String, step: Int, total: Int? = nil, loss: Double? = nil, reward: Double? = nil, accuracy: Double? = nil,
@@ -43,6 +47,7 @@ extension Progress {
     // A field's rank says how long it stays: 0 is never left out.
     let fields: [(text: String?, rank: Int)] = [
       ("\(stage) \(done)", 0),
+      (activity, 1),
       (bar ? total.map { Self.bar(Double(step) / Double(max($0, 1))) } : nil, 5),
       (loss.map { "loss \(Format.significant($0))" }, 3),
       (reward.map { "reward \(Format.fixed($0, 3))" }, 1),

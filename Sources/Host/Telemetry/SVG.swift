@@ -1,3 +1,5 @@
+import Support
+
 /// Pieces of SVG text.
 enum SVG {
   /// A coordinate to a hundredth of a pixel.

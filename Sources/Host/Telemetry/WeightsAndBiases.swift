@@ -55,10 +55,9 @@ final class WeightsAndBiasesSink: Sink {
     log = folder + "/nano-reasoner.log"
     Files.remove(log)
     let script = folder + "/nano-reasoner-helper.py"
-    try AtomicFile.write(PackageResources.wandb_helper_py, to: script)
+    try AtomicFile.write(PythonHelper.script(PackageResources.wandb_helper_py), to: script)
     signal(SIGPIPE, SIG_IGN)
-    // -I: what lies in the run folder or in the current one, such as a json.py, is not imported.
-    let helper = try HelperProcess([environmentVariable("NR_PYTHON") ?? "python3", "-I", script], log: log)
+    let helper = try HelperProcess(PythonHelper.words(script), log: log)
     self.helper = helper
     let flags = flags
     worker = try BackgroundWorker(capacity: Self.queue) { bytes in

@@ -9,17 +9,17 @@ package struct BytePairTrainer {
   private let addedTokens: [AddedToken]
   private let matcher: AddedTokenMatcher
   private let normalizer = Normalizer.nfc
-  private let preTokenizer = PreTokenizer.qwen2
+  private let pattern = WordPattern.qwen2(digits: 1)
   private var words = ByteStringTable()
   private var counts: [Int] = []
 
   /// The tokens that stand outside the merges and get the last ids; their ids are given out by `learn`.
   package static let chatTokens = [
     AddedToken("<|endoftext|>", id: 0, isSpecial: true),
-    AddedToken(ChatTemplate.start, id: 0, isSpecial: true),
-    AddedToken(ChatTemplate.end, id: 0, isSpecial: true),
-    AddedToken(ChatTemplate.thinking, id: 0, isSpecial: false),
-    AddedToken(ChatTemplate.thinkingEnd, id: 0, isSpecial: false),
+    AddedToken("<|im_start|>", id: 0, isSpecial: true),
+    AddedToken(PromptForm.qwen.end, id: 0, isSpecial: true),
+    AddedToken(PromptForm.thinking, id: 0, isSpecial: false),
+    AddedToken(PromptForm.thinkingEnd, id: 0, isSpecial: false),
   ]
 
   package init(addedTokens: [AddedToken] = BytePairTrainer.chatTokens) {
@@ -37,7 +37,7 @@ package struct BytePairTrainer {
     for part in parts {
       var start = 0
       while start < part.count {
-        let end = preTokenizer.wordEnd(part.span, from: start, to: part.count)
+        let end = pattern.wordEnd(part.span, from: start, to: part.count)
         let (index, isNew) = words.insert(part.span.extracting(start..<end))
         if isNew { counts.append(0) }
         counts[index] += 1

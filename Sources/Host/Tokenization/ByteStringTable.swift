@@ -1,3 +1,5 @@
+import Support
+
 /// Numbers byte strings 0, 1, 2, … in the order they come, and finds them again: bytes are compared, never text.
 struct ByteStringTable: Sendable {
   private var slots: [Int32]
@@ -68,8 +70,8 @@ struct ByteStringTable: Sendable {
 
   /// FNV-1a with a final mix, as the low bits choose the slot.
   private static func hash(_ key: Span<UInt8>) -> Int {
-    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-    for index in key.indices { hash = (hash ^ UInt64(key[index])) &* 0x100_0000_01B3 }
-    return Int(truncatingIfNeeded: hash ^ (hash >> 32))
+    var hash = StableHash()
+    hash.combine(key)
+    return Int(truncatingIfNeeded: hash.value ^ (hash.value >> 32))
   }
 }

@@ -5,8 +5,8 @@ package struct LearnedTokenizer: Sendable {
   private(set) var tokens: [String]
   package private(set) var merges: [(left: String, right: String)] = []
   var addedTokens: [AddedToken] = []
-  /// The template of `tokenizer_config.json`.
-  package var template = ChatTemplate()
+  /// The form of the template of `tokenizer_config.json`.
+  private let form = PromptForm.qwen
   private var idOfToken: [String: Int32] = [:]
 
   init(alphabet: [String]) {
@@ -33,7 +33,7 @@ package struct LearnedTokenizer: Sendable {
     for (id, token) in tokens.enumerated() { vocabulary[token] = .integer(id) }
     let byteLevel: JSON = ["type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false]
     let split: JSON = [
-      "type": "Split", "pattern": ["Regex": .string(PreTokenizer.qwen2Text(digits: 1))], "behavior": "Isolated",
+      "type": "Split", "pattern": ["Regex": .string(WordPattern.qwen2Text(digits: 1))], "behavior": "Isolated",
       "invert": false,
     ]
     return [
@@ -56,11 +56,11 @@ package struct LearnedTokenizer: Sendable {
     var byID = JSON.Object()
     for token in addedTokens { byID[String(token.id)] = token.json(withID: false) }
     var object: JSON.Object = [
-      "add_prefix_space": false, "added_tokens_decoder": .object(byID), "chat_template": .string(template.jinja),
+      "add_prefix_space": false, "added_tokens_decoder": .object(byID), "chat_template": .string(form.jinja),
       "clean_up_tokenization_spaces": false, "model_max_length": 32768, "tokenizer_class": "Qwen2Tokenizer",
       "unk_token": .null, "bos_token": .null,
     ]
-    for (key, content) in [("eos_token", ChatTemplate.end), ("pad_token", "<|endoftext|>")]
+    for (key, content) in [("eos_token", form.end), ("pad_token", "<|endoftext|>")]
     where addedTokens.contains(where: { $0.content == content }) {
       object[key] = .string(content)
     }

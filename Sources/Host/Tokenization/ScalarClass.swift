@@ -40,6 +40,13 @@ enum ScalarClass: UInt8 {
   /// The Unicode version of Oniguruma 6.9.10, which runs the patterns in Hugging Face `tokenizers`. Later scalars are
   /// unassigned to it, and so to the vocabularies it cut the words for.
   static let unicodeVersion = 16
+
+  /// Rust's `char::is_numeric`, by which the step `Digits` goes: Unicode 17 in `tokenizers` 0.23, so 13 scalars more than `\p{N}`.
+  @inline(__always)
+  static func isNumericInRust(_ value: UInt32) -> Bool {
+    if ScalarClass(value) == .number { return true }
+    return value >= 0x11DE0 && ((0x11DE0...0x11DE9).contains(value) || (0x16FF4...0x16FF6).contains(value))
+  }
 }
 
 extension Unicode.Scalar {

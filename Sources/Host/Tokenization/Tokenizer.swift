@@ -2,8 +2,8 @@ import Support
 
 /// Byte-level byte-pair encoding from a `tokenizer.json`, token for token that of Hugging Face `tokenizers`.
 ///
-/// Special tokens in a text count as such; none are added to it, and `truncation`, `padding` and `post_processor` of the
-/// file are not read. A value may be used by many threads at once.
+/// Special tokens in a text count as such, and none are added but by ``encodeFramed(_:)``. `truncation` and `padding` of the file are
+/// not read. A value may be used by many threads at once.
 package struct Tokenizer: Sendable {
   /// What errors call it, usually the path of its file.
   package let name: String
@@ -18,6 +18,7 @@ package struct Tokenizer: Sendable {
   private let ignoresMerges: Bool
   private let normalizer: Normalizer
   private let preTokenizer: PreTokenizer
+  private let frame: TextFrame
   private let rawMatcher: AddedTokenMatcher
   private let normalizedMatcher: AddedTokenMatcher
   private let pool = WordCache.Pool()
@@ -47,6 +48,7 @@ package struct Tokenizer: Sendable {
     ignoresMerges = file.ignoresMerges
     normalizer = file.normalizer
     preTokenizer = file.preTokenizer
+    frame = file.frame
     rawMatcher = AddedTokenMatcher(file.addedTokens.filter { !$0.isNormalized }, normalizer: .none)
     normalizedMatcher = AddedTokenMatcher(file.addedTokens.filter(\.isNormalized), normalizer: file.normalizer)
   }
@@ -71,6 +73,12 @@ package struct Tokenizer: Sendable {
   }
 
   package func encode(_ text: String) -> [Int32] { encode(validated: Array(text.utf8)) }
+
+  /// The same with the special tokens that the file's `post_processor` puts around a text, as `tokenizer(text)` of `transformers` has
+  /// them. A text that begins with such a token has it twice then, there too.
+  ///
+  /// `add_bos_token` and `add_eos_token` of `tokenizer_config.json` change nothing beside a `tokenizer.json`, as there.
+  package func encodeFramed(_ text: String) -> [Int32] { frame.before + encode(text) + frame.behind }
 
   /// Encodes a text whose data hold no control tokens: what looks like one there is text.
   package func encode(_ text: MarkedText) -> [Int32] { encode(validated: text.bytes, data: text.data) }
@@ -121,23 +129,33 @@ package struct Tokenizer: Sendable {
     normalizedMatcher.split(text, range, data: data) { id, range in
       if let id {
         output.append(id)
-      } else if preTokenizer.addsPrefixSpace, text[range.lowerBound] != 0x20 {
-        var spaced: [UInt8] = [0x20]
-        for index in range { spaced.append(text[index]) }
-        encodeWords(spaced.span, spaced.indices, &words, &output)
       } else {
-        encodeWords(text, range, &words, &output)
+        encodePiece(text, range, 0, &words, &output)
       }
     }
   }
 
-  private func encodeWords(
-    _ text: Span<UInt8>, _ range: Range<Int>, _ words: inout WordEncoder, _ output: inout [Int32]
+  /// Encodes a piece that the patterns before `step` left.
+  private func encodePiece(
+    _ text: Span<UInt8>, _ range: Range<Int>, _ step: Int, _ words: inout WordEncoder, _ output: inout [Int32]
   ) {
+    guard step == preTokenizer.spacedPattern, text[range.lowerBound] != 0x20 else {
+      return encodeWords(text, range, step, &words, &output)
+    }
+    var spaced: [UInt8] = [0x20]
+    for index in range { spaced.append(text[index]) }
+    encodeWords(spaced.span, spaced.indices, step, &words, &output)
+  }
+
+  private func encodeWords(
+    _ text: Span<UInt8>, _ range: Range<Int>, _ step: Int, _ words: inout WordEncoder, _ output: inout [Int32]
+  ) {
+    guard step < preTokenizer.patterns.count else { return words.encode(text.extracting(range), &output) }
+    let pattern = preTokenizer.patterns[step]
     var start = range.lowerBound
     while start < range.upperBound {
-      let end = preTokenizer.wordEnd(text, from: start, to: range.upperBound)
-      words.encode(text.extracting(start..<end), &output)
+      let end = pattern.wordEnd(text, from: start, to: range.upperBound)
+      encodePiece(text, start..<end, step + 1, &words, &output)
       start = end
     }
   }

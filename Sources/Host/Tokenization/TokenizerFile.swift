@@ -8,6 +8,7 @@ struct TokenizerFile {
   private(set) var ignoresMerges = false
   private(set) var normalizer = Normalizer.none
   private(set) var preTokenizer: PreTokenizer
+  private(set) var frame = TextFrame()
   private(set) var addedTokens: [AddedToken] = []
   private(set) var endOfText: Int32?
   private(set) var padding: Int32?
@@ -24,6 +25,7 @@ struct TokenizerFile {
     try file["decoder"].object().requireType("ByteLevel")
     for token in try file["added_tokens"].array(default: []) { try add(token, id: token["id"].id()) }
     if let configuration { try read(TokenizerField(configuration, file: configurationName)) }
+    frame = try TextFrame(file["post_processor"], vocabulary)
   }
 
   private static func vocabulary(_ model: TokenizerField) throws(Failure) -> Vocabulary {
@@ -138,49 +140,5 @@ struct TokenizerFile {
       throw field.failure("the token \(content.debugDescription) is not in the vocabulary of \(name)")
     }
     return id
-  }
-}
-
-extension PreTokenizer {
-  private static let qwen2Prefix = #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"#
-  private static let qwen2Suffix = #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
-  private static let gpt2Text = #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
-
-  /// The regular expression of the pattern, as files write it.
-  static func qwen2Text(digits: Int) -> String {
-    qwen2Prefix + (digits == 1 ? #"\p{N}"# : #"\p{N}{1,\#(digits)}"#) + qwen2Suffix
-  }
-
-  /// Reads `pre_tokenizer`: `ByteLevel` alone with its own pattern, or `Split` by a known pattern, then `ByteLevel`.
-  fileprivate init(_ field: TokenizerField) throws(Failure) {
-    var steps = [try field.object()]
-    if try steps[0]["type"].string() == "Sequence" { steps = try steps[0]["pretokenizers"].array(default: nil) }
-    guard let last = steps.last, steps.count <= 2 else {
-      throw field.failure("expected Split and ByteLevel, found \(steps.count) steps")
-    }
-    try last.requireType("ByteLevel")
-    let usesOwnPattern = try last["use_regex"].bool(default: true)
-    let addsPrefixSpace = try last["add_prefix_space"].bool(default: true)
-    if steps.count == 1 {
-      guard usesOwnPattern else {
-        throw last["use_regex"].failure("expected true, as no Split stands before it; found false")
-      }
-      self.init(pattern: .gpt2, addsPrefixSpace: addsPrefixSpace)
-      return
-    }
-    let split = steps[0]
-    try split.requireType("Split")
-    if usesOwnPattern { throw last["use_regex"].failure("expected false after a Split, found true") }
-    if addsPrefixSpace { throw last["add_prefix_space"].failure("expected false after a Split, found true") }
-    guard try split["behavior"].string() == "Isolated" else { throw split["behavior"].unexpected("\"Isolated\"") }
-    if try split["invert"].bool(default: false) { throw split["invert"].unexpected("false") }
-    let pattern = try split["pattern"].object()["Regex"]
-    switch try pattern.string() {
-    case Self.qwen2Text(digits: 1): self.init(pattern: .qwen2(digits: 1))
-    case Self.qwen2Text(digits: 3): self.init(pattern: .qwen2(digits: 3))
-    case Self.gpt2Text: self.init(pattern: .gpt2)
-    case let other:
-      throw pattern.failure("expected the pattern of Qwen2, Llama 3 or GPT-2, found \(other.debugDescription)")
-    }
   }
 }

@@ -2,10 +2,8 @@ import Compute
 import Support
 import Transformer
 
-/// How a run trains its model: what is trained, how far each update goes.
+/// How a run trains its model: how far each update goes, and how much goes through the model at once.
 package struct PolicySettings: Sendable, Equatable {
-  /// nil trains every parameter.
-  package var adapter: AdapterSettings? = AdapterSettings()
   package var learningRate = 2e-5
   package var weightDecay = 0.01
   package var maximumGradientNorm = 1.0
@@ -14,7 +12,7 @@ package struct PolicySettings: Sendable, Equatable {
   package var microBatchRows: Int?
   /// nil checkpoints where the activations of a micro-batch would not fit.
   package var gradientCheckpointing: Bool?
-  /// Bytes that a copy of a whole model's values and moments may take at each step; nil: a quarter of the machine's memory.
+  /// Bytes that a copy of a whole model's values and moments may take at each step; nil: what ``MemoryBudget`` has for it.
   package var copyBudget: Int?
   /// The critic's own learning rate.
   package var valueLearningRate = 1e-4
@@ -22,83 +20,68 @@ package struct PolicySettings: Sendable, Equatable {
   package init() {}
 }
 
-/// A model under training: its parameters, its optimiser, and how a batch goes through it.
+/// A model under training: what of it is trained, its optimiser, and the memory that its steps run in.
 package final class Policy {
   package let model: Transformer
+  /// The adapter that is trained; nil trains the model itself.
+  package let adapter: Adapter?
   package let head: LossHead
   package let valueHead: ValueHead?
   package let settings: PolicySettings
-  package let microBatchRows: Int
-  /// Whether there is room for a copy of values and moments at each step, to which an error within the step goes back. For an
-  /// adapter there always is.
-  package let keepsSnapshot: Bool
-  private let retention: Retention
+  package let arena: Arena
+  package let limits: PolicyLimits
+  let gradients: Gradients
+  /// Asked before each micro-batch; what an update has changed by then is taken back.
+  var isStopRequested: () -> Bool = { false }
   private let optimizer: Optimizer
-  private static let activationBudget = 3 << 30
 
-  package init(_ model: Transformer, _ settings: PolicySettings, critic: Bool = false) throws(Failure) {
+  /// - Parameter arena: what steps run in; nil grows one as needed.
+  package init(
+    _ model: Transformer, adapter: Adapter?, _ settings: PolicySettings, critic: Bool = false, in arena: Arena? = nil
+  ) throws(Failure) {
     self.model = model
+    self.adapter = adapter
     self.settings = settings
-    head = LossHead(model)
     let backend = model.backend
-    var groups = [
-      Optimizer.Group(
-        model.parameters, AdamWSettings(learningRate: settings.learningRate, weightDecay: settings.weightDecay))
-    ]
+    self.arena = if let arena { arena } else { try Arena(on: backend) }
+    head = LossHead(model)
+    gradients = try Gradients(model, adapter: adapter)
+    var groups: [Optimizer.Group] = []
+    if let store = adapter?.store ?? model.store {
+      groups.append(
+        Optimizer.Group(store, AdamWSettings(learningRate: settings.learningRate, weightDecay: settings.weightDecay)))
+    }
     var valueHead: ValueHead?
     if critic {
       let made = try ValueHead(hiddenSize: model.configuration.hiddenSize, on: backend)
       groups.append(
         Optimizer.Group(
-          made.parameters, AdamWSettings(learningRate: settings.valueLearningRate, weightDecay: settings.weightDecay)))
+          made.store, AdamWSettings(learningRate: settings.valueLearningRate, weightDecay: settings.weightDecay)))
       valueHead = made
     }
     self.valueHead = valueHead
     optimizer = try Optimizer(groups, on: backend)
-    keepsSnapshot = Self.keepsSnapshot(model, settings)
-    let rowBytes = 4 * BlockMemory.valuesPerRow(model.configuration)
-    let affordable = Self.activationBudget / max(1, rowBytes)
-    microBatchRows = settings.microBatchRows ?? max(256, min(4096, affordable))
-    let checkpoints = settings.gradientCheckpointing ?? (affordable < microBatchRows)
-    retention = checkpoints ? .checkpoints : .everything
+    limits = try PolicyLimits(model.architecture, adapter: adapter?.settings, settings, on: backend)
   }
 
-  /// About how many bytes a run takes: weights, what is trained with its gradient and two moments, their copy at each step, and the
-  /// rows of one micro-batch.
-  package static func estimatedBytes(_ model: Transformer, _ settings: PolicySettings) -> Int {
-    let width = model.head.kind == .float32 ? 4 : 2
-    let trained = trainedCount(model)
-    let copy = keepsSnapshot(model, settings) ? snapshotBytes(model) : 0
-    let rowBytes = 4 * BlockMemory.valuesPerRow(model.configuration)
-    let rows = settings.microBatchRows ?? max(256, min(4096, activationBudget / max(1, rowBytes)))
-    return model.configuration.parameterCount * width + trained * 16 + copy + rows * rowBytes
-  }
-
-  /// Bytes of values and both moments.
-  static func snapshotBytes(_ model: Transformer) -> Int { 12 * trainedCount(model) }
-
-  static func trainedCount(_ model: Transformer) -> Int { model.parameters.reduce(0) { $0 + $1.count } }
-
-  /// An adapter's copy is always kept, a whole model's where the budget allows.
-  package static func keepsSnapshot(_ model: Transformer, _ settings: PolicySettings) -> Bool {
-    settings.adapter != nil || snapshotBytes(model) <= settings.copyBudget ?? physicalMemory() / 4
-  }
-
+  package var microBatchRows: Int { limits.microBatchRows }
   /// Updates made so far.
   package var updates: Int { optimizer.step }
+  /// The policy as it is now: good until the next update.
+  package var current: PolicySnapshot { PolicySnapshot(model, adapter: adapter?.weights, version: updates) }
 
   package func beginUpdate() {
     optimizer.zeroGradients()
-    model.beginGradients()
+    gradients.begin()
   }
 
   package func forward(_ batch: TokenBatch) throws(Failure) -> ForwardPass {
-    try model.forward(batch, retaining: retention)
+    try current.forward(batch, retaining: limits.retention, in: arena)
   }
 
   /// Clips and steps; returns the gradient norm before clipping and the learning rate used.
   package func finishUpdate() throws(Failure) -> (gradientNorm: Double, learningRate: Double) {
-    model.finishGradients()
+    gradients.finish()
     let factor = settings.schedule.factor(step: optimizer.step)
     let norm = try optimizer.update(maximumNorm: settings.maximumGradientNorm, rate: factor)
     guard norm.isFinite else {
@@ -109,22 +92,13 @@ package final class Policy {
     return (norm, settings.learningRate * factor)
   }
 
+  /// Whether there is room for a copy of values and moments at each step, to which an error within the step goes back. For an
+  /// adapter there always is.
+  package var keepsSnapshot: Bool { limits.keepsSnapshot }
   /// Values and moments as they are now, and back to them.
   package func snapshot() throws(Failure) -> Optimizer.Snapshot { try optimizer.snapshot() }
   package func restore(_ snapshot: Optimizer.Snapshot) { optimizer.restore(snapshot) }
 
   package func save(to writer: inout SafetensorsWriter) throws(Failure) { try optimizer.save(to: &writer) }
   package func restore(from file: SafetensorsFile) throws(Failure) { try optimizer.restore(from: file) }
-}
-
-/// What a row of a batch costs in a forward that keeps everything.
-enum BlockMemory {
-  /// Float32 values per row over all layers, with the adapters' and the backward's share.
-  static func valuesPerRow(_ configuration: ModelConfiguration) -> Int {
-    let heads = configuration.heads
-    let block =
-      4 * configuration.hiddenSize + 2 * heads.channels * (heads.queryHeads + heads.keyValueHeads)
-      + 3 * configuration.intermediateSize + 7 * 16
-    return configuration.layerCount * block
-  }
 }

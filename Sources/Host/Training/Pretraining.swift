@@ -49,37 +49,36 @@ package struct PretrainingSettings: Sendable {
     guard place < chatShare else { return WordProblems.pretrainingText(seed: seed, index: index) }
     let example = WordProblems.make(seed: seed, split: .train, index: index, working: .abridged)
     let completion = TrainingDocuments.completion(solution: example.solution, answer: example.answer ?? "")
-    return ChatTemplate().document(question: example.question, completion: completion)
+    return PromptForm.qwen.document(question: example.question, completion: completion)
   }
 
   /// The whole recipe; the finished model stands in the run folder's `model/`.
   package func run(
-    folder: RunFolder, record: RunRecord, keeping: RunKeeping, kind: WeightKind, on backend: any Backend,
-    _ observer: any RunObserver
+    _ placement: RunPlacement, format: WeightFormat, on backend: any Backend, _ observer: any RunObserver
   ) throws(Failure) -> RunOutcome {
     var trainer = BytePairTrainer()
     for index in 0..<min(documents, Self.tokenizerTexts) {
       trainer.add(text(index))
     }
-    trainer.add(ChatTemplate().system)
+    trainer.add(PromptForm.qwen.system ?? "")
     let learned = try trainer.learn(vocabularySize: vocabularySize)
     let tokenizer = try Tokenizer(json: learned.tokenizer, name: "the learned tokeniser")
-    guard let end = tokenizer.id(of: "<|endoftext|>"), let turnEnd = tokenizer.id(of: ChatTemplate.end) else {
+    guard let end = tokenizer.id(of: "<|endoftext|>"), let turnEnd = tokenizer.id(of: PromptForm.qwen.end) else {
       throw .internalError("the learned tokeniser lacks its end tokens")
     }
-    let sequences = (0..<documents).map { TrainingSequence(tokens: tokenizer.encode(text($0)) + [end]) }
+    let batches = SFTBatches(
+      (0..<documents).map { TrainingSequence(tokens: tokenizer.encode(text($0)) + [end]) }, batchSize: batchSize, shuffles: false,
+      seed: seed)
     var policy = PolicySettings()
-    policy.adapter = nil
     policy.learningRate = learningRate
     policy.weightDecay = weightDecay
-    let steps = SFTTrainer.stepsPerEpoch(count: documents, batchSize: batchSize)
+    let steps = batches.stepsPerEpoch
     policy.schedule = LearningRateSchedule(shape: .cosine, warmupSteps: warmupSteps, totalSteps: steps)
     let model = try Transformer(
       random: try configuration(vocabularySize: vocabularySize), seed: seed, endOfText: [turnEnd, end], on: backend)
-    var run = SFTRun(
-      model: model, source: nil, sequences: sequences, policy: policy, batchSize: batchSize, steps: steps,
-      shuffles: false, seed: seed, folder: folder, record: record, keeping: keeping, baseName: "")
-    run.modelKind = kind
+    var trained = try RunModel(model, adapter: nil, from: nil, policy, baseName: "")
+    trained.format = format
+    var run = SFTRun(trained, batches, steps: steps, placement: placement)
     run.finishModel = { path throws(Failure) in try learned.write(to: path) }
     return try run.run(observer)
   }

@@ -1,4 +1,3 @@
-import Rollouts
 import Support
 import Telemetry
 
@@ -34,13 +33,14 @@ extension RLRun {
 
   private func sample(_ group: RolloutGroup, _ position: Int) -> Sample {
     let completion = group.completions[position]
-    let verdict = group.verdicts[position]
+    let reward = group.rewards[position]
+    let verdict = reward.verdict
     var sample = Sample()
     sample.example = group.example
-    sample.question = question(group.example)
+    sample.question = group.prompt.question
     sample.index = position
-    do { sample.completion = try text(completion.tokens) } catch { sample.completion = "" }
-    sample.reward = Double(group.rewards[position])
+    sample.completion = reward.text
+    sample.reward = Double(reward.total)
     sample.isCorrect = verdict.isCorrect
     sample.extracted = verdict.extracted
     sample.gold = verdict.gold
@@ -60,17 +60,5 @@ extension RLRun {
   /// To six decimals: an advantage is read and coloured by, not calculated with.
   private static func rounded(_ value: Double) -> Double {
     value.magnitude < 1e9 ? (value * 1e6).rounded() / 1e6 : value
-  }
-}
-
-extension RLStepResult {
-  /// Lengths of the completions, and how far the last pass moved each token's probability.
-  var distributions: [Distribution] {
-    let lengths = rollout.groups.flatMap { $0.completions.map { Float($0.tokens.count) } }
-    var distributions = [Distribution("completion_length", lengths)]
-    if latest.count == rollout.tokenCount {
-      distributions.append(Distribution("ratio", zip(latest, rollout.old).map { exp($0 - $1) }))
-    }
-    return distributions
   }
 }

@@ -1,6 +1,3 @@
-import Support
-import Tasks
-
 /// What a reinforcement learning run is made of, apart from the algorithm.
 package struct RLSettings: Sendable, Equatable {
   /// G: completions per prompt.
@@ -38,5 +35,14 @@ package struct RLSettings: Sendable, Equatable {
   package var updates: Int {
     func ofStep(_ step: Int) -> Int { innerEpochs * min(minibatches, prompts(ofStep: step)) }
     return steps > 0 ? (steps - 1) * ofStep(0) + ofStep(steps - 1) : 0
+  }
+
+  /// The temperature log-probabilities are taken at.
+  var temperatureOfLogProbs: Double { logProbTemperature ?? temperature }
+
+  /// Consecutive runs of so many groups, as equal as can be: one for each optimiser update of a pass.
+  func minibatches(of groups: Int) -> [Range<Int>] {
+    let count = min(minibatches, groups)
+    return (0..<count).map { (groups * $0 / count)..<(groups * ($0 + 1) / count) }
   }
 }

@@ -1,4 +1,3 @@
-import Compute
 import Support
 import Telemetry
 import Transformer
@@ -29,14 +28,11 @@ struct SteppedResult {
 /// A step is whole once its line is in the log. Whatever fails before that is undone, up to values and moments, so that the
 /// checkpoint of the last whole step can be written and the step is taken again on resuming, with the same bytes.
 struct RunLoop {
-  let folder: RunFolder
-  let record: RunRecord
-  let keeping: RunKeeping
+  let placement: RunPlacement
   let policy: Policy
+  let trained: RunModel
   /// Steps of the whole run.
   let total: Int
-  /// What the base model is called in the adapter's settings.
-  let baseName: String
   /// Whether the run writes completions.
   let hasSamples: Bool
 
@@ -44,6 +40,7 @@ struct RunLoop {
   func run(
     _ training: any SteppedTraining, _ observer: any RunObserver, finish: () throws(Failure) -> Void
   ) throws(Failure) -> RunOutcome {
+    let (folder, record, keeping) = (placement.folder, placement.record, placement.keeping)
     let checkpoints = CheckpointStore(run: folder.path)
     let identity = try folder.identity()
     if keeping.resumes {
@@ -58,13 +55,14 @@ struct RunLoop {
     let clock = Stopwatch()
     var logs = try folder.logs(
       stage: record.stage, after: training.step, resuming: keeping.resumes, hasSamples: hasSamples)
-    let place = try RunPlace(folder, logs)
+    let place = try RunFolderIdentity(folder, logs)
     let secondsBefore = folder.secondsBefore(resuming: keeping.resumes)
     var sinks = keeping.monitoring.open(
       folder.path, stage: record.stage, after: training.step, resuming: keeping.resumes, warn: observer.warn)
     var isFinished = training.step >= total
     defer { sinks.close(finished: isFinished) }
     observer.begin(stage: record.stage, total: total, resumedAt: training.step)
+    policy.isStopRequested = { observer.isStopRequested }
     var loggingSeconds = 0.0
     var sinceCheckpoint = Stopwatch()
     /// Where the last whole step left the run.
@@ -76,9 +74,7 @@ struct RunLoop {
       try logs.sync()
       try checkpoints.write(step: whole.step) { temporary throws(Failure) in
         try whole.write(to: temporary, policy: policy, run: identity)
-        if let adapter = policy.settings.adapter {
-          try policy.model.saveAdapter(adapter, baseModel: baseName, to: temporary + "/adapter")
-        }
+        if trained.adapter != nil { try trained.write(to: temporary + "/adapter") }
       }
       saved = whole.step
       sinceCheckpoint = Stopwatch()
@@ -125,6 +121,11 @@ struct RunLoop {
         var unsaved: Failure?
         if isAtWhole {
           do throws(Failure) { try checkpoint() } catch { unsaved = error }
+        }
+        // A request to stop within a step: the step is as if it had not begun.
+        if error.code == .interrupted, isAtWhole, unsaved == nil {
+          observer.end(stage: record.stage)
+          return .interrupted(step: whole.step)
         }
         throw error.after(step: saved, in: isWhole ? nil : whole.step + 1, unsaved: unsaved)
       }

@@ -10,8 +10,11 @@ package struct SFTBatches: Sendable {
     order = DataOrder(count: sequences.count, seed: seed, shuffles: shuffles)
   }
 
+  /// Steps of one pass over the data; the last batch of an epoch may be smaller.
+  package var stepsPerEpoch: Int { (sequences.count + batchSize - 1) / batchSize }
+
   mutating func batch(_ step: Int) -> [TrainingSequence] {
-    let perEpoch = SFTTrainer.stepsPerEpoch(count: sequences.count, batchSize: batchSize)
+    let perEpoch = stepsPerEpoch
     let first = (step / perEpoch) * sequences.count + (step % perEpoch) * batchSize
     let end = min(first + batchSize, (step / perEpoch + 1) * sequences.count)
     return order.indices(first..<end).map { sequences[$0] }

@@ -1,22 +1,5 @@
-import Compute
 import Support
 import Transformer
-
-/// A training sequence; the loss is on tokens from `lossStart` on (the first token is never predicted).
-package struct TrainingSequence: Sendable {
-  package let tokens: [Int32]
-  package let lossStart: Int
-  /// Whether it was longer and has been cut.
-  package let isCut: Bool
-
-  package init(tokens: [Int32], lossStart: Int = 1, isCut: Bool = false) {
-    self.tokens = tokens
-    self.isCut = isCut
-    self.lossStart = max(1, lossStart)
-  }
-
-  package var predictedCount: Int { max(0, tokens.count - lossStart) }
-}
 
 /// Supervised fine-tuning: the mean negative log-probability over all predicted tokens of a batch.
 package final class SFTTrainer {
@@ -33,15 +16,12 @@ package final class SFTTrainer {
   /// Steps made so far.
   package private(set) var step = 0
 
-  package init(
-    _ policy: Policy, sequences: [TrainingSequence], batchSize: Int, shuffles: Bool, seed: UInt64
-  ) {
+  package init(_ policy: Policy, _ batches: SFTBatches) {
     self.policy = policy
-    batches = SFTBatches(sequences, batchSize: batchSize, shuffles: shuffles, seed: seed)
+    self.batches = batches
   }
 
-  /// Steps of one pass over the data; the last batch of an epoch may be smaller.
-  package static func stepsPerEpoch(count: Int, batchSize: Int) -> Int { (count + batchSize - 1) / batchSize }
+  var peakBytes: Int { policy.peakBytes }
 
   /// One update.
   package func trainStep() throws(Failure) -> StepResult {
@@ -80,15 +60,12 @@ package final class SFTTrainer {
   /// Forward and backward of some sequences: their share of the batch's loss.
   private func accumulate(_ sequences: ArraySlice<TrainingSequence>, predicted: Int) throws(Failure) -> Double {
     let (batch, targets) = Self.packed(sequences)
-    let pass = try policy.forward(batch)
-    let scores = try policy.head.forward(pass.hidden, targets, temperature: 1)
-    let derivative = -1 / Float(predicted)
-    let backend = policy.model.backend
-    let dHidden = try backend.zeros(pass.hidden.rows, pass.hidden.columns)
-    try policy.head.backward(
-      scores, dLogProb: Array(repeating: derivative, count: targets.count), dEntropy: nil, into: dHidden)
-    try policy.model.backward(pass, dHidden: dHidden)
-    return -scores.logProbs.reduce(0.0) { $0 + Double($1) } / Double(predicted)
+    var share = 0.0
+    try policy.accumulate(batch, targets, temperature: 1) { scores in
+      share = -scores.logProbs.reduce(0.0) { $0 + Double($1) } / Double(predicted)
+      return TokenDerivatives(dLogProbs: Array(repeating: -1 / Float(predicted), count: targets.count))
+    }
+    return share
   }
 
   /// The mean negative log-probability of all predicted tokens of some sequences, which are not learned from.
@@ -97,9 +74,8 @@ package final class SFTTrainer {
     var sum = 0.0
     for range in microBatches(rows: sequences.map { $0.tokens.count - 1 }, limit: policy.microBatchRows) {
       let (batch, targets) = Self.packed(sequences[range])
-      let hidden = try policy.model.forward(batch).hidden
       // Token by token, so that the sum does not depend on the split.
-      for logProb in try policy.head.forward(hidden, targets, temperature: 1).logProbs { sum -= Double(logProb) }
+      for logProb in try policy.score(batch, targets, temperature: 1).logProbs { sum -= Double(logProb) }
     }
     return sum / Double(max(1, sequences.reduce(0) { $0 + $1.predictedCount }))
   }

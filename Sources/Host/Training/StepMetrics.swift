@@ -20,7 +20,6 @@ struct StepMetrics {
   private var updateLoss = 0.0
   private var mismatch = 0.0
   private var generatedTokens = 0
-  private var trainedTokens = 0
   private var clippedLow = 0
   private var clippedHigh = 0
   private var ratios = 0.0
@@ -30,22 +29,31 @@ struct StepMetrics {
 
   init(plugin metrics: PluginMetricFold) { pluginMetrics = metrics }
 
-  mutating func set(_ name: String, _ value: Double) { values[name] = value }
+  private mutating func set(_ name: String, _ value: Double) { values[name] = value }
 
   /// Runs a stage and adds its time.
   mutating func time<T>(_ stage: String, _ body: () throws(Failure) -> T) throws(Failure) -> T {
     let watch = Stopwatch()
     let result = try body()
-    if let index = seconds.firstIndex(where: { $0.stage == stage }) {
-      seconds[index].seconds += watch.seconds
-    } else {
-      seconds.append((stage, watch.seconds))
-    }
+    add(watch.seconds, of: stage)
     return result
   }
 
+  mutating func add(_ pass: PassSeconds) {
+    add(pass.forward, of: "forward")
+    add(pass.backward, of: "backward")
+  }
+
+  private mutating func add(_ time: Double, of stage: String) {
+    if let index = seconds.firstIndex(where: { $0.stage == stage }) {
+      seconds[index].seconds += time
+    } else {
+      seconds.append((stage, time))
+    }
+  }
+
   /// What the rollout says: rewards, lengths, entropy.
-  mutating func describe(_ collected: CollectedGroups, settings: RLSettings) {
+  mutating func describe(_ collected: CollectedGroups) {
     let groups = collected.all
     let completions = groups.flatMap(\.completions)
     let count = Double(max(1, completions.count))
@@ -53,14 +61,14 @@ struct StepMetrics {
     generatedTokens = lengths.reduce(0, +)
     let entropies = completions.flatMap(\.entropies)
     let rewards = groups.flatMap(\.rewards)
-    set("reward", rewards.reduce(0) { $0 + Double($1) } / count)
-    set("reward_deviation", Self.deviation(rewards))
-    set("accuracy", Double(groups.flatMap(\.verdicts).count(where: \.isCorrect)) / count)
-    set("format", Double(groups.flatMap(\.verdicts).count { $0.extracted != nil }) / count)
+    set("reward", rewards.reduce(0) { $0 + Double($1.total) } / count)
+    set("reward_deviation", Self.deviation(rewards.map(\.total)))
+    set("accuracy", Double(rewards.count { $0.flags.contains(.correct) }) / count)
+    set("format", Double(rewards.count { $0.verdict.extracted != nil }) / count)
     set("entropy", entropies.reduce(0) { $0 + Double($1) } / Double(max(1, entropies.count)))
     set("length_mean", Double(generatedTokens) / count)
     set("length_max", Double(lengths.max() ?? 0))
-    set("truncated", Double(completions.count(where: \.isTruncated)) / count)
+    set("truncated", Double(rewards.count { $0.flags.contains(.truncated) }) / count)
     set("zero_variance", Double(groups.count { !$0.hasVariance }) / Double(max(1, groups.count)))
     set("groups", Double(collected.kept.count))
     set("dropped_groups", Double(collected.dropped.count))
@@ -71,9 +79,10 @@ struct StepMetrics {
     set("wasted_tokens", Double(droppedTokens) / Double(max(1, generatedTokens)))
   }
 
-  mutating func add(plugin metrics: [PluginMetricValue]) { pluginMetrics.add(metrics) }
-
-  mutating func describe(advantages: [Float]) {
+  /// What stage 1 says.
+  mutating func describe(_ stage: PluginAdvantages) {
+    pluginMetrics.add(stage.metrics)
+    let advantages = stage.advantages
     set("advantage_mean", advantages.reduce(0) { $0 + Double($1) } / Double(max(1, advantages.count)))
     set("advantage_deviation", Self.deviation(advantages))
   }
@@ -87,36 +96,35 @@ struct StepMetrics {
   }
 
   /// A micro-batch: its share of the loss, and how far the policy is from the one that acted.
-  mutating func add(
-    _ result: PluginGradients, rollout: Rollout, tokens: Range<Int>, current: [Float], advantages: [Float], isFirst: Bool
-  ) {
+  mutating func add(_ gradients: PluginGradients, on batch: PluginBatch, of rollout: Rollout) {
+    let first = batch.sequenceIDs.first.map { rollout.packed.tokenOffsets[$0] } ?? 0
     if latest.count != rollout.tokenCount { latest = rollout.old }
-    latest.replaceSubrange(tokens, with: current)
-    updateLoss += result.loss
-    trainedTokens += tokens.count
-    scoredTokens += tokens.count
-    pluginMetrics.add(result.metrics)
-    for (index, token) in tokens.enumerated() {
-      let now = Double(current[index])
-      let ratio = now - Double(rollout.old[token])
+    latest.replaceSubrange(first..<(first + batch.tokenCount), with: batch.current)
+    updateLoss += gradients.loss
+    scoredTokens += batch.tokenCount
+    pluginMetrics.add(gradients.metrics)
+    let isFirst = batch.update.epoch == 0 && batch.update.minibatch == 0
+    for token in 0..<batch.tokenCount {
+      let now = Double(batch.current[token])
+      let ratio = now - Double(batch.old[token])
       k1 -= ratio
       let quotient = exp(ratio)
       k3 += quotient - 1 - ratio
       ratios += quotient
       largestRatio = max(largestRatio, quotient)
       // What a clip does, whatever its form: a token with an advantage, moved the way it asks for, gets no gradient.
-      if result.dCurrent[index] == 0 {
-        let advantage = advantages[token]
+      if gradients.dCurrent[token] == 0 {
+        let advantage = batch.advantages[token]
         if advantage < 0, ratio < 0 { clippedLow += 1 }
         if advantage > 0, ratio > 0 { clippedHigh += 1 }
       }
-      if let reference = rollout.reference {
+      if let reference = batch.reference {
         hasReference = true
         let difference = Double(reference[token]) - now
         referenceK1 -= difference
         referenceK3 += exp(min(20, difference)) - 1 - difference
       }
-      if isFirst { mismatch = max(mismatch, abs(now - Double(rollout.sampler[token]))) }
+      if isFirst, let sampler = batch.sampler { mismatch = max(mismatch, abs(now - Double(sampler[token]))) }
     }
   }
 
@@ -154,7 +162,7 @@ struct StepMetrics {
     let seconds = seconds
     let spent = { (stages: [String]) in seconds.filter { stages.contains($0.stage) }.reduce(0) { $0 + $1.seconds } }
     set("rollout_tokens_per_second", Double(generatedTokens) / max(1e-9, spent(["rollout"])))
-    set("training_tokens_per_second", Double(trainedTokens) / max(1e-9, spent(["forward", "backward", "plugin", "optimizer"])))
+    set("training_tokens_per_second", Double(scoredTokens) / max(1e-9, spent(["forward", "backward", "plugin", "optimizer"])))
     for (stage, time) in seconds { set("seconds/\(stage)", time) }
     set("seconds/step", stopwatch.seconds)
     set("peak_mebibytes", Double(peakBytes) / 1_048_576)

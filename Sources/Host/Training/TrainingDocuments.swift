@@ -8,7 +8,7 @@ package struct TrainingDocuments: Sendable {
     case all, completion
   }
 
-  package var template = ChatTemplate()
+  package var form = PromptForm.qwen
   package var lossOn = LossOn.all
   /// Longer sequences are cut.
   package var maxLength = 2048
@@ -18,7 +18,7 @@ package struct TrainingDocuments: Sendable {
   /// What the assistant writes after `<think>` for a worked example: reasoning, `</think>`, the boxed answer.
   package static func completion(solution: String?, answer: String) -> String {
     let reasoning = (solution ?? "").isEmpty ? "" : solution! + "\n"
-    return "\(reasoning)\(ChatTemplate.thinkingEnd)\n\\boxed{\(answer)}"
+    return "\(reasoning)\(PromptForm.thinkingEnd)\n\\boxed{\(answer)}"
   }
 
   /// What the assistant writes for an example; nil where there is nothing to learn.
@@ -26,38 +26,59 @@ package struct TrainingDocuments: Sendable {
   /// A solution that closes its own thinking is taken as it is written: the prompt has opened `<think>`, so one in front goes, and
   /// `</think>` and the boxed answer are never doubled. In a turn that somebody wrote without thinking, `</think>` comes before the
   /// line with the box; a completion of this program is left to the letter.
-  package static func completion(_ example: Example) -> String? {
+  ///
+  /// In a form whose prompt does not open `<think>` the completion does, where it thinks; a turn that somebody wrote stays as it is
+  /// there, unless the row's answer is to be added.
+  package func completion(_ example: Example) -> String? {
+    if form.opensThinking { return thoughtOut(example) }
+    if example.origin == .turn, let solution = example.solution {
+      let written = withoutEnd(solution)
+      let answering = written.range(of: PromptForm.thinkingEnd).map { String(written[$0.upperBound...]) } ?? written
+      if example.answer == nil || AnswerExtraction.hasBoxed(answering) { return written }
+    }
+    guard let completion = thoughtOut(example) else { return nil }
+    if case .sample = example.origin { return completion }
+    return completion.range(of: PromptForm.thinkingEnd) == nil ? completion : "\(PromptForm.thinking)\n\(completion)"
+  }
+
+  /// A turn without the token that ends it, which the form writes.
+  private func withoutEnd(_ written: String) -> String {
+    let trimmed = String(written.reversed().drop { $0.isWhitespace }.reversed())
+    return trimmed.hasSuffix(form.end) ? String(trimmed.dropLast(form.end.count)) : written
+  }
+
+  /// What comes after an opened `<think>`.
+  private func thoughtOut(_ example: Example) -> String? {
     var solution = example.solution
     if let solution, case .sample = example.origin { return solution }
-    if var written = solution {
-      let trimmed = String(written.reversed().drop { $0.isWhitespace }.reversed())
-      if trimmed.hasSuffix(ChatTemplate.end) { written = String(trimmed.dropLast(ChatTemplate.end.count)) }
+    if let given = solution {
+      var written = withoutEnd(given)
       let start = written.drop { $0.isWhitespace }
-      if start.hasPrefix(ChatTemplate.thinking) {
-        written = String(start.dropFirst(ChatTemplate.thinking.count))
+      if start.hasPrefix(PromptForm.thinking) {
+        written = String(start.dropFirst(PromptForm.thinking.count))
         if written.hasPrefix("\n") { written.removeFirst() }
       }
-      if let close = written.range(of: ChatTemplate.thinkingEnd) {
+      if let close = written.range(of: PromptForm.thinkingEnd) {
         let hasBox = AnswerExtraction.hasBoxed(String(written[close.upperBound...]))
         guard !hasBox, let answer = example.answer else { return written }
         return "\(written)\(written.hasSuffix("\n") ? "" : "\n")\\boxed{\(answer)}"
       }
       if example.origin == .turn, let place = AnswerExtraction.startOfBoxedLine(written) {
         let bytes = Array(written.utf8)
-        return String(decoding: bytes[..<place] + Array("\(ChatTemplate.thinkingEnd)\n".utf8) + bytes[place...], as: UTF8.self)
+        return String(decoding: bytes[..<place] + Array("\(PromptForm.thinkingEnd)\n".utf8) + bytes[place...], as: UTF8.self)
       }
       solution = written
     }
-    if let answer = example.answer { return completion(solution: solution, answer: answer) }
+    if let answer = example.answer { return Self.completion(solution: solution, answer: answer) }
     return solution
   }
 
   /// A raw text is taken as it is; a question with an answer becomes a dialogue.
   package func sequence(_ example: Example, _ tokenizer: Tokenizer) -> TrainingSequence? {
     if let text = example.text { return cut(TrainingSequence(tokens: tokenizer.encode(text))) }
-    guard let completion = Self.completion(example) else { return nil }
-    let prompt = tokenizer.encode(example.prompt(template))
-    let rest = tokenizer.encode(template.completion(marked: completion, isEnded: example.origin != .sample(isTruncated: true)))
+    guard let completion = completion(example) else { return nil }
+    let prompt = tokenizer.encode(example.prompt(form))
+    let rest = tokenizer.encode(form.completion(marked: completion, isEnded: example.origin != .sample(isTruncated: true)))
     return cut(TrainingSequence(tokens: prompt + rest, lossStart: lossOn == .all ? 1 : prompt.count))
   }
 

@@ -1,3 +1,4 @@
+import PluginHost
 import Support
 
 /// A checkpoint's contents: `state.safetensors` (values, moments) and `state.json` (where the run stands), beside the
@@ -8,11 +9,9 @@ import Support
 struct TrainingState {
   var step: Int
   var cursor = 0
-  var pluginID: String?
-  var pluginVersion: String?
-  var pluginDigest: String?
-  var pluginStateVersion: Int?
-  var pluginState: [UInt8]?
+  /// What computed the loss of a reinforcement learning run.
+  var algorithm: AlgorithmIdentity?
+  var algorithmState: [UInt8]?
 
   init(step: Int) { self.step = step }
 
@@ -24,16 +23,16 @@ struct TrainingState {
   func write(to folder: String, policy: Policy, run: String?) throws(Failure) {
     var writer = SafetensorsWriter(metadata: [:])
     try policy.save(to: &writer)
-    if let pluginState { writer.add("plugin.state", pluginState, shape: [pluginState.count]) }
+    if let algorithmState { writer.add("plugin.state", algorithmState, shape: [algorithmState.count]) }
     let values = folder + "/state.safetensors"
     try writer.write(to: values)
     var json = JSON.Object()
     json["step"] = .integer(step)
     json["cursor"] = .integer(cursor)
-    if let pluginID {
+    if let algorithm {
       json["plugin"] = [
-        "id": .string(pluginID), "version": .string(pluginVersion ?? ""), "sha256": .string(pluginDigest ?? ""),
-        "state_version": .integer(pluginStateVersion ?? 0),
+        "id": .string(algorithm.id), "version": .string(algorithm.version), "sha256": .string(algorithm.sha256),
+        "state_version": .integer(algorithm.stateVersion),
       ]
     }
     if let run { json["run"] = .string(run) }
@@ -62,10 +61,11 @@ struct TrainingState {
     guard recorded == step else { throw .badData("\(path): \"step\": expected \(step), as the folder's name says, found \(recorded)") }
     self.step = step
     self.cursor = cursor
-    pluginID = json["plugin"]?["id"]?.string
-    pluginVersion = json["plugin"]?["version"]?.string
-    pluginDigest = json["plugin"]?["sha256"]?.string
-    pluginStateVersion = json["plugin"]?["state_version"]?.int
+    if let plugin = json["plugin"], let id = plugin["id"]?.string {
+      algorithm = AlgorithmIdentity(
+        id: id, version: plugin["version"]?.string ?? "", sha256: plugin["sha256"]?.string ?? "",
+        stateVersion: plugin["state_version"]?.int ?? 0)
+    }
     let values = folder + "/state.safetensors"
     if let run, let object = json.object {
       guard json[Self.digestKey]?.string == Self.digest(object) else {
@@ -87,7 +87,7 @@ struct TrainingState {
       }
     }
     if file.entries["plugin.state"] != nil {
-      pluginState = try file.integers("plugin.state").map { UInt8(truncatingIfNeeded: $0) }
+      algorithmState = try file.integers("plugin.state").map { UInt8(truncatingIfNeeded: $0) }
     }
   }
 

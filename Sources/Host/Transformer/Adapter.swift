@@ -3,7 +3,7 @@ import Support
 
 /// The shape of a LoRA adapter: rank r, α, and the modules it sits on.
 package struct AdapterSettings: Sendable, Equatable {
-  package static let allTargets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+  package static let allTargets = LinearPlace.allCases.map(\.module)
 
   package var rank: Int
   package var alpha: Double
@@ -22,73 +22,102 @@ package struct AdapterSettings: Sendable, Equatable {
   package var scale: Float {
     Float(usesRankStabilizedScale ? alpha / Double(rank).squareRoot() : alpha / Double(rank))
   }
+
+  /// The tensors of an adapter on some layers, A before B.
+  func tensors(_ modules: [LinearModule]) -> [TensorSpec] {
+    modules.flatMap { module in
+      [
+        // PEFT's Kaiming with a = √5.
+        TensorSpec(
+          "\(module.name).lora_A.weight", [rank, module.inputs], .loraA(block: module.block, module.place),
+          .uniform(1 / Double(module.inputs).squareRoot())),
+        TensorSpec("\(module.name).lora_B.weight", [module.outputs, rank], .loraB(block: module.block, module.place), .constant(0)),
+      ]
+    }
+  }
 }
 
-/// Putting adapters on a model, and PEFT's folder form: `adapter_config.json` and `adapter_model.safetensors`.
-extension Transformer {
-  /// Puts a fresh adapter on the target modules: A uniform in ±1/√K (PEFT's Kaiming with a = √5), B zero.
-  package func addAdapter(_ settings: AdapterSettings, seed: UInt64) throws(Failure) {
+/// The low-rank additions to a model's linear layers: what a forward is given beside the model. Several can exist at once.
+package struct AdapterWeights: Sendable {
+  /// By block and ``LinearPlace``; nil where a layer has none.
+  let blocks: [[LoRAWeights?]]
+
+  init(_ specs: [TensorSpec], _ matrices: [PackedMatrix?], scale: Float, blocks count: Int) {
+    var a: [[PackedMatrix?]] = Array(repeating: Array(repeating: nil, count: LinearPlace.allCases.count), count: count)
+    var b = a
+    for (spec, matrix) in zip(specs, matrices) {
+      if case .loraA(let block, let place) = spec.role { a[block][place.rawValue] = matrix }
+      if case .loraB(let block, let place) = spec.role { b[block][place.rawValue] = matrix }
+    }
+    blocks = zip(a, b).map { zip($0, $1).map { a, b in a.flatMap { a in b.map { LoRAWeights(a: a, b: $0, scale: scale) } } } }
+  }
+}
+
+/// An adapter under training or loaded to act, and PEFT's folder form of it: `adapter_config.json` and `adapter_model.safetensors`.
+package final class Adapter: Sendable {
+  package let settings: AdapterSettings
+  package let store: ParameterStore
+  /// As they are now: training changes them.
+  package let weights: AdapterWeights
+  private let blocks: Int
+
+  private init(_ settings: AdapterSettings, _ store: ParameterStore, blocks: Int) {
+    self.settings = settings
+    self.store = store
+    self.blocks = blocks
+    weights = AdapterWeights(store.specs, store.parameters.map(\.packed), scale: settings.scale, blocks: blocks)
+  }
+
+  /// A fresh adapter on the target modules of a model: A uniform in ±1/√K, B zero.
+  package convenience init(_ settings: AdapterSettings, seed: UInt64, for model: Transformer) throws(Failure) {
     for target in settings.targets where !AdapterSettings.allTargets.contains(target) {
       throw .usage(
         "LoRA target \"\(target)\": expected one of \(AdapterSettings.allTargets.joined(separator: ", "))")
     }
-    for (index, linear) in linears.enumerated() where settings.targets.contains(Self.module(of: linear)) {
-      var stream = RandomStream(seed: seed, path: [0x4C_6F_52_41, UInt64(index)])
-      let bound = 1 / Double(linear.inputs).squareRoot()
-      let a = (0..<(settings.rank * linear.inputs)).map { _ in Float((2 * stream.nextUniform() - 1) * bound) }
-      let b = [Float](repeating: 0, count: linear.outputs * settings.rank)
-      try attach(a: a, b: b, rank: settings.rank, scale: settings.scale, to: linear)
+    let linears = model.architecture.linears
+    var streams: [String: UInt64] = [:]
+    for (index, module) in linears.enumerated() { streams["\(module.name).lora_A.weight"] = UInt64(index) }
+    let specs = settings.tensors(linears.filter { settings.targets.contains($0.place.module) })
+    let store = try ParameterStore(specs, on: model.backend) { spec in
+      spec.initial.values(
+        count: spec.count, stream: RandomStream(seed: seed, path: [0x4C_6F_52_41, streams[spec.name] ?? 0]))
     }
+    self.init(settings, store, blocks: model.configuration.layerCount)
   }
 
-  private static func module(of linear: Linear) -> String {
-    linear.name.split(separator: ".").last.map(String.init) ?? linear.name
-  }
-
-  /// The modules that carry an adapter, as PEFT's `target_modules` names them: by their last name where all layers have them,
-  /// by the whole name where only some do.
-  private var adaptedModules: [String] {
-    AdapterSettings.allTargets.flatMap { target -> [String] in
-      let modules = linears.filter { Self.module(of: $0) == target }
-      let adapted = modules.filter { $0.adapter != nil }
-      return adapted.count == modules.count ? [target] : adapted.map(\.name)
+  /// An adapter without values, on a model without values: its memory is counted.
+  package convenience init(planning settings: AdapterSettings, for model: Transformer) throws(Failure) {
+    let modules = model.architecture.linears.filter { module in
+      settings.targets.contains { $0 == module.place.module || $0 == module.name }
     }
+    let store = try ParameterStore(settings.tensors(modules), on: model.backend) { _ in [] }
+    self.init(settings, store, blocks: model.configuration.layerCount)
   }
 
-  private func attach(a: [Float], b: [Float], rank: Int, scale: Float, to linear: Linear) throws(Failure) {
-    linear.adapter = LoRALayer(
-      a: try Parameter("\(linear.name).lora_A.weight", a, shape: [rank, linear.inputs], isMatrix: true, on: backend),
-      b: try Parameter("\(linear.name).lora_B.weight", b, shape: [linear.outputs, rank], isMatrix: true, on: backend),
-      scale: scale)
+  /// The adapter of a PEFT folder, for a model.
+  package convenience init(_ folder: String, for model: Transformer) throws(Failure) {
+    try self.init(AdapterFolder(folder), for: model)
   }
 
-  package func removeAdapter() {
-    for linear in linears { linear.adapter = nil }
-  }
-
-  /// Puts the adapter of a PEFT folder on the model and returns its settings.
-  @discardableResult
-  package func loadAdapter(_ given: String) throws(Failure) -> AdapterSettings { try loadAdapter(AdapterFolder(given)) }
-
-  /// Puts an adapter whose files are open already on the model and returns its settings.
-  @discardableResult
-  package func loadAdapter(_ adapter: AdapterFolder) throws(Failure) -> AdapterSettings {
-    var settings = adapter.settings
-    let (file, named) = (adapter.file, adapter.targets)
+  /// An adapter whose files are open already.
+  package convenience init(_ folder: AdapterFolder, for model: Transformer) throws(Failure) {
+    var settings = folder.settings
+    let file = folder.file
     var unused = Set(file.names)
-    removeAdapter()
-    for linear in linears {
-      let prefix = "base_model.model.\(linear.name)"
-      let (nameA, nameB) = ("\(prefix).lora_A.weight", "\(prefix).lora_B.weight")
+    let linears = model.architecture.linears
+    var held: [LinearModule] = []
+    func name(_ tensor: String) -> String { "base_model.model.\(tensor)" }
+    for module in linears {
+      let (nameA, nameB) = (name("\(module.name).lora_A.weight"), name("\(module.name).lora_B.weight"))
       let isHeld = file.entries[nameA] != nil || file.entries[nameB] != nil
-      try named.check(linear.name, isHeld: isHeld, file: file.path)
+      try folder.targets.check(module.name, isHeld: isHeld, file: file.path)
       guard isHeld else { continue }
-      let (shapeA, shapeB) = (try file.entry(nameA).shape, try file.entry(nameB).shape)
-      guard shapeA == [settings.rank, linear.inputs] else {
-        throw .badData("\(file.path): tensor \"\(nameA)\": expected shape [\(settings.rank), \(linear.inputs)], found \(shapeA)")
-      }
-      guard shapeB == [linear.outputs, settings.rank] else {
-        throw .badData("\(file.path): tensor \"\(nameB)\": expected shape [\(linear.outputs), \(settings.rank)], found \(shapeB)")
+      held.append(module)
+      for spec in settings.tensors([module]) {
+        let shape = try file.entry(name(spec.name)).shape
+        guard shape == spec.shape else {
+          throw .badData("\(file.path): tensor \"\(name(spec.name))\": expected shape \(spec.shape), found \(shape)")
+        }
       }
       unused.subtract([nameA, nameB])
       for name in [nameA, nameB] {
@@ -96,120 +125,34 @@ extension Transformer {
           throw .badData("\(file.path): tensor \"\(name)\": value \(place) is not a finite number; the adapter is damaged")
         }
       }
-      try attach(
-        a: try file.floats(nameA), b: try file.floats(nameB), rank: settings.rank, scale: settings.scale, to: linear)
     }
     if let stray = unused.min() {
       throw .badData("\(file.path): tensor \"\(stray)\" belongs to no linear layer of this model; LoRA on q, k, v, o, gate, up and down projections is supported")
     }
-    guard linears.contains(where: { $0.adapter != nil }) else {
-      throw .badData("\(file.path): holds no adapter of this model")
+    guard !held.isEmpty else { throw .badData("\(file.path): holds no adapter of this model") }
+    let store = try ParameterStore(settings.tensors(held), on: model.backend) { spec throws(Failure) in try file.floats(name(spec.name)) }
+    // As PEFT's `target_modules` names them: by their last name where all layers have them, by the whole name where only some do.
+    settings.targets = LinearPlace.allCases.flatMap { place -> [String] in
+      let adapted = held.filter { $0.place == place }
+      return adapted.count == linears.count { $0.place == place } ? [place.module] : adapted.map(\.name)
     }
-    settings.targets = adaptedModules
-    return settings
+    self.init(settings, store, blocks: model.configuration.layerCount)
+  }
+
+  /// The weights as they are now, apart from those that training changes.
+  package func frozen() throws(Failure) -> AdapterWeights {
+    AdapterWeights(store.specs, try store.frozen(), scale: settings.scale, blocks: blocks)
   }
 
   /// Writes the adapter as PEFT does. The folder appears whole: the settings are written last.
-  package func saveAdapter(_ settings: AdapterSettings, baseModel: String, to folder: String) throws(Failure) {
+  package func save(baseModel: String, to folder: String) throws(Failure) {
     try Files.makeDirectory(folder)
-    var writer = SafetensorsWriter()
-    for linear in linears {
-      guard let adapter = linear.adapter else { continue }
-      for parameter in [adapter.a, adapter.b] {
-        writer.add(
-          "base_model.model.\(parameter.name)", try backend.download(parameter.value), shape: parameter.shape)
-      }
+    let tensors = store.specs.map { SafetensorsStream.Tensor("base_model.model.\($0.name)", shape: $0.shape, type: .float32) }
+    let byName = Dictionary(uniqueKeysWithValues: store.parameters.map { ("base_model.model.\($0.name)", $0) })
+    try SafetensorsStream.write(tensors, to: folder + "/adapter_model.safetensors") { tensor throws(Failure) in
+      guard let parameter = byName[tensor.name] else { throw .internalError("no tensor \(tensor.name)") }
+      return try store.backend.download(parameter.value).value()
     }
-    try writer.write(to: folder + "/adapter_model.safetensors")
     try AtomicFile.write(settings.json(baseModel: baseModel).text(pretty: true) + "\n", to: folder + "/adapter_config.json")
-  }
-}
-
-extension AdapterSettings {
-  /// Reads `adapter_config.json`; what this program does not compute is refused by name.
-  package init(folder given: String) throws(Failure) {
-    let folder = Self.locate(given)
-    let path = folder + "/adapter_config.json"
-    guard Files.isDirectory(folder) else { throw .missingInput("\(folder): no such adapter folder") }
-    guard Files.exists(path) else { throw .missingInput("\(folder): no adapter_config.json; a PEFT adapter folder is needed") }
-    let json = try JSON.read(path)
-    guard json["peft_type"]?.string == "LORA" else {
-      throw .badData("\(path): \"peft_type\": expected \"LORA\", found \(json["peft_type"]?.kind ?? "nothing")")
-    }
-    guard let rank = json["r"]?.int, (1...65_536).contains(rank) else {
-      throw .badData("\(path): \"r\": expected a positive whole number, found \(json["r"]?.kind ?? "nothing")")
-    }
-    guard let alpha = json["lora_alpha"]?.double, alpha.isFinite else {
-      throw .badData("\(path): \"lora_alpha\": expected a number, found \(json["lora_alpha"]?.kind ?? "nothing")")
-    }
-    try Self.check(json, path: path)
-    // Which modules the adapter is on, the tensors say; AdapterTargets sees to it that the file's names say the same.
-    self.init(rank: rank, alpha: alpha)
-    usesRankStabilizedScale = json["use_rslora"]?.bool ?? false
-    if let value = json["lora_dropout"], !value.isNull {
-      guard let share = value.double, (0...1).contains(share) else {
-        throw .badData("\(path): \"lora_dropout\": expected a number from 0 to 1, found \(value.kind)")
-      }
-      dropout = share
-    }
-    guard scale.isFinite else {
-      throw .badData("\(path): \"lora_alpha\" (\(alpha)) over the rank \(rank) is too large for float32")
-    }
-  }
-
-  /// Says something of where an adapter came from or how it was trained, not of what it computes.
-  private static let irrelevant: Set<String> = [
-    "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode", "target_modules", "exclude_modules", "layers_to_transform",
-    "layers_pattern", "lora_dropout", "megatron_core", "qalora_group_size", "runtime_config", "eva_config", "peft_type", "r", "lora_alpha",
-  ]
-
-  /// Every other key must be off, or have a value under which the adapter is what this program computes: `W + scale · B A` on the
-  /// base weights as they are. Initialisations that change the base (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA) leave an adapter that
-  /// means something only beside that changed base.
-  private static func check(_ json: JSON, path: String) throws(Failure) {
-    guard let object = json.object else { return }
-    for key in object.keys where !irrelevant.contains(key) {
-      guard let value = object[key] else { continue }
-      switch key {
-      case "task_type":
-        guard value.isNull || value.string == "CAUSAL_LM" else { throw refused(key, value, "\"CAUSAL_LM\"", path) }
-      case "bias":
-        guard value.isNull || value.string == "none" else { throw refused(key, value, "\"none\"", path) }
-      case "use_rslora":
-        guard value.isNull || value.bool != nil else { throw refused(key, value, "true or false", path) }
-      case "init_lora_weights":
-        guard value.isNull || value.bool != nil || ["gaussian", "orthogonal", "eva"].contains(value.string) else {
-          throw refused(
-            key, value, "true, false, \"gaussian\", \"orthogonal\" or \"eva\"", path,
-            "it changes the base weights, so the adapter alone is not the model; convert it with peft's save_pretrained(path_initial_model_for_weight_conversion=…)")
-        }
-      case "rank_pattern", "alpha_pattern":
-        if !ConfigurationKeys.isOff(value) { throw .badData("\(path): \"\(key)\": different ranks or alphas in one adapter are not supported") }
-      default:
-        if !ConfigurationKeys.isOff(value) { throw refused(key, value, "null or false", path) }
-      }
-    }
-  }
-
-  private static func refused(
-    _ key: String, _ value: JSON, _ expected: String, _ path: String, _ advice: String = "merge the adapter with peft first"
-  ) -> Failure {
-    .badData("\(path): \"\(key)\": expected \(expected), found \(value.object == nil && value.array == nil ? value.kind : value.text()), which is not supported; \(advice)")
-  }
-
-  /// The adapter's own folder where a run's or a checkpoint's is named.
-  package static func locate(_ folder: String) -> String {
-    let inner = folder + "/adapter"
-    return !Files.exists(folder + "/adapter_config.json") && Files.exists(inner + "/adapter_config.json") ? inner : folder
-  }
-
-  func json(baseModel: String) -> JSON {
-    [
-      "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": .string(baseModel),
-      "r": .integer(rank), "lora_alpha": Int(exactly: alpha).map { .integer($0) } ?? .number(alpha),
-      "lora_dropout": .number(0), "target_modules": .array(targets.map { .string($0) }), "bias": "none",
-      "fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true, "use_rslora": .bool(usesRankStabilizedScale),
-      "use_dora": false, "modules_to_save": .null, "rank_pattern": [:], "alpha_pattern": [:],
-    ]
   }
 }

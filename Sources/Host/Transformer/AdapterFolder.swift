@@ -2,7 +2,7 @@ import Support
 
 /// A PEFT folder whose files are open: they stay readable where a run that goes on rotates its checkpoint away.
 package struct AdapterFolder {
-  let settings: AdapterSettings
+  package let settings: AdapterSettings
   let file: SafetensorsFile
   let targets: AdapterTargets
 

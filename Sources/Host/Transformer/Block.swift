@@ -1,135 +1,129 @@
 import Compute
 import Support
 
-/// What attention reads: the rows of the batch itself, or a cache of earlier ones.
+/// What attention reads: the rows of the batch itself, or caches of earlier ones.
 enum AttentionContext {
-  /// Whole sequences; their keys and values may also be written to a cache.
-  case packed(segments: [Segment], sink: (cache: KVCache, slots: IndexTensor)?)
+  /// Whole sequences; their keys and values may also be written to a cache, row t to a position of slot `slots[t]`.
+  case packed(AttentionPlan, sink: (cache: KVCache, slots: IndexTensor)?)
   /// One new row per sequence.
-  case cached(KVCache, slots: IndexTensor, lengths: IndexTensor)
+  case cached(DecodeState, prompts: KVCache, own: KVCache)
 }
 
 /// What a block keeps of its forward for its backward. T rows, D model, I intermediate.
 struct BlockActivations {
-  let x, rstd1, normed1: Tensor  // [T, D], [T], [T, D]
-  let q, k, v: Tensor  // [T, H·C], [T, G·C], [T, G·C], rotated
+  let x: Tensor  // [T, D]
+  let projection: NormedProjection  // q [T, H·C], k, v [T, G·C] as projected
+  let q, k, v: Tensor  // normed where the family does, rotated
+  let rstdQ, rstdK: Tensor?  // [1, T·H], [1, T·G]
   let attended, logSum: Tensor  // [T, H·C], [T, H]
-  let middle, rstd2, normed2: Tensor  // [T, D], [T], [T, D]
-  let gate, up, gated: Tensor  // [T, I]
-  let savedQ, savedK, savedV, savedO, savedGate, savedUp, savedDown: Linear.Saved
-
+  let projectedO: Tensor?
+  let middle: Tensor  // [T, D]
+  let gates: NormedProjection  // gate, up [T, I]
+  let gated: Tensor  // [T, I]
+  let projectedDown: Tensor?
 }
 
 /// One layer: attention and a gated feed-forward part, each behind a norm and added to its input.
-package final class Block {
+struct Block {
   let index: Int
   let heads: HeadShape
-  let norm1, norm2: Norm
-  package let q, k, v, o, gate, up, down: Linear
+  let weights: BlockWeights
+  let rope: RotaryTable
+  let backend: any Backend
 
-  init(
-    index: Int, heads: HeadShape, norm1: Norm, norm2: Norm, q: Linear, k: Linear, v: Linear, o: Linear, gate: Linear,
-    up: Linear, down: Linear
-  ) {
-    self.index = index
-    self.heads = heads
-    self.norm1 = norm1
-    self.norm2 = norm2
-    self.q = q
-    self.k = k
-    self.v = v
-    self.o = o
-    self.gate = gate
-    self.up = up
-    self.down = down
-  }
+  private var attentionLinears: [LinearWeights] { [weights[.q], weights[.k], weights[.v]] }
+  private var gateLinears: [LinearWeights] { [weights[.gate], weights[.up]] }
 
-  package var linears: [Linear] { [q, k, v, o, gate, up, down] }
-
-  /// `x [T, D]` → `[T, D]`
-  func forward(_ x: Tensor, positions: IndexTensor, rope: RotaryTable, _ context: AttentionContext, on backend: any Backend)
-    throws(Failure) -> (output: Tensor, activations: BlockActivations)
+  /// `x [T, D]` → `output [T, D]`
+  func forward(_ x: Tensor, positions: IndexTensor, _ context: AttentionContext, into output: Tensor, in arena: Arena)
+    throws(Failure) -> BlockActivations
   {
-    let rows = x.rows
-    let (normed1, rstd1) = try norm1.forward(x, on: backend)
-    let q = try backend.tensor(rows, self.q.outputs)
-    let k = try backend.tensor(rows, self.k.outputs)
-    let v = try backend.tensor(rows, self.v.outputs)
-    let savedQ = try self.q.forward(normed1, into: q, on: backend)
-    let savedK = try self.k.forward(normed1, into: k, on: backend)
-    let savedV = try self.v.forward(normed1, into: v, on: backend)
-    rope.rotate(q, channels: heads.channels, positions: positions, on: backend)
-    rope.rotate(k, channels: heads.channels, positions: positions, on: backend)
+    let projection = try backend.normedProjection(x, weights.inputNorm, attentionLinears, in: arena)
+    let (q, rstdQ) = try normed(projection.outputs[0], weights.queryNorm, in: arena)
+    let (k, rstdK) = try normed(projection.outputs[1], weights.keyNorm, in: arena)
+    let v = projection.outputs[2]
+    rope.rotate(q, channels: heads.channels, positions: positions)
+    rope.rotate(k, channels: heads.channels, positions: positions)
 
-    let attended = try backend.tensor(rows, q.columns)
-    let logSum = try backend.tensor(rows, heads.queryHeads)
+    let attended = try arena.tensor(x.rows, q.columns)
+    let logSum = try arena.tensor(x.rows, heads.queryHeads)
     switch context {
-    case .packed(let segments, let sink):
+    case .packed(let plan, let sink):
       if let sink {
         backend.writeCache(sink.cache.layers[index], heads, k: k, v: v, slots: sink.slots, positions: positions)
       }
-      backend.attention(segments, heads, q: q, k: k, v: v, into: attended, logSum: logSum)
-    case .cached(let cache, let slots, let lengths):
-      let layer = cache.layers[index]
-      backend.writeCache(layer, heads, k: k, v: v, slots: slots, positions: positions)
-      backend.attention(cached: layer, heads, q: q, slots: slots, lengths: lengths, into: attended)
+      backend.attention(plan, q: q, k: k, v: v, into: attended, logSum: logSum)
+    case .cached(let state, let prompts, let own):
+      backend.writeCache(own.layers[index], heads, k: k, v: v, slots: state.slots, positions: state.ownPositions)
+      backend.attention(state, heads, prompts: prompts.layers[index], cache: own.layers[index], q: q, into: attended)
     }
-    let middle = try backend.tensor(rows, x.columns)
-    let savedO = try o.forward(attended, into: middle, on: backend)
-    backend.add(x, to: middle)
+    let middle = try arena.tensor(x.rows, x.columns)
+    let projectedO = try backend.residualProjection(attended, weights[.o], addingTo: x, into: middle, in: arena)
 
-    let (normed2, rstd2) = try norm2.forward(middle, on: backend)
-    let gate = try backend.tensor(rows, self.gate.outputs)
-    let up = try backend.tensor(rows, self.up.outputs)
-    let gated = try backend.tensor(rows, self.gate.outputs)
-    let savedGate = try self.gate.forward(normed2, into: gate, on: backend)
-    let savedUp = try self.up.forward(normed2, into: up, on: backend)
-    backend.swiGLU(gate: gate, up: up, into: gated)
-    let output = try backend.tensor(rows, x.columns)
-    let savedDown = try down.forward(gated, into: output, on: backend)
-    backend.add(middle, to: output)
+    let gates = try backend.normedProjection(middle, weights.middleNorm, gateLinears, in: arena)
+    let gated = try arena.tensor(x.rows, weights[.gate].outputs)
+    backend.swiGLU(gate: gates.outputs[0], up: gates.outputs[1], into: gated)
+    let projectedDown = try backend.residualProjection(gated, weights[.down], addingTo: middle, into: output, in: arena)
 
-    let activations = BlockActivations(
-      x: x, rstd1: rstd1, normed1: normed1, q: q, k: k, v: v, attended: attended, logSum: logSum, middle: middle,
-      rstd2: rstd2, normed2: normed2, gate: gate, up: up, gated: gated, savedQ: savedQ, savedK: savedK, savedV: savedV,
-      savedO: savedO, savedGate: savedGate, savedUp: savedUp, savedDown: savedDown)
-    return (output, activations)
+    return BlockActivations(
+      x: x, projection: projection, q: q, k: k, v: v, rstdQ: rstdQ, rstdK: rstdK, attended: attended, logSum: logSum,
+      projectedO: projectedO, middle: middle, gates: gates, gated: gated, projectedDown: projectedDown)
   }
 
   /// `dOutput [T, D]` → `dx [T, D]`, in place of `dOutput`. Where nothing below is trained, `needsInput` is false and
   /// only this block's own gradients are made.
   func backward(
-    _ dOutput: Tensor, _ kept: BlockActivations, segments: [Segment], positions: IndexTensor, rope: RotaryTable,
-    needsInput: Bool, on backend: any Backend
+    _ dOutput: Tensor, _ kept: BlockActivations, _ plan: AttentionPlan, positions: IndexTensor, _ gradients: BlockGradients,
+    needsInput: Bool, in arena: Arena
   ) throws(Failure) {
     let rows = dOutput.rows
-    let dGated = try backend.tensor(rows, gate.outputs)
-    try down.backward(dOutput, x: kept.gated, saved: kept.savedDown, into: dGated, accumulate: false, on: backend)
-    let dGate = try backend.tensor(rows, gate.outputs)
-    let dUp = try backend.tensor(rows, up.outputs)
-    backend.swiGLUBackward(dGated, gate: kept.gate, up: kept.up, dGate: dGate, dUp: dUp)
-    let dNormed = try backend.tensor(rows, dOutput.columns)
-    try gate.backward(dGate, x: kept.normed2, saved: kept.savedGate, into: dNormed, accumulate: false, on: backend)
-    try up.backward(dUp, x: kept.normed2, saved: kept.savedUp, into: dNormed, accumulate: true, on: backend)
-    // dOutput is now the gradient of the residual stream between the two halves.
-    norm2.backward(dNormed, x: kept.middle, rstd: kept.rstd2, into: dOutput, accumulate: true, on: backend)
-
-    let dAttended = try backend.tensor(rows, q.outputs)
-    try o.backward(dOutput, x: kept.attended, saved: kept.savedO, into: dAttended, accumulate: false, on: backend)
-    let dq = try backend.tensor(rows, q.outputs)
-    let dk = try backend.tensor(rows, k.outputs)
-    let dv = try backend.tensor(rows, v.outputs)
-    backend.attentionBackward(
-      segments, heads, q: kept.q, k: kept.k, v: kept.v, output: kept.attended, logSum: kept.logSum,
-      dOutput: dAttended, dq: dq, dk: dk, dv: dv)
-    rope.rotate(dq, channels: heads.channels, positions: positions, inverse: true, on: backend)
-    rope.rotate(dk, channels: heads.channels, positions: positions, inverse: true, on: backend)
-    let into = needsInput ? dNormed : nil
-    try q.backward(dq, x: kept.normed1, saved: kept.savedQ, into: into, accumulate: false, on: backend)
-    try k.backward(dk, x: kept.normed1, saved: kept.savedK, into: into, accumulate: true, on: backend)
-    try v.backward(dv, x: kept.normed1, saved: kept.savedV, into: into, accumulate: true, on: backend)
-    if needsInput {
-      norm1.backward(dNormed, x: kept.x, rstd: kept.rstd1, into: dOutput, accumulate: true, on: backend)
+    func gradient(_ place: LinearPlace) -> LinearGradients { gradients.linears[place.rawValue] }
+    try arena.scope { () throws(Failure) in
+      let dGated = try arena.tensor(rows, weights[.gate].outputs)
+      try backend.residualProjectionBackward(
+        dOutput, a: kept.gated, projected: kept.projectedDown, weights[.down], gradient(.down), into: dGated, in: arena)
+      let dGate = try arena.tensor(rows, weights[.gate].outputs)
+      let dUp = try arena.tensor(rows, weights[.up].outputs)
+      backend.swiGLUBackward(dGated, gate: kept.gates.outputs[0], up: kept.gates.outputs[1], dGate: dGate, dUp: dUp)
+      // dOutput becomes the gradient of the residual stream between the two halves.
+      try backend.normedProjectionBackward(
+        [dGate, dUp], x: kept.middle, kept.gates, weights.middleNorm, gateLinears, [gradient(.gate), gradient(.up)],
+        normGradient: gradients.norms[.middle], addingTo: dOutput, in: arena)
     }
+    try arena.scope { () throws(Failure) in
+      let dAttended = try arena.tensor(rows, weights[.q].outputs)
+      try backend.residualProjectionBackward(
+        dOutput, a: kept.attended, projected: kept.projectedO, weights[.o], gradient(.o), into: dAttended, in: arena)
+      let dq = try arena.tensor(rows, weights[.q].outputs)
+      let dk = try arena.tensor(rows, weights[.k].outputs)
+      let dv = try arena.tensor(rows, weights[.v].outputs)
+      backend.attentionBackward(
+        plan, q: kept.q, k: kept.k, v: kept.v, output: kept.attended, logSum: kept.logSum, dOutput: dAttended, dq: dq, dk: dk, dv: dv)
+      rope.rotate(dq, channels: heads.channels, positions: positions, inverse: true)
+      rope.rotate(dk, channels: heads.channels, positions: positions, inverse: true)
+      normedBackward(dq, x: kept.projection.outputs[0], kept.rstdQ, weights.queryNorm, gradients.norms[.query])
+      normedBackward(dk, x: kept.projection.outputs[1], kept.rstdK, weights.keyNorm, gradients.norms[.key])
+      try backend.normedProjectionBackward(
+        [dq, dk, dv], x: kept.x, kept.projection, weights.inputNorm, attentionLinears, [gradient(.q), gradient(.k), gradient(.v)],
+        normGradient: gradients.norms[.input], addingTo: needsInput ? dOutput : nil, in: arena)
+    }
+  }
+
+  /// Heads normed one by one, where the family does so; else what was given.
+  private func normed(_ x: Tensor, _ norm: NormWeights?, in arena: Arena) throws(Failure) -> (output: Tensor, rstd: Tensor?) {
+    guard let norm else { return (x, nil) }
+    let heads = x.reshaped(columns: heads.channels)
+    let output = try arena.tensor(x.rows, x.columns)
+    let rstd = try arena.tensor(1, heads.rows)
+    backend.rmsNorm(heads, norm, into: output.reshaped(columns: heads.columns), rstd: rstd)
+    return (output, rstd)
+  }
+
+  /// In place of `d`.
+  private func normedBackward(_ d: Tensor, x: Tensor, _ rstd: Tensor?, _ norm: NormWeights?, _ gradient: Tensor?) {
+    guard let norm, let rstd else { return }
+    let d = d.reshaped(columns: heads.channels)
+    backend.rmsNormBackward(
+      d, x: x.reshaped(columns: heads.channels), norm, rstd: rstd, into: d, accumulate: false, weightGradient: gradient)
   }
 }

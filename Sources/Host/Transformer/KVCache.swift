@@ -2,10 +2,8 @@ import Compute
 import Support
 
 /// Keys and values of all layers for a number of sequences ("slots") of up to `capacity` positions.
-package final class KVCache {
+package final class KVCache: Sendable {
   package let layers: [CacheLayer]
-  private let heads: HeadShape
-  private let backend: any Backend
   package let slots: Int
   package var capacity: Int { layers[0].capacity }
 
@@ -16,15 +14,6 @@ package final class KVCache {
     }
     self.layers = layers
     self.slots = slots
-    heads = configuration.heads
-    self.backend = backend
-  }
-
-  /// Copies the first `length` positions of a slot of this cache into a slot of another.
-  package func copy(slot: Int, to destination: KVCache, slot destinationSlot: Int, length: Int) {
-    for (source, target) in zip(layers, destination.layers) {
-      backend.copyCache(heads, from: source, slot: slot, to: target, slot: destinationSlot, length: length)
-    }
   }
 
   /// Bytes for one slot of `capacity` positions.

@@ -1,31 +1,39 @@
 import Compute
 import Support
 
-/// The shape of a Qwen2 model, as `config.json` gives it.
+/// The shape of a model, as `config.json` gives it.
 ///
 /// Reads the layouts of transformers 4 (`rope_theta`) and 5 (`rope_parameters`). What this program does not compute is
 /// refused by name rather than ignored.
 package struct ModelConfiguration: Sendable, Equatable {
+  package var family: Family
   package var vocabularySize: Int
   package var hiddenSize: Int
   package var intermediateSize: Int
   package var layerCount: Int
   package var heads: HeadShape
-  package var ropeTheta: Double
+  package var rotary: RotarySettings
   package var rmsEpsilon: Float
   package var tiesEmbeddings: Bool
   package var maxPositions: Int
+  /// The linear layers that have a bias.
+  package var biased: Set<LinearPlace>
+  /// Whether queries and keys are normed head by head.
+  package var normsQueriesAndKeys = false
 
+  /// A Qwen2 model of that shape.
   package init(
     vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layerCount: Int, heads: HeadShape,
     ropeTheta: Double = 10_000, rmsEpsilon: Float = 1e-6, tiesEmbeddings: Bool = true, maxPositions: Int = 32_768
   ) {
+    family = .qwen2
+    biased = [.q, .k, .v]
     self.vocabularySize = vocabularySize
     self.hiddenSize = hiddenSize
     self.intermediateSize = intermediateSize
     self.layerCount = layerCount
     self.heads = heads
-    self.ropeTheta = ropeTheta
+    rotary = RotarySettings(theta: ropeTheta)
     self.rmsEpsilon = rmsEpsilon
     self.tiesEmbeddings = tiesEmbeddings
     self.maxPositions = maxPositions
@@ -50,12 +58,12 @@ package struct ModelConfiguration: Sendable, Equatable {
     }
     guard json.object != nil else { throw .badData("\(path): expected an object, found \(json.kind)") }
     try ConfigurationKeys.checkQuantization(json, path: path)
-    guard json["model_type"]?.string == "qwen2" else {
+    guard let family = json["model_type"]?.string.flatMap({ name in Family.allCases.first { $0.own.type == name } }) else {
       throw .badData(
-        "\(path): \"model_type\": expected \"qwen2\", found \(json["model_type"]?.kind ?? "nothing"); this program computes the Qwen2 family (Qwen2, Qwen2.5, Qwen2.5-Math)"
-      )
+        "\(path): \"model_type\": expected one of \(Family.list), found \(json["model_type"]?.kind ?? "nothing"); nothing else is computed")
     }
-    try ConfigurationKeys.check(json, path: path)
+    self.family = family
+    try ConfigurationKeys.check(json, family: family.own, path: path)
     vocabularySize = try whole("vocab_size")
     hiddenSize = try whole("hidden_size")
     intermediateSize = try whole("intermediate_size")
@@ -67,14 +75,14 @@ package struct ModelConfiguration: Sendable, Equatable {
         "\(path): \"num_attention_heads\" (\(queryHeads)) must be a multiple of \"num_key_value_heads\" (\(keyValueHeads))"
       )
     }
-    if json["head_dim"] == nil, hiddenSize % queryHeads != 0 {
+    if json["head_dim"] == nil, family.own.defaultChannels == nil, hiddenSize % queryHeads != 0 {
       throw .badData("\(path): \"hidden_size\" (\(hiddenSize)) must be a multiple of \"num_attention_heads\" (\(queryHeads))")
     }
-    let channels = try whole("head_dim", hiddenSize / queryHeads)
+    let channels = try whole("head_dim", family.own.defaultChannels ?? hiddenSize / queryHeads)
     guard channels % 2 == 0 else { throw .badData("\(path): \"head_dim\": expected an even number, found \(channels)") }
     heads = HeadShape(queryHeads: queryHeads, keyValueHeads: keyValueHeads, channels: channels)
     rmsEpsilon = Float(try number("rms_norm_eps", in: json, 1e-6))
-    maxPositions = try whole("max_position_embeddings", 32_768)
+    maxPositions = try whole("max_position_embeddings", family.own.defaultPositions)
     guard rmsEpsilon > 0 else {
       throw .badData("\(path): \"rms_norm_eps\": expected a number that float32 can hold, found \(json["rms_norm_eps"]?.kind ?? "nothing")")
     }
@@ -83,7 +91,8 @@ package struct ModelConfiguration: Sendable, Equatable {
     }
     tiesEmbeddings = json["tie_word_embeddings"]?.bool ?? false
 
-    ropeTheta = try ConfigurationKeys.ropeTheta(json, path: path)
+    rotary = try ConfigurationKeys.rotary(json, path: path)
+    biased = []
     if let sliding = json["use_sliding_window"], !sliding.isNull, sliding.bool != false {
       throw .badData(
         "\(path): \"use_sliding_window\": expected false, found \(sliding.kind); sliding windows are not computed")
@@ -91,28 +100,27 @@ package struct ModelConfiguration: Sendable, Equatable {
     if let activation = json["hidden_act"], activation.string != "silu" {
       throw .badData("\(path): \"hidden_act\": expected \"silu\", found \(activation.kind)")
     }
+    try family.own.complete(&self, from: json, path: path)
   }
 
   /// `config.json` in the layout that transformers 4 and 5, vLLM and llama.cpp read.
-  package func json(kind: WeightKind, endOfText: [Int32]) -> JSON {
-    [
-      "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": .integer(vocabularySize),
+  package func json(format: WeightFormat, endOfText: [Int32]) -> JSON {
+    var object: JSON.Object = [
+      "architectures": [.string(family.own.className)], "model_type": .string(family.own.type), "vocab_size": .integer(vocabularySize),
       "hidden_size": .integer(hiddenSize), "intermediate_size": .integer(intermediateSize),
       "num_hidden_layers": .integer(layerCount), "num_attention_heads": .integer(heads.queryHeads),
       "num_key_value_heads": .integer(heads.keyValueHeads), "head_dim": .integer(heads.channels),
       "hidden_act": "silu", "max_position_embeddings": .integer(maxPositions),
-      "rms_norm_eps": .number(Double("\(rmsEpsilon)") ?? Double(rmsEpsilon)), "rope_theta": .number(ropeTheta),
-      "tie_word_embeddings": .bool(tiesEmbeddings), "use_sliding_window": false, "attention_dropout": .number(0),
-      "eos_token_id": endOfText.count == 1 ? .integer(Int(endOfText[0])) : .array(endOfText.map { .integer(Int($0)) }),
-      "torch_dtype": .string(kind.rawValue),
+      "rms_norm_eps": .number(Double("\(rmsEpsilon)") ?? Double(rmsEpsilon)), "rope_theta": .number(rotary.theta),
+      "tie_word_embeddings": .bool(tiesEmbeddings),
     ]
-  }
-
-  /// Parameters of the whole model.
-  package var parameterCount: Int {
-    let attention = hiddenSize * heads.channels * (2 * heads.queryHeads + 2 * heads.keyValueHeads)
-    let bias = heads.channels * (heads.queryHeads + 2 * heads.keyValueHeads)
-    let block = attention + bias + 3 * hiddenSize * intermediateSize + 2 * hiddenSize
-    return vocabularySize * hiddenSize * (tiesEmbeddings ? 1 : 2) + layerCount * block + hiddenSize
+    if let stretch = rotary.stretch { object["rope_scaling"] = stretch.json }
+    let own = family.own.keys(of: self)
+    for key in own.keys { object[key] = own[key] }
+    object["attention_dropout"] = .number(0)
+    object["eos_token_id"] =
+      endOfText.count == 1 ? .integer(Int(endOfText[0])) : .array(endOfText.map { .integer(Int($0)) })
+    object["torch_dtype"] = .string(format.rawValue)
+    return .object(object)
   }
 }

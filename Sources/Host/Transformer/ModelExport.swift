@@ -3,51 +3,49 @@ import Support
 
 /// Writing a whole model as a Hugging Face folder.
 extension Transformer {
-  /// The value of every tensor of the model, adapters merged: `W + (α/r) · B A`.
+  /// The value of a tensor of the model, an adapter merged: `W + (α/r) · B A`.
   ///
   /// - Parameter source: the folder the frozen weights came from.
-  private func tensor(_ name: String, shape: [Int], source: ModelFolder?) throws(Failure) -> [Float] {
-    if let parameter = parameters.first(where: { $0.name == name }) { return try backend.download(parameter.value) }
-    guard let source else { throw .internalError("\(name): a frozen tensor without a source") }
-    var values = try source.floats(name, shape: shape)
-    guard let linear = linears.first(where: { "\($0.name).weight" == name }), let adapter = linear.adapter else {
+  private func values(_ spec: TensorSpec, adapter: Adapter?, source: ModelFolder?) throws(Failure) -> [Float] {
+    if let parameter = store?.parameter(spec.name) { return try backend.download(parameter.value).value() }
+    guard let source else { throw .internalError("\(spec.name): a frozen tensor without a source") }
+    var values = try source.floats(spec.name, shape: spec.shape)
+    guard case .matrix = spec.role, let adapter else { return values }
+    let name = spec.name.dropLast(".weight".count)
+    guard let first = adapter.store.parameter("\(name).lora_A.weight"), let second = adapter.store.parameter("\(name).lora_B.weight") else {
       return values
     }
-    let a = try backend.download(adapter.a.value)
-    let b = try backend.download(adapter.b.value)
-    let (rank, inputs) = (adapter.a.shape[0], adapter.a.shape[1])
+    let a = try backend.download(first.value).value()
+    let b = try backend.download(second.value).value()
+    let (rank, inputs) = (first.shape[0], first.shape[1])
     var row = [Float](repeating: 0, count: inputs)
-    for output in 0..<linear.outputs {
+    for output in 0..<spec.rows {
       for column in 0..<inputs { row[column] = 0 }
       for r in 0..<rank {
         let factor = b[output * rank + r]
         for column in 0..<inputs { row[column] += factor * a[r * inputs + column] }
       }
-      for column in 0..<inputs { values[output * inputs + column] += adapter.scale * row[column] }
+      for column in 0..<inputs { values[output * inputs + column] += adapter.settings.scale * row[column] }
     }
     guard values.allSatisfy(\.isFinite) else {
-      throw .badData("\(name): the adapter's product is too large for float32; it cannot be merged")
+      throw .badData("\(spec.name): the adapter's product is too large for float32; it cannot be merged")
     }
     return values
   }
 
-  /// Writes weights, configuration and, from `source`, the tokenizer's files. Adapters are merged in.
+  /// Writes weights, configuration and, from `source`, the tokenizer's files. An adapter is merged in.
   ///
   /// The folder is written beside its place and renamed, so it is there whole or not at all, and nothing of an earlier one stays.
   ///
-  /// - Parameters:
-  ///   - chatTemplate: the form the model was trained in, as Jinja; it replaces the source's.
-  ///   - replaces: whether a folder that is there already gives way: a run's own `model/`, not a folder that a user names.
-  package func export(
-    to place: String, source: ModelFolder?, kind: WeightKind, chatTemplate: String? = nil, replaces: Bool = false
-  ) throws(Failure) {
+  /// - Parameter replaces: whether a folder that is there already gives way: a run's own `model/`, not a folder that a user names.
+  package func export(_ export: ModelExport, to place: String, replaces: Bool = false) throws(Failure) {
     let folder = AtomicFile.target(Files.withoutTrailingSlashes(place))
     if !replaces { try ModelExport.requireFree(place) }
     let temporary = "\(folder).tmp-\(getpid())"
     try Files.removeTree(temporary)
     try Files.makeDirectory(temporary)
     do throws(Failure) {
-      try write(to: temporary, source: source, kind: kind, chatTemplate: chatTemplate)
+      try write(export, to: temporary)
       try Files.removeTree(folder)
       try Files.rename(temporary, to: folder)
     } catch {
@@ -56,14 +54,16 @@ extension Transformer {
     }
   }
 
-  private func write(to folder: String, source: ModelFolder?, kind: WeightKind, chatTemplate: String?) throws(Failure) {
-    var writer = SafetensorsWriter()
-    for (name, shape) in configuration.tensorShapes {
-      writer.add(
-        name, try tensor(name, shape: shape, source: source), shape: shape,
-        as: kind == .float32 ? .float32 : .bfloat16)
+  private func write(_ export: ModelExport, to folder: String) throws(Failure) {
+    let (source, format, chatTemplate) = (export.source, export.format, export.chatTemplate)
+    let specs = Dictionary(uniqueKeysWithValues: architecture.tensors.map { ($0.name, $0) })
+    let tensors = architecture.tensors.map {
+      SafetensorsStream.Tensor($0.name, shape: $0.shape, type: format == .float32 ? .float32 : .bfloat16)
     }
-    try writer.write(to: folder + "/model.safetensors")
+    try WeightShards(tensors, largest: export.largestShard).write(to: folder) { tensor throws(Failure) in
+      guard let spec = specs[tensor.name] else { throw .internalError("no tensor \(tensor.name)") }
+      return try values(spec, adapter: export.adapter, source: source)
+    }
     for name in ["tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"] {
       guard let source, Files.exists("\(source.path)/\(name)") else { continue }
       try Files.copy("\(source.path)/\(name)", to: "\(folder)/\(name)")
@@ -76,7 +76,7 @@ extension Transformer {
     try writeJSON("generation_config.json", from: source, to: folder, required: true) { object in
       object["eos_token_id"] = .array(ends)
     }
-    let config = configuration.json(kind: kind, endOfText: endOfText)
+    let config = configuration.json(format: format, endOfText: endOfText)
     try AtomicFile.write(config.text(pretty: true) + "\n", to: folder + "/config.json")
   }
 
@@ -96,7 +96,24 @@ extension Transformer {
   }
 }
 
-package enum ModelExport {
+/// What a whole model is written from.
+package struct ModelExport {
+  /// The folder that frozen weights and the tokenizer's files come from.
+  package var source: ModelFolder?
+  package var adapter: Adapter?
+  package var format: WeightFormat
+  /// The form that the model was trained in, as Jinja; it replaces the source's.
+  package var chatTemplate: String?
+  /// Bytes that a file of weights has at most, unless one tensor has more.
+  package var largestShard = 5_000_000_000
+
+  package init(source: ModelFolder?, adapter: Adapter? = nil, format: WeightFormat = .float32, chatTemplate: String? = nil) {
+    self.source = source
+    self.adapter = adapter
+    self.format = format
+    self.chatTemplate = chatTemplate
+  }
+
   /// Refuses a place where something is already: what an earlier export left would be taken for part of this one.
   package static func requireFree(_ folder: String) throws(Failure) {
     guard Files.exists(folder) else { return }
@@ -104,30 +121,5 @@ package enum ModelExport {
     if let first = try Files.list(folder).first {
       throw .usage("\(folder): is not empty (it holds \(first)); --out takes a new or empty folder")
     }
-  }
-}
-
-extension ModelConfiguration {
-  /// Every tensor of the model by its Hugging Face name.
-  package var tensorShapes: [(name: String, shape: [Int])] {
-    let query = heads.queryHeads * heads.channels
-    let key = heads.keyValueHeads * heads.channels
-    var shapes: [(String, [Int])] = [("model.embed_tokens.weight", [vocabularySize, hiddenSize])]
-    for layer in 0..<layerCount {
-      let prefix = "model.layers.\(layer)"
-      shapes += [
-        ("\(prefix).input_layernorm.weight", [hiddenSize]), ("\(prefix).post_attention_layernorm.weight", [hiddenSize]),
-        ("\(prefix).self_attn.q_proj.weight", [query, hiddenSize]), ("\(prefix).self_attn.q_proj.bias", [query]),
-        ("\(prefix).self_attn.k_proj.weight", [key, hiddenSize]), ("\(prefix).self_attn.k_proj.bias", [key]),
-        ("\(prefix).self_attn.v_proj.weight", [key, hiddenSize]), ("\(prefix).self_attn.v_proj.bias", [key]),
-        ("\(prefix).self_attn.o_proj.weight", [hiddenSize, query]),
-        ("\(prefix).mlp.gate_proj.weight", [intermediateSize, hiddenSize]),
-        ("\(prefix).mlp.up_proj.weight", [intermediateSize, hiddenSize]),
-        ("\(prefix).mlp.down_proj.weight", [hiddenSize, intermediateSize]),
-      ]
-    }
-    shapes.append(("model.norm.weight", [hiddenSize]))
-    if !tiesEmbeddings { shapes.append(("lm_head.weight", [vocabularySize, hiddenSize])) }
-    return shapes
   }
 }

@@ -89,7 +89,7 @@ package struct ModelFolder: Sendable {
         throw .badData("\(path): tensor \"\(name)\": the weights are quantised: not supported; take the folder with float32 or bfloat16 weights")
       }
     }
-    let known = Set(configuration.tensorShapes.map(\.name))
+    let known = Set(Architecture(configuration).tensors.map(\.name))
     var unused = fileOfTensor.keys.filter { !known.contains($0) && !$0.hasSuffix(".rotary_emb.inv_freq") }
     let head = "lm_head.weight"
     if !configuration.tiesEmbeddings, fileOfTensor[head] == nil {
@@ -102,7 +102,7 @@ package struct ModelFolder: Sendable {
     }
     if let first = unused.min() {
       throw .badData(
-        "\(path): tensor \"\(first)\"\(unused.count > 1 ? " and \(unused.count - 1) others" : "") in the weights belong to nothing that config.json describes; this program computes plain Qwen2")
+        "\(path): tensor \"\(first)\"\(unused.count > 1 ? " and \(unused.count - 1) others" : "") in the weights belong to nothing that config.json describes; this program computes plain \(configuration.family.own.models)")
     }
   }
 
@@ -185,26 +185,36 @@ package struct ModelFolder: Sendable {
 
   /// A tensor as float32, its shape checked.
   package func floats(_ name: String, shape: [Int]) throws(Failure) -> [Float] {
-    try file(of: name, shape: shape).floats(name)
+    let file = try file(of: name, shape: shape)
+    defer { if let entry = file.entries[name] { file.release(entry) } }
+    return try file.floats(name)
   }
 
-  /// A matrix in the backend's form. With no kind given, bfloat16 stays bfloat16 and all else becomes float32: exact.
-  package func matrix(_ name: String, outputs: Int, inputs: Int, kind: WeightKind?, on backend: any Backend)
-    throws(Failure) -> PackedMatrix
-  {
-    let file = try file(of: name, shape: [outputs, inputs])
-    let entry = try file.entry(name)
-    let stored: WeightKind? =
+  /// The table of this model's tensors: what is trained, and how what is frozen is kept.
+  ///
+  /// - Parameter format: of frozen matrices; nil keeps bfloat16 files as they are, all else becomes float32: exact.
+  package func architecture(trainable: Trainable, format: WeightFormat?) -> Architecture {
+    Architecture(configuration).training(trainable).kept { spec in
+      format ?? (fileOfTensor[spec.name].flatMap { files[$0].entries[spec.name] }?.type == .bfloat16 ? .bfloat16 : .float32)
+    }
+  }
+
+  /// A matrix in the backend's form and the format that the table says; its bytes in the file are not kept in memory.
+  func matrix(_ spec: TensorSpec, on backend: any Backend) throws(Failure) -> PackedMatrix {
+    let file = try file(of: spec.name, shape: spec.shape)
+    let entry = try file.entry(spec.name)
+    defer { file.release(entry) }
+    let stored: WeightFormat? =
       switch entry.type {
       case .bfloat16: .bfloat16
       case .float32: .float32
       default: nil
       }
     guard let stored else {
-      return try backend.pack(try file.floats(name), outputs: outputs, inputs: inputs, as: kind ?? .float32)
+      return try backend.pack(try file.floats(spec.name), outputs: spec.rows, inputs: spec.columns, as: spec.format)
     }
     return try unsafe file.withBytes(entry) { (bytes: UnsafeRawBufferPointer) throws(Failure) -> PackedMatrix in
-      unsafe try backend.pack(bytes, kind: stored, outputs: outputs, inputs: inputs, as: kind ?? stored)
+      unsafe try backend.pack(bytes, format: stored, outputs: spec.rows, inputs: spec.columns, as: spec.format)
     }
   }
 

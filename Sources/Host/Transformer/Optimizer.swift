@@ -4,44 +4,42 @@ import Support
 /// AdamW over groups of parameters, each with its own settings, with one global gradient norm.
 package final class Optimizer {
   package struct Group {
-    package let parameters: [Parameter]
+    package let store: ParameterStore
     package let settings: AdamWSettings
 
-    package init(_ parameters: [Parameter], _ settings: AdamWSettings) {
-      self.parameters = parameters
+    package init(_ store: ParameterStore, _ settings: AdamWSettings) {
+      self.store = store
       self.settings = settings
     }
   }
 
   private let groups: [Group]
-  private let moments: [[(m: Tensor, v: Tensor)]]
+  /// Flat, as each group's values.
+  private let moments: [(m: Tensor, v: Tensor)]
   private let backend: any Backend
   /// Updates made so far.
   package private(set) var step = 0
+  private var backup: [(value: Tensor, m: Tensor, v: Tensor)] = []
 
   package init(_ groups: [Group], on backend: any Backend) throws(Failure) {
     self.groups = groups
     self.backend = backend
-    var moments: [[(m: Tensor, v: Tensor)]] = []
+    var moments: [(m: Tensor, v: Tensor)] = []
     for group in groups {
-      var list: [(m: Tensor, v: Tensor)] = []
-      for parameter in group.parameters {
-        let (rows, columns) = (parameter.value.rows, parameter.value.columns)
-        list.append((try backend.zeros(rows, columns), try backend.zeros(rows, columns)))
-      }
-      moments.append(list)
+      let count = group.store.values.columns
+      moments.append((try backend.tensor(1, count), try backend.tensor(1, count)))
     }
     self.moments = moments
   }
 
   package func zeroGradients() {
-    for parameter in groups.flatMap(\.parameters) { backend.zero(parameter.gradient) }
+    for group in groups { backend.zero(group.store.gradients) }
   }
 
   /// The norm of all gradients together.
   package func gradientNorm() throws(Failure) -> Double {
     var sum = 0.0
-    for parameter in groups.flatMap(\.parameters) { sum += try backend.sumOfSquares(parameter.gradient) }
+    for group in groups { sum += try backend.sumOfSquares(group.store.gradients, parts: group.store.parts).value() }
     return sum.squareRoot()
   }
 
@@ -60,73 +58,81 @@ package final class Optimizer {
     for (group, moments) in zip(groups, moments) {
       var settings = group.settings
       settings.learningRate *= rate
-      for (parameter, moment) in zip(group.parameters, moments) {
-        backend.adamW(
-          settings, step: step, parameter: parameter.value, gradient: parameter.gradient, m: moment.m, v: moment.v,
-          gradientFactor: Float(factor))
-        parameter.valueChanged(on: backend)
-      }
+      backend.adamW(
+        settings, step: step, parameter: group.store.values, gradient: group.store.gradients, m: moments.m, v: moments.v,
+        gradientFactor: Float(factor))
+      group.store.repack()
     }
     return norm
   }
 
   // MARK: State
 
-  /// Values, moments and the count of updates as they were, bit for bit.
+  /// A moment to come back to. There is one copy of values and moments, so a snapshot is good until the next is taken.
   package struct Snapshot: Sendable {
     fileprivate let step: Int
-    fileprivate let tensors: [(value: [Float], m: [Float], v: [Float])]
   }
 
+  /// Keeps values and moments as they are now, bit for bit.
   package func snapshot() throws(Failure) -> Snapshot {
-    var tensors: [(value: [Float], m: [Float], v: [Float])] = []
-    for (group, moments) in zip(groups, moments) {
-      for (parameter, moment) in zip(group.parameters, moments) {
-        tensors.append(
-          (try backend.download(parameter.value), try backend.download(moment.m), try backend.download(moment.v)))
+    if backup.isEmpty {
+      for group in groups {
+        let count = group.store.values.columns
+        backup.append((try backend.tensor(1, count), try backend.tensor(1, count), try backend.tensor(1, count)))
       }
     }
-    return Snapshot(step: step, tensors: tensors)
+    for ((group, moments), copy) in zip(zip(groups, moments), backup) {
+      backend.copy(group.store.values, to: copy.value)
+      backend.copy(moments.m, to: copy.m)
+      backend.copy(moments.v, to: copy.v)
+    }
+    return Snapshot(step: step)
   }
 
   /// Takes back everything that updates have changed since.
   package func restore(_ snapshot: Snapshot) {
-    let places = zip(groups, moments).flatMap { zip($0.parameters, $1) }
-    for ((parameter, moment), before) in zip(places, snapshot.tensors) {
-      parameter.setValue(before.value, on: backend)
-      backend.upload(before.m, to: moment.m)
-      backend.upload(before.v, to: moment.v)
+    for ((group, moments), copy) in zip(zip(groups, moments), backup) {
+      group.store.setValues(copy.value)
+      backend.copy(copy.m, to: moments.m)
+      backend.copy(copy.v, to: moments.v)
     }
     step = snapshot.step
+  }
+
+  /// What each parameter has in a checkpoint, by the name's beginning.
+  private func tensors(_ index: Int) -> [(prefix: String, flat: Tensor)] {
+    [("value.", groups[index].store.values), ("m.", moments[index].m), ("v.", moments[index].v)]
   }
 
   /// Adds values and moments of every parameter to a checkpoint.
   package func save(to writer: inout SafetensorsWriter) throws(Failure) {
     writer.add("optimizer.step", [Int64(step)], shape: [1])
-    for (group, moments) in zip(groups, moments) {
-      for (parameter, moment) in zip(group.parameters, moments) {
-        writer.add("value.\(parameter.name)", try backend.download(parameter.value), shape: parameter.shape)
-        writer.add("m.\(parameter.name)", try backend.download(moment.m), shape: parameter.shape)
-        writer.add("v.\(parameter.name)", try backend.download(moment.v), shape: parameter.shape)
+    for index in groups.indices {
+      let store = groups[index].store
+      for (prefix, flat) in tensors(index) {
+        for (spec, part) in zip(store.specs, store.parts) {
+          let values = try backend.download(flat.part(part, columns: spec.columns)).value()
+          writer.add(prefix + spec.name, values, shape: spec.shape)
+        }
       }
     }
   }
 
   /// Takes values and moments back from a checkpoint.
   package func restore(from file: SafetensorsFile) throws(Failure) {
-    func values(_ name: String, _ parameter: Parameter) throws(Failure) -> [Float] {
-      let entry = try file.entry(name)
-      guard entry.shape == parameter.shape else {
-        throw .badData("\(file.path): tensor \"\(name)\": expected shape \(parameter.shape), found \(entry.shape)")
+    for index in groups.indices {
+      let store = groups[index].store
+      for (prefix, flat) in tensors(index) {
+        for (spec, part) in zip(store.specs, store.parts) {
+          let name = prefix + spec.name
+          let entry = try file.entry(name)
+          guard entry.shape == spec.shape else {
+            throw .badData("\(file.path): tensor \"\(name)\": expected shape \(spec.shape), found \(entry.shape)")
+          }
+          backend.upload(try file.floats(name), to: flat.part(part, columns: spec.columns))
+        }
       }
-      return try file.floats(name)
-    }
-    for (group, moments) in zip(groups, moments) {
-      for (parameter, moment) in zip(group.parameters, moments) {
-        parameter.setValue(try values("value.\(parameter.name)", parameter), on: backend)
-        backend.upload(try values("m.\(parameter.name)", parameter), to: moment.m)
-        backend.upload(try values("v.\(parameter.name)", parameter), to: moment.v)
-      }
+      store.repack()
     }
     guard let updates = try file.integers("optimizer.step").first, (0...1 << 40).contains(updates) else {
       throw .badData("\(file.path): tensor \"optimizer.step\": expected a count of updates")

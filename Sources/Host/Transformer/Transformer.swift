@@ -1,14 +1,6 @@
 import Compute
 import Support
 
-/// What of a model is trained.
-package enum Trainable: Sendable, Equatable {
-  /// Nothing: evaluation and generation.
-  case nothing
-  /// Every parameter of the model itself.
-  case full
-}
-
 /// What a forward keeps for its backward.
 package enum Retention: Sendable {
   case nothing
@@ -17,12 +9,15 @@ package enum Retention: Sendable {
   case everything
 }
 
-/// The result of a forward: the normalised last hidden state of every row, and what the backward needs.
+/// The result of a forward: the normalised last hidden state of every row, and what the backward needs. It lies in the arena that the
+/// forward was given and is good until the scope ends in which it was made.
 package struct ForwardPass {
   package let batch: TokenBatch
   /// `[T, D]`
   package let hidden: Tensor
-  fileprivate let ids: IndexTensor
+  let ids: IndexTensor
+  fileprivate let adapter: AdapterWeights?
+  fileprivate let plan: AttentionPlan
   fileprivate let positions: IndexTensor
   fileprivate var checkpoints: [Tensor]
   fileprivate var activations: [BlockActivations]
@@ -30,35 +25,30 @@ package struct ForwardPass {
   fileprivate let rstd: Tensor
 }
 
-/// A Qwen2 model: embedding, blocks, norm and vocabulary head.
-package final class Transformer {
-  package let configuration: ModelConfiguration
+/// A decoder: embedding, blocks, norm and vocabulary head. It changes nothing of itself; what is trained changes in its ``store``.
+package final class Transformer: Sendable {
+  package let architecture: Architecture
   package let backend: any Backend
   package let endOfText: [Int32]
-  package let blocks: [Block]
-  package let head: PackedMatrix
-  private let embedding: PackedMatrix
-  private let embeddingParameter: Parameter?
-  private let headParameter: Parameter?
-  /// The embedding's shares of a gradient that it has in common with the head; see ``finishGradients()``.
-  private var waiting: [(ids: IndexTensor, dOutput: Tensor)] = []
-  private let finalNorm: Norm
+  /// The parameters of the model itself; nil unless ``Trainable/full``.
+  package let store: ParameterStore?
+  let weights: ModelWeights
   private let rope: RotaryTable
-  /// The parameters of the model itself that are trained; empty unless ``Trainable/full``.
-  private let modelParameters: [Parameter]
+
+  package var configuration: ModelConfiguration { architecture.configuration }
 
   /// Loads a model from its folder.
   ///
   /// - Parameters:
-  ///   - kind: how frozen matrices are kept; nil keeps bfloat16 files as they are, all else float32.
+  ///   - format: how frozen matrices are kept; nil keeps bfloat16 files as they are, all else float32.
   ///   - progress: called after each block with the blocks read and those there are.
   package convenience init(
-    _ folder: ModelFolder, trainable: Trainable = .nothing, kind: WeightKind? = nil, on backend: any Backend,
+    _ folder: ModelFolder, trainable: Trainable = .nothing, format: WeightFormat? = nil, on backend: any Backend,
     progress: (Int, Int) -> Void = { _, _ in }
   ) throws(Failure) {
     try self.init(
-      folder.configuration, source: .folder(folder, kind: kind), endOfText: folder.endOfText, trainable: trainable,
-      on: backend, progress: progress)
+      folder.architecture(trainable: trainable, format: format), source: .folder(folder), endOfText: folder.endOfText, on: backend,
+      progress: progress)
   }
 
   /// A model with fresh random weights: normal with deviation 0.02 as transformers initialises, biases 0, norms 1.
@@ -66,164 +56,168 @@ package final class Transformer {
     random configuration: ModelConfiguration, seed: UInt64, endOfText: [Int32], trainable: Trainable = .full,
     on backend: any Backend
   ) throws(Failure) {
-    try self.init(configuration, source: .random(seed: seed), endOfText: endOfText, trainable: trainable, on: backend)
+    let architecture = Architecture(configuration).training(trainable)
+    try self.init(architecture, source: .random(seed: seed), endOfText: endOfText, on: backend)
   }
 
-  private init(
-    _ configuration: ModelConfiguration, source: WeightSource, endOfText: [Int32], trainable: Trainable,
-    on backend: any Backend, progress: (Int, Int) -> Void = { _, _ in }
+  package init(
+    _ architecture: Architecture, source: WeightSource, endOfText: [Int32], on backend: any Backend,
+    progress: (Int, Int) -> Void = { _, _ in }
   ) throws(Failure) {
-    let loader = WeightLoader(source: source, trainable: trainable, backend: backend)
-    let hidden = configuration.hiddenSize
-    let heads = configuration.heads
-    let queryWidth = heads.queryHeads * heads.channels
-    let keyWidth = heads.keyValueHeads * heads.channels
-    let epsilon = configuration.rmsEpsilon
-    self.configuration = configuration
+    self.architecture = architecture
     self.backend = backend
     self.endOfText = endOfText
-    (embedding, embeddingParameter) = try loader.matrix(
-      "model.embed_tokens.weight", configuration.vocabularySize, hidden)
-    var blocks: [Block] = []
-    for index in 0..<configuration.layerCount {
-      let prefix = "model.layers.\(index)"
-      func linear(_ name: String, _ outputs: Int, _ inputs: Int, bias: Bool = false) throws(Failure) -> Linear {
-        try loader.linear("\(prefix).\(name)", outputs, inputs, bias: bias)
+    let values = source.values(of: architecture.tensors)
+    let trained = architecture.tensors.filter(\.isTrained)
+    var blocks = 0
+    let total = architecture.configuration.layerCount
+    func read(_ spec: TensorSpec) {
+      if case .matrix(_, .down) = spec.role {
+        blocks += 1
+        progress(blocks, total)
       }
-      blocks.append(
-        Block(
-          index: index, heads: heads,
-          norm1: try loader.norm("\(prefix).input_layernorm", hidden, epsilon),
-          norm2: try loader.norm("\(prefix).post_attention_layernorm", hidden, epsilon),
-          q: try linear("self_attn.q_proj", queryWidth, hidden, bias: true),
-          k: try linear("self_attn.k_proj", keyWidth, hidden, bias: true),
-          v: try linear("self_attn.v_proj", keyWidth, hidden, bias: true),
-          o: try linear("self_attn.o_proj", hidden, queryWidth),
-          gate: try linear("mlp.gate_proj", configuration.intermediateSize, hidden),
-          up: try linear("mlp.up_proj", configuration.intermediateSize, hidden),
-          down: try linear("mlp.down_proj", hidden, configuration.intermediateSize)))
-      progress(index + 1, configuration.layerCount)
     }
-    self.blocks = blocks
-    finalNorm = try loader.norm("model.norm", hidden, epsilon)
-    if configuration.tiesEmbeddings {
-      (head, headParameter) = (embedding, embeddingParameter)
-    } else {
-      (head, headParameter) = try loader.matrix("lm_head.weight", configuration.vocabularySize, hidden)
+    store =
+      trained.isEmpty
+      ? nil
+      : try ParameterStore(trained, on: backend) { spec throws(Failure) in
+        defer { read(spec) }
+        return try values(spec)
+      }
+    var matrices: [TensorRole: PackedMatrix] = [:]
+    var vectors: [TensorRole: Tensor] = [:]
+    for parameter in store?.parameters ?? [] {
+      if let packed = parameter.packed { matrices[parameter.spec.role] = packed } else { vectors[parameter.spec.role] = parameter.value }
     }
-    rope = try RotaryTable(theta: configuration.ropeTheta, channels: heads.channels, positions: 1024, on: backend)
-    modelParameters = loader.parameters
+    for spec in architecture.tensors where !spec.isTrained {
+      if spec.role.isMatrix {
+        matrices[spec.role] = try source.matrix(spec, values, on: backend)
+      } else {
+        vectors[spec.role] = try source.vector(spec, values, on: backend)
+      }
+      read(spec)
+    }
+    weights = try ModelWeights(architecture.configuration, matrices: matrices, vectors: vectors)
+    rope = try RotaryTable(
+      architecture.configuration.rotary, channels: architecture.configuration.heads.channels, positions: 1024, on: backend)
   }
 
-  /// Everything that training changes: the model's own parameters and those of its adapter.
-  package var parameters: [Parameter] {
-    modelParameters + blocks.flatMap(\.linears).compactMap(\.adapter).flatMap { [$0.a, $0.b] }
+  private func block(_ index: Int, _ adapter: AdapterWeights?) -> Block {
+    Block(
+      index: index, heads: configuration.heads, weights: weights.blocks[index].adapted(adapter?.blocks[index]), rope: rope,
+      backend: backend)
   }
 
-  /// The linear layers an adapter can be put on, in the model's order.
-  package var linears: [Linear] { blocks.flatMap(\.linears) }
+  /// Makes room for sequences of so many positions.
+  package func reserve(positions: Int) throws(Failure) { try rope.reserve(positions) }
 
   // MARK: Forward
 
   /// Runs a packed batch.
   ///
-  /// - Parameter sink: a cache that keys and values are also written to, and the slot of every row.
+  /// - Parameters:
+  ///   - adapter: the low-rank additions to the model's layers.
+  ///   - sink: a cache that keys and values are also written to, and the slot of every row.
+  ///   - arena: what the pass lies in; it ends with the scope around this call.
   package func forward(
-    _ batch: TokenBatch, retaining retention: Retention = .nothing, sink: (cache: KVCache, slots: [Int32])? = nil
+    _ batch: TokenBatch, adapter: AdapterWeights? = nil, retaining retention: Retention = .nothing,
+    sink: (cache: KVCache, slots: [Int32])? = nil, in arena: Arena
   ) throws(Failure) -> ForwardPass {
-    let ids = try backend.upload(batch.tokens)
-    let positions = try backend.upload(batch.positions)
-    try rope.reserve(Int(batch.positions.max() ?? 0) + 1, on: backend)
+    try rope.reserve(Int(batch.positions.max() ?? 0) + 1)
+    let ids = try arena.indices(batch.tokens)
+    let positions = try arena.indices(batch.positions)
+    let plan = try backend.plan(batch.segments, configuration.heads, rows: batch.rowCount, in: arena)
     var cacheSink: (cache: KVCache, slots: IndexTensor)?
-    if let sink { cacheSink = (sink.cache, try backend.upload(sink.slots)) }
-    var x = try backend.tensor(batch.rowCount, configuration.hiddenSize)
-    backend.gather(ids, from: embedding, into: x)
+    if let sink { cacheSink = (sink.cache, try arena.indices(sink.slots)) }
+    let context = AttentionContext.packed(plan, sink: cacheSink)
+    let (rows, width) = (batch.rowCount, configuration.hiddenSize)
+    let hidden = try arena.tensor(rows, width)
+    let rstd = try arena.tensor(1, rows)
+    var x = try arena.tensor(rows, width)
+    var spare = retention == .nothing ? try arena.tensor(rows, width) : x
+    backend.gather(ids, from: weights.embedding, into: x)
     var checkpoints: [Tensor] = []
     var activations: [BlockActivations] = []
-    for block in blocks {
-      let (output, kept) = try block.forward(
-        x, positions: positions, rope: rope, .packed(segments: batch.segments, sink: cacheSink), on: backend)
+    for index in weights.blocks.indices {
+      let block = block(index, adapter)
       switch retention {
-      case .nothing: break
-      case .checkpoints: checkpoints.append(x)
-      case .everything: activations.append(kept)
+      case .nothing:
+        try arena.scope { () throws(Failure) in _ = try block.forward(x, positions: positions, context, into: spare, in: arena) }
+        swap(&x, &spare)
+      case .checkpoints:
+        checkpoints.append(x)
+        let output = try arena.tensor(rows, width)
+        try arena.scope { () throws(Failure) in _ = try block.forward(x, positions: positions, context, into: output, in: arena) }
+        x = output
+      case .everything:
+        let output = try arena.tensor(rows, width)
+        activations.append(try block.forward(x, positions: positions, context, into: output, in: arena))
+        x = output
       }
-      x = output
     }
-    let (hidden, rstd) = try finalNorm.forward(x, on: backend)
+    backend.rmsNorm(x, weights.finalNorm, into: hidden, rstd: rstd)
     return ForwardPass(
-      batch: batch, hidden: hidden, ids: ids, positions: positions, checkpoints: checkpoints, activations: activations,
-      last: x, rstd: rstd)
+      batch: batch, hidden: hidden, ids: ids, adapter: adapter, plan: plan, positions: positions, checkpoints: checkpoints,
+      activations: activations, last: x, rstd: rstd)
   }
 
-  /// One new token for each of several sequences, at the position each has reached; returns the normalised hidden state
-  /// `[B, D]`. Rows are, bit for bit, those of ``forward(_:retaining:sink:)`` over the whole sequence.
-  package func decode(tokens: [Int32], slots: [Int32], positions: [Int32], cache: KVCache) throws(Failure) -> Tensor {
-    try rope.reserve(Int(positions.max() ?? 0) + 1, on: backend)
-    let ids = try backend.upload(tokens)
-    let slotTensor = try backend.upload(slots)
-    let positionTensor = try backend.upload(positions)
-    let lengths = try backend.upload(positions.map { $0 + 1 })
-    var x = try backend.tensor(tokens.count, configuration.hiddenSize)
-    backend.gather(ids, from: embedding, into: x)
-    for block in blocks {
-      (x, _) = try block.forward(
-        x, positions: positionTensor, rope: rope, .cached(cache, slots: slotTensor, lengths: lengths), on: backend)
+  /// Reads the newest token of each sequence of a state; returns the normalised hidden state `[B, D]`. Rows are, bit for bit, those
+  /// of ``forward(_:adapter:retaining:sink:in:)`` over the whole sequence. Nothing of the host is read.
+  package func decode(_ state: DecodeState, adapter: AdapterWeights?, prompts: KVCache, cache: KVCache, in arena: Arena)
+    throws(Failure) -> Tensor
+  {
+    let (rows, width) = (state.rows, configuration.hiddenSize)
+    let hidden = try arena.tensor(rows, width)
+    try arena.scope { () throws(Failure) in
+      var x = try arena.tensor(rows, width)
+      var spare = try arena.tensor(rows, width)
+      backend.gather(state.tokens, from: weights.embedding, into: x)
+      for index in weights.blocks.indices {
+        try arena.scope { () throws(Failure) in
+          _ = try block(index, adapter).forward(
+            x, positions: state.positions, .cached(state, prompts: prompts, own: cache), into: spare, in: arena)
+        }
+        swap(&x, &spare)
+      }
+      backend.rmsNorm(x, weights.finalNorm, into: hidden, rstd: try arena.tensor(1, rows))
     }
-    return try finalNorm.forward(x, on: backend).output
+    return hidden
   }
 
   /// `hidden [n, D]` → logits `[n, V]`
-  package func logits(_ hidden: Tensor) throws(Failure) -> Tensor {
-    let logits = try backend.tensor(hidden.rows, configuration.vocabularySize)
-    backend.linear(hidden, head, bias: nil, into: logits, accumulate: false)
+  package func logits(_ hidden: Tensor, in arena: Arena) throws(Failure) -> Tensor {
+    let logits = try arena.tensor(hidden.rows, configuration.vocabularySize)
+    backend.linear(hidden, weights.head, bias: nil, into: logits, accumulate: false)
     return logits
   }
 
   // MARK: Backward
 
-  /// `dHidden [T, D]` → gradients of all trained parameters, added to what they hold; after the last one
-  /// ``finishGradients()`` makes them whole. Uses `dHidden` up.
-  package func backward(_ pass: consuming ForwardPass, dHidden: Tensor) throws(Failure) {
-    let dx = try backend.tensor(dHidden.rows, dHidden.columns)
-    finalNorm.backward(dHidden, x: pass.last, rstd: pass.rstd, into: dx, accumulate: false, on: backend)
-    let segments = pass.batch.segments
-    for block in blocks.reversed() {
-      let kept: BlockActivations
-      if let last = pass.activations.popLast() {
-        kept = last
-      } else if let x = pass.checkpoints.popLast() {
-        kept = try block.forward(
-          x, positions: pass.positions, rope: rope, .packed(segments: segments, sink: nil), on: backend
-        ).activations
-      } else {
-        throw .internalError("backward after a forward that kept nothing")
+  /// `dHidden [T, D]` → gradients of what is trained, added to what they hold; after the last one
+  /// ``Gradients/finish()`` makes them whole. Uses `dHidden` up.
+  package func backward(_ pass: consuming ForwardPass, dHidden: Tensor, into gradients: Gradients, in arena: Arena) throws(Failure) {
+    try arena.scope { () throws(Failure) in
+      let dx = try arena.tensor(dHidden.rows, dHidden.columns)
+      backend.rmsNormBackward(
+        dHidden, x: pass.last, weights.finalNorm, rstd: pass.rstd, into: dx, accumulate: false, weightGradient: gradients.finalNorm)
+      for index in weights.blocks.indices.reversed() {
+        try arena.scope { () throws(Failure) in
+          let block = block(index, pass.adapter)
+          let kept: BlockActivations
+          if let last = pass.activations.popLast() {
+            kept = last
+          } else if let x = pass.checkpoints.popLast() {
+            let output = try arena.tensor(x.rows, x.columns)
+            kept = try block.forward(x, positions: pass.positions, .packed(pass.plan, sink: nil), into: output, in: arena)
+          } else {
+            throw .internalError("backward after a forward that kept nothing")
+          }
+          try block.backward(
+            dx, kept, pass.plan, positions: pass.positions, gradients.blocks[index], needsInput: gradients.isNeeded(below: index),
+            in: arena)
+        }
       }
-      let needsInput = block.index > 0 || embeddingParameter != nil
-      try block.backward(
-        dx, kept, segments: segments, positions: pass.positions, rope: rope, needsInput: needsInput, on: backend)
-    }
-    guard let embeddingParameter else { return }
-    if configuration.tiesEmbeddings {
-      waiting.append((pass.ids, dx))
-    } else {
-      backend.gatherBackward(pass.ids, dOutput: dx, gradient: embeddingParameter.gradient)
+      try gradients.add(dx, of: pass)
     }
   }
-
-  /// Makes gradients ready to begin: forgets what an update that failed has left.
-  package func beginGradients() { waiting.removeAll() }
-
-  /// Makes gradients whole after the last micro-batch of an update. Where one matrix is embedding and head, the head's
-  /// shares of all tokens come first and the embedding's after them, so that the sum is the same bits for every split.
-  package func finishGradients() {
-    guard let embeddingParameter else { return }
-    for share in waiting {
-      backend.gatherBackward(share.ids, dOutput: share.dOutput, gradient: embeddingParameter.gradient)
-    }
-    waiting.removeAll()
-  }
-
-  /// The gradient that the vocabulary head adds to, where it is trained.
-  package var headGradient: Tensor? { headParameter?.gradient }
 }

@@ -14,11 +14,24 @@ sys.path.insert(0, str(HERE.parents[1] / "Oracles"))
 import numpy as np
 import torch
 import oracle
-from transformers import GenerationConfig, Qwen2ForCausalLM
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 LENGTHS = [17, 1, 9, 2]
 SMALL = dict(hidden=32, layers=2, heads=4, kv_heads=2, intermediate=48, vocabulary=61, tied=True, theta=1e6)
 NARROW = dict(hidden=24, layers=3, heads=3, kv_heads=1, intermediate=40, vocabulary=80, tied=False, theta=1e4)
+
+
+# Families beside Qwen2. Channels of a head apart from hidden size by heads; Llama 3's stretched rotary embedding with a context so short
+# that its three ranges all occur; biases everywhere; queries and keys normed.
+TINY = dict(vocab_size=40, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            max_position_embeddings=512, rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2)
+LLAMA3 = dict(rope_type="llama3", rope_theta=5e5, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64)
+FAMILIES = {
+    "llama": (LlamaForCausalLM, LlamaConfig(**TINY, head_dim=12, tie_word_embeddings=True, rope_parameters=LLAMA3)),
+    "llama-biases": (LlamaForCausalLM, LlamaConfig(**TINY, tie_word_embeddings=False, attention_bias=True, mlp_bias=True)),
+    "qwen3": (Qwen3ForCausalLM, Qwen3Config(**TINY, head_dim=8, tie_word_embeddings=True)),
+    "qwen3-untied": (Qwen3ForCausalLM, Qwen3Config(**TINY, head_dim=6, tie_word_embeddings=False, attention_bias=True)),
+}
 
 
 def sequences(vocabulary, seed):
@@ -27,9 +40,13 @@ def sequences(vocabulary, seed):
 
 
 def make_model(name, shape, seed, dtype=torch.float32, shard=None):
+    return save_model(name, Qwen2ForCausalLM(oracle.config(**shape, bos_token_id=1, eos_token_id=2)), seed, dtype, shard)
+
+
+def save_model(name, model, seed, dtype=torch.float32, shard=None):
     folder = HERE / name
     shutil.rmtree(folder, ignore_errors=True)
-    model = oracle.randomise(Qwen2ForCausalLM(oracle.config(**shape, bos_token_id=1, eos_token_id=2)), seed).to(dtype)
+    model = oracle.randomise(model, seed).to(dtype)
     model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=[2, 3], pad_token_id=2, do_sample=False)
     model.save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
     return folder
@@ -141,6 +158,8 @@ def main():
     published_config(half)
     expect(half, seed=23)
     expect(make_model("f16", SMALL, seed=14, dtype=torch.float16), seed=24)
+    for index, (name, (family, configuration)) in enumerate(FAMILIES.items()):
+        expect(save_model(name, family(configuration), seed=51 + index), seed=61 + index)
     expect_lora(tied, rows, "r4", rank=4, alpha=8, targets=["q_proj", "v_proj"], seed=41)
     expect_lora(tied, rows, "r16", rank=16, alpha=32, targets=oracle.ALL_LINEAR, seed=42)
 

@@ -38,6 +38,9 @@ int64_t nrk_panel_elements(int64_t N, int64_t K);
 /* src [N, K] row-major of src_kind -> panels of dst_kind (f32 -> bf16 rounds to nearest even). */
 void nrk_pack(nrk_pool *, int64_t N, int64_t K, const void *src, nrk_kind src_kind, int64_t ld, void *panels,
               nrk_kind dst_kind);
+/* The same for several float32 matrices at once: after an optimiser step. */
+typedef struct nrk_packing { int64_t N, K, ld; const float *source; void *panels; nrk_kind kind; } nrk_packing;
+void nrk_pack_list(nrk_pool *, int64_t count, const nrk_packing *);
 /* rows of the packed matrix as float32: out[t, :] = W[ids[t], :]; ids must be within 0..<N (embedding). */
 void nrk_gather(nrk_pool *, int64_t T, int64_t N, int64_t K, const void *panels, nrk_kind, const int32_t *ids, float *out, int64_t ld);
 
@@ -107,14 +110,13 @@ int64_t nrk_kv_slot_elements(int64_t G, int64_t C, int64_t capacity);
 /* row t of k, v goes to position positions[t] of slot slots[t] */
 void nrk_kv_write(nrk_pool *, int64_t T, int64_t G, int64_t C, const float *k, int64_t ldk, const float *v, int64_t ldv,
                   float *cache, int64_t capacity, const int32_t *slots, const int32_t *positions);
-/* copies positions 0..<length of slot `source` of one cache to slot `destination` of another (capacities may differ) */
-void nrk_kv_copy(int64_t G, int64_t C, const float *source_cache, int64_t source_capacity, int32_t source,
-                 float *destination_cache, int64_t destination_capacity, int32_t destination, int64_t length);
-/* one query row per sequence: row t attends to positions 0..<lengths[t] of slot slots[t]. Bit for bit what nrk_attention
-   gives for that row. */
-void nrk_attention_decode(nrk_pool *, int64_t T, int64_t H, int64_t G, int64_t C, const float *q, int64_t ldq,
-                          const float *cache, int64_t capacity, const int32_t *slots, const int32_t *lengths, float scale,
-                          float *o, int64_t ldo);
+/* One query row per sequence: row t attends to its prompt, positions 0..<prompt_lengths[t] of slot prompt_slots[t] of the cache
+   `prompts`, and then to positions 0..<lengths[t] of slot slots[t] of `cache`, its own. Several sequences may share a prompt; those that
+   stand next to each other read it together. prompt_lengths may be NULL: no prompts apart. Bit for bit what nrk_attention gives for
+   that row. */
+void nrk_attention_decode(nrk_pool *, int64_t T, int64_t H, int64_t G, int64_t C, const float *q, int64_t ldq, const float *prompts,
+                          int64_t prompt_capacity, const int32_t *prompt_slots, const int32_t *prompt_lengths, const float *cache,
+                          int64_t capacity, const int32_t *slots, const int32_t *lengths, float scale, float *o, int64_t ldo);
 
 /* ---- the loss head and the sampler: rows of logits -------------------------------------------------- */
 
@@ -141,8 +143,10 @@ void nrk_sample(nrk_pool *, int64_t n, int64_t V, const float *logits, int64_t l
    m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; p -= (lr / c1) m / (sqrt(v) / sqrt(c2) + epsilon), c1 = 1 - b1^step, c2 = 1 - b2^step. */
 void nrk_adamw(nrk_pool *, int64_t count, float *parameter, const float *gradient, float *m, float *v, double lr, double beta1,
                double beta2, double epsilon, double decay, int64_t step, float gradient_factor);
-/* sum of squares in double over fixed blocks joined in order; not finite when an element is not */
-double nrk_sum_squares(nrk_pool *, int64_t count, const float *x);
+/* Sum of squares in double over the parts of a flat array: fixed blocks joined in order to parts, parts joined in order; not finite when
+   an element is not. What lies between parts is not read. */
+typedef struct nrk_part { int64_t start, count; } nrk_part;
+double nrk_sum_squares(nrk_pool *, int64_t parts, const nrk_part *, const float *x);
 /* table[ids[t], :] += dx[t, :], t ascending */
 void nrk_embedding_backward(nrk_pool *, int64_t T, int64_t K, const int32_t *ids, const float *dx, int64_t ld, float *dtable);
 

@@ -6,7 +6,7 @@ import Support
 /// All pointer work of the host is in this type: it turns views into addresses after ``Tensor`` has checked their bounds.
 @safe package final class CPUBackend: Backend, @unchecked Sendable {
   private let pool: OpaquePointer
-  private let memory = CPUMemory()
+  private let store = CPUMemory()
   package let threads: Int
 
   /// - Parameter threads: nil takes one per core this process may run on.
@@ -24,14 +24,17 @@ import Support
 
   package var name: String { unsafe "cpu (\(String(cString: nrk_isa())), \(threads) threads)" }
   package var isRowExact: Bool { true }
-  package var peakBytes: Int { memory.peakBytes }
+  package var memory: MemoryUse { store.now }
+  package var availableBytes: Int { physicalMemory() }
+  package func counter() -> any Backend { CountingBackend(like: self) }
 
   package static var availableCores: Int {
     max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
   }
 
   private func floats(_ tensor: Tensor) -> UnsafeMutablePointer<Float> {
-    unsafe UnsafeMutablePointer<Float>(bitPattern: tensor.storage.address)! + tensor.offset
+    precondition(tensor.element == .float32, "the CPU computes on float32")
+    return unsafe UnsafeMutablePointer<Float>(bitPattern: tensor.storage.address)! + tensor.offset
   }
 
   private func floats(_ tensor: Tensor?) -> UnsafeMutablePointer<Float>? {
@@ -40,18 +43,18 @@ import Support
   }
 
   private func integers(_ tensor: IndexTensor) -> UnsafeMutablePointer<Int32> {
-    unsafe UnsafeMutablePointer<Int32>(bitPattern: tensor.storage.address)!
+    unsafe UnsafeMutablePointer<Int32>(bitPattern: tensor.storage.address)! + tensor.offset
   }
 
   private func raw(_ storage: Storage) -> UnsafeMutableRawPointer {
     unsafe UnsafeMutableRawPointer(bitPattern: storage.address)!
   }
 
-  private func kind(_ kind: WeightKind) -> nrk_kind { kind == .float32 ? NRK_F32 : NRK_BF16 }
+  private func kind(_ format: WeightFormat) -> nrk_kind { format == .float32 ? NRK_F32 : NRK_BF16 }
 
   // MARK: Memory
 
-  package func allocate(byteCount: Int) throws(Failure) -> Storage { try memory.allocate(byteCount) }
+  package func allocate(byteCount: Int) throws(Failure) -> Storage { try store.allocate(byteCount) }
 
   package func upload(_ values: [Float], to tensor: Tensor) {
     precondition(values.count == tensor.count && tensor.isContiguous)
@@ -60,22 +63,22 @@ import Support
     }
   }
 
-  package func download(_ tensor: Tensor) throws(Failure) -> [Float] {
-    unsafe Array(unsafeUninitializedCapacity: tensor.count) { buffer, count in
-      for row in 0..<tensor.rows where tensor.columns > 0 {
-        unsafe (buffer.baseAddress! + row * tensor.columns).initialize(
-          from: floats(tensor) + row * tensor.stride, count: tensor.columns)
-      }
-      count = tensor.count
-    }
+  package func download(_ tensor: Tensor) throws(Failure) -> Pending<[Float]> {
+    Pending(
+      unsafe Array(unsafeUninitializedCapacity: tensor.count) { buffer, count in
+        for row in 0..<tensor.rows where tensor.columns > 0 {
+          unsafe (buffer.baseAddress! + row * tensor.columns).initialize(
+            from: floats(tensor) + row * tensor.stride, count: tensor.columns)
+        }
+        count = tensor.count
+      })
   }
 
-  package func upload(_ indices: [Int32]) throws(Failure) -> IndexTensor {
-    let tensor = IndexTensor(storage: try allocate(byteCount: indices.count * 4), count: indices.count)
+  package func upload(_ indices: [Int32], to tensor: IndexTensor) {
+    precondition(indices.count == tensor.count)
     unsafe indices.withUnsafeBufferPointer { source in
       if let base = source.baseAddress { unsafe integers(tensor).update(from: base, count: indices.count) }
     }
-    return tensor
   }
 
   package func zero(_ tensor: Tensor) {
@@ -96,30 +99,39 @@ import Support
   // MARK: Weights
 
   package func pack(
-    _ bytes: UnsafeRawBufferPointer, kind: WeightKind, outputs: Int, inputs: Int, as target: WeightKind
+    _ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, as target: WeightFormat
   ) throws(Failure) -> PackedMatrix {
-    precondition(bytes.count == outputs * inputs * kind.byteCount)
-    let elements = nrk_panel_elements(Int64(outputs), Int64(inputs))
-    let matrix = PackedMatrix(
-      storage: try allocate(byteCount: Int(elements) * target.byteCount), outputs: outputs, inputs: inputs, kind: target
-    )
+    precondition(bytes.count == outputs * inputs * format.byteCount)
+    let matrix = try packed(outputs: outputs, inputs: inputs, as: target)
     unsafe nrk_pack(
-      pool, Int64(outputs), Int64(inputs), bytes.baseAddress, self.kind(kind), Int64(inputs), raw(matrix.storage),
-      self.kind(target))
+      pool, Int64(outputs), Int64(inputs), bytes.baseAddress, kind(format), Int64(inputs), raw(matrix.storage), kind(target))
     return matrix
   }
 
-  package func repack(_ source: Tensor, into matrix: PackedMatrix) {
-    precondition(source.rows == matrix.outputs && source.columns == matrix.inputs)
-    unsafe nrk_pack(
-      pool, Int64(source.rows), Int64(source.columns), floats(source), NRK_F32, Int64(source.stride),
-      raw(matrix.storage), kind(matrix.kind))
+  package static func packedBytes(outputs: Int, inputs: Int, _ format: WeightFormat) -> Int {
+    Int(nrk_panel_elements(Int64(outputs), Int64(inputs))) * format.byteCount
+  }
+
+  package func packed(outputs: Int, inputs: Int, as format: WeightFormat) throws(Failure) -> PackedMatrix {
+    PackedMatrix(
+      storage: try allocate(byteCount: Self.packedBytes(outputs: outputs, inputs: inputs, format)), outputs: outputs, inputs: inputs,
+      format: format)
+  }
+
+  package func repack(_ list: [Repacking]) {
+    let packings = unsafe list.map { item -> nrk_packing in
+      precondition(item.value.rows == item.matrix.outputs && item.value.columns == item.matrix.inputs)
+      return unsafe nrk_packing(
+        N: Int64(item.value.rows), K: Int64(item.value.columns), ld: Int64(item.value.stride), source: floats(item.value),
+        panels: raw(item.matrix.storage), kind: kind(item.matrix.format))
+    }
+    unsafe packings.withUnsafeBufferPointer { unsafe nrk_pack_list(pool, Int64($0.count), $0.baseAddress) }
   }
 
   package func gather(_ ids: IndexTensor, from matrix: PackedMatrix, into output: Tensor) {
     precondition(output.rows == ids.count && output.columns == matrix.inputs)
     unsafe nrk_gather(
-      pool, Int64(ids.count), Int64(matrix.outputs), Int64(matrix.inputs), raw(matrix.storage), kind(matrix.kind),
+      pool, Int64(ids.count), Int64(matrix.outputs), Int64(matrix.inputs), raw(matrix.storage), kind(matrix.format),
       integers(ids), floats(output), Int64(output.stride))
   }
 
@@ -137,14 +149,14 @@ import Support
     precondition(bias == nil || bias?.count == weight.outputs)
     unsafe nrk_linear(
       pool, Int64(x.rows), Int64(weight.outputs), Int64(weight.inputs), floats(x), Int64(x.stride),
-      raw(weight.storage), kind(weight.kind), floats(bias), floats(y), Int64(y.stride), accumulate ? 1 : 0)
+      raw(weight.storage), kind(weight.format), floats(bias), floats(y), Int64(y.stride), accumulate ? 1 : 0)
   }
 
   package func linearBackward(_ dy: Tensor, _ weight: PackedMatrix, into dx: Tensor, accumulate: Bool) {
     precondition(dx.columns == weight.inputs && dy.columns == weight.outputs && dx.rows == dy.rows)
     unsafe nrk_linear_dx(
       pool, Int64(dy.rows), Int64(weight.outputs), Int64(weight.inputs), floats(dy), Int64(dy.stride),
-      raw(weight.storage), kind(weight.kind), floats(dx), Int64(dx.stride), accumulate ? 1 : 0)
+      raw(weight.storage), kind(weight.format), floats(dx), Int64(dx.stride), accumulate ? 1 : 0)
   }
 
   package func linearBackward(_ dy: Tensor, x: Tensor, weightGradient: Tensor) {
@@ -185,19 +197,19 @@ import Support
       pool, Int64(rows.count), Int64(x.columns), floats(y), Int64(y.stride), integers(rows), floats(x), Int64(x.stride))
   }
 
-  package func rmsNorm(_ x: Tensor, weight: Tensor, epsilon: Float, into y: Tensor, rstd: Tensor) {
+  package func rmsNorm(_ x: Tensor, _ norm: NormWeights, into y: Tensor, rstd: Tensor) {
     precondition(x.isContiguous && y.isContiguous && x.count == y.count)
-    precondition(weight.count == x.columns && rstd.count == x.rows)
+    precondition(norm.weight.count == x.columns && rstd.count == x.rows)
     unsafe nrk_rmsnorm(
-      pool, Int64(x.rows), Int64(x.columns), floats(x), floats(weight), epsilon, floats(y), floats(rstd))
+      pool, Int64(x.rows), Int64(x.columns), floats(x), floats(norm.weight), norm.epsilon, floats(y), floats(rstd))
   }
 
   package func rmsNormBackward(
-    _ dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, into dx: Tensor, accumulate: Bool, weightGradient: Tensor?
+    _ dy: Tensor, x: Tensor, _ norm: NormWeights, rstd: Tensor, into dx: Tensor, accumulate: Bool, weightGradient: Tensor?
   ) {
     precondition(x.isContiguous && dy.isContiguous && dx.isContiguous && x.count == dy.count && x.count == dx.count)
     unsafe nrk_rmsnorm_backward(
-      pool, Int64(x.rows), Int64(x.columns), floats(dy), floats(x), floats(weight), floats(rstd), floats(dx),
+      pool, Int64(x.rows), Int64(x.columns), floats(dy), floats(x), floats(norm.weight), floats(rstd), floats(dx),
       accumulate ? 1 : 0, floats(weightGradient))
   }
 
@@ -223,62 +235,65 @@ import Support
 
   // MARK: Attention
 
-  private func withSegments(_ segments: [Segment], rows: Int, _ body: (UnsafePointer<nrk_segment>?) -> Void) {
-    for segment in segments {
-      precondition(segment.start >= 0 && segment.length >= 0 && segment.start + segment.length <= rows)
-      precondition(segment.prefixStart >= 0 && segment.prefixStart + segment.prefixLength <= rows)
+  package func plan(_ segments: [Segment], _ heads: HeadShape, rows: Int, in arena: Arena) throws(Failure) -> AttentionPlan {
+    let words = MemoryLayout<nrk_segment>.stride / 4
+    let list = try arena.indices(count: segments.count * words)
+    unsafe integers(list).withMemoryRebound(to: nrk_segment.self, capacity: segments.count) { places in
+      for (index, segment) in segments.enumerated() {
+        precondition(segment.start >= 0 && segment.length >= 0 && segment.start + segment.length <= rows)
+        precondition(segment.prefixStart >= 0 && segment.prefixStart + segment.prefixLength <= rows)
+        unsafe places[index] = nrk_segment(
+          start: Int64(segment.start), length: Int64(segment.length), prefix_start: Int64(segment.prefixStart),
+          prefix_length: Int64(segment.prefixLength))
+      }
     }
-    let converted = segments.map {
-      nrk_segment(
-        start: Int64($0.start), length: Int64($0.length), prefix_start: Int64($0.prefixStart),
-        prefix_length: Int64($0.prefixLength))
-    }
-    unsafe converted.withUnsafeBufferPointer { unsafe body($0.baseAddress) }
+    return AttentionPlan(segments: segments.count, rows: rows, heads: heads, list: list)
   }
 
-  private func check(_ heads: HeadShape, q: Tensor, k: Tensor, v: Tensor) {
-    precondition(q.columns == heads.queryHeads * heads.channels)
-    precondition(k.columns == heads.keyValueHeads * heads.channels && v.columns == k.columns)
+  private func segments(_ plan: AttentionPlan) -> UnsafePointer<nrk_segment> {
+    unsafe UnsafeRawPointer(integers(plan.list)).assumingMemoryBound(to: nrk_segment.self)
+  }
+
+  private func check(_ plan: AttentionPlan, q: Tensor, k: Tensor, v: Tensor) {
+    precondition(q.columns == plan.heads.queryHeads * plan.heads.channels && q.rows == plan.rows)
+    precondition(k.columns == plan.heads.keyValueHeads * plan.heads.channels && v.columns == k.columns)
     precondition(k.rows == q.rows && v.rows == q.rows)
   }
 
-  package func attention(
-    _ segments: [Segment], _ heads: HeadShape, q: Tensor, k: Tensor, v: Tensor, into output: Tensor, logSum: Tensor
-  ) {
-    check(heads, q: q, k: k, v: v)
+  package func attention(_ plan: AttentionPlan, q: Tensor, k: Tensor, v: Tensor, into output: Tensor, logSum: Tensor) {
+    check(plan, q: q, k: k, v: v)
     precondition(output.rows == q.rows && output.columns == q.columns)
-    precondition(logSum.rows == q.rows && logSum.columns == heads.queryHeads && logSum.isContiguous)
-    unsafe withSegments(segments, rows: q.rows) { list in
-      unsafe nrk_attention(
-        pool, list, Int64(segments.count), Int64(heads.queryHeads), Int64(heads.keyValueHeads), Int64(heads.channels),
-        floats(q), Int64(q.stride), floats(k), Int64(k.stride), floats(v), Int64(v.stride), heads.scale,
-        floats(output), Int64(output.stride), floats(logSum))
-    }
+    precondition(logSum.rows == q.rows && logSum.columns == plan.heads.queryHeads && logSum.isContiguous)
+    unsafe nrk_attention(
+      pool, segments(plan), Int64(plan.segments), Int64(plan.heads.queryHeads), Int64(plan.heads.keyValueHeads),
+      Int64(plan.heads.channels), floats(q), Int64(q.stride), floats(k), Int64(k.stride), floats(v), Int64(v.stride),
+      plan.heads.scale, floats(output), Int64(output.stride), floats(logSum))
   }
 
   package func attentionBackward(
-    _ segments: [Segment], _ heads: HeadShape, q: Tensor, k: Tensor, v: Tensor, output: Tensor, logSum: Tensor,
-    dOutput: Tensor, dq: Tensor, dk: Tensor, dv: Tensor
+    _ plan: AttentionPlan, q: Tensor, k: Tensor, v: Tensor, output: Tensor, logSum: Tensor, dOutput: Tensor, dq: Tensor, dk: Tensor,
+    dv: Tensor
   ) {
-    check(heads, q: q, k: k, v: v)
-    check(heads, q: dq, k: dk, v: dv)
+    check(plan, q: q, k: k, v: v)
+    check(plan, q: dq, k: dk, v: dv)
     precondition(dOutput.rows == q.rows && dOutput.columns == q.columns && output.columns == q.columns)
-    unsafe withSegments(segments, rows: q.rows) { list in
-      unsafe nrk_attention_backward(
-        pool, list, Int64(segments.count), Int64(heads.queryHeads), Int64(heads.keyValueHeads), Int64(heads.channels),
-        floats(q), Int64(q.stride), floats(k), Int64(k.stride), floats(v), Int64(v.stride), heads.scale,
-        floats(output), Int64(output.stride), floats(logSum), floats(dOutput), Int64(dOutput.stride), floats(dq),
-        Int64(dq.stride), floats(dk), Int64(dk.stride), floats(dv), Int64(dv.stride))
-    }
+    unsafe nrk_attention_backward(
+      pool, segments(plan), Int64(plan.segments), Int64(plan.heads.queryHeads), Int64(plan.heads.keyValueHeads),
+      Int64(plan.heads.channels), floats(q), Int64(q.stride), floats(k), Int64(k.stride), floats(v), Int64(v.stride),
+      plan.heads.scale, floats(output), Int64(output.stride), floats(logSum), floats(dOutput), Int64(dOutput.stride), floats(dq),
+      Int64(dq.stride), floats(dk), Int64(dk.stride), floats(dv), Int64(dv.stride))
   }
 
-  package func makeCache(_ heads: HeadShape, slots: Int, capacity: Int) throws(Failure) -> CacheLayer {
+  package static func cacheShape(_ heads: HeadShape, slots: Int, capacity: Int) -> (capacity: Int, bytes: Int) {
     let rounded = (max(capacity, 1) + 15) / 16 * 16
     let slot = nrk_kv_slot_elements(Int64(heads.keyValueHeads), Int64(heads.channels), Int64(rounded))
-    let storage = try allocate(byteCount: Int(slot) * slots * 4)
-    // Panels are multiplied whole, so what lies past a sequence's end must be numbers.
-    unsafe raw(storage).initializeMemory(as: UInt8.self, repeating: 0, count: storage.byteCount)
-    return CacheLayer(storage: storage, slots: slots, capacity: rounded)
+    return (rounded, Int(slot) * slots * 4)
+  }
+
+  /// Panels are multiplied whole, so what lies past a sequence's end must be numbers: memory comes cleared.
+  package func makeCache(_ heads: HeadShape, slots: Int, capacity: Int) throws(Failure) -> CacheLayer {
+    let shape = Self.cacheShape(heads, slots: slots, capacity: capacity)
+    return CacheLayer(storage: try allocate(byteCount: shape.bytes), slots: slots, capacity: shape.capacity)
   }
 
   private func cache(_ layer: CacheLayer) -> UnsafeMutablePointer<Float> {
@@ -294,26 +309,14 @@ import Support
       Int64(v.stride), self.cache(cache), Int64(cache.capacity), integers(slots), integers(positions))
   }
 
-  package func copyCache(
-    _ heads: HeadShape, from source: CacheLayer, slot: Int, to destination: CacheLayer, slot destinationSlot: Int,
-    length: Int
-  ) {
-    precondition(slot < source.slots && destinationSlot < destination.slots)
-    precondition(length <= source.capacity && length <= destination.capacity)
-    unsafe nrk_kv_copy(
-      Int64(heads.keyValueHeads), Int64(heads.channels), cache(source), Int64(source.capacity), Int32(slot),
-      cache(destination), Int64(destination.capacity), Int32(destinationSlot), Int64(length))
-  }
-
   package func attention(
-    cached cache: CacheLayer, _ heads: HeadShape, q: Tensor, slots: IndexTensor, lengths: IndexTensor,
-    into output: Tensor
+    _ state: DecodeState, _ heads: HeadShape, prompts: CacheLayer, cache: CacheLayer, q: Tensor, into output: Tensor
   ) {
-    precondition(slots.count == q.rows && lengths.count == q.rows && output.rows == q.rows)
+    precondition(state.rows == q.rows && output.rows == q.rows && q.columns == heads.queryHeads * heads.channels)
     unsafe nrk_attention_decode(
-      pool, Int64(q.rows), Int64(heads.queryHeads), Int64(heads.keyValueHeads), Int64(heads.channels), floats(q),
-      Int64(q.stride), self.cache(cache), Int64(cache.capacity), integers(slots), integers(lengths), heads.scale,
-      floats(output), Int64(output.stride))
+      pool, Int64(q.rows), Int64(heads.queryHeads), Int64(heads.keyValueHeads), Int64(heads.channels), floats(q), Int64(q.stride),
+      self.cache(prompts), Int64(prompts.capacity), integers(state.promptSlots), integers(state.promptLengths), self.cache(cache),
+      Int64(cache.capacity), integers(state.slots), integers(state.lengths), heads.scale, floats(output), Int64(output.stride))
   }
 
   // MARK: Loss head and sampler
@@ -338,18 +341,55 @@ import Support
       integers(targets), floats(logSum), floats(entropy), floats(dLogProb), floats(dEntropy))
   }
 
-  package func sample(_ logits: Tensor, _ settings: SamplingSettings, uniforms: [Double])
-    throws(Failure) -> SampledTokens
-  {
+  package func sampleStep(_ logits: Tensor, _ settings: SamplingSettings, _ state: DecodeState, in arena: Arena) throws(Failure) {
     let count = logits.rows
-    precondition(uniforms.count == count)
-    var result = SampledTokens(
-      tokens: Array(repeating: -1, count: count), logProbs: Array(repeating: 0, count: count),
-      entropies: Array(repeating: 0, count: count))
-    unsafe nrk_sample(
-      pool, Int64(count), Int64(logits.columns), floats(logits), Int64(logits.stride), settings.temperature,
-      Int32(clamping: settings.topK), settings.topP, uniforms, &result.tokens, &result.logProbs, &result.entropies)
-    return result
+    precondition(state.rows == count)
+    try arena.scope { () throws(Failure) in
+      let place = try arena.indices(count: 2 * count)
+      let uniforms = unsafe UnsafeMutableRawPointer(integers(place)).bindMemory(to: Double.self, capacity: count)
+      let (streams, lengths) = unsafe (integers(state.streams), integers(state.lengths))
+      for row in 0..<count {
+        func word(_ index: Int) -> UInt64 { unsafe UInt64(UInt32(bitPattern: streams[4 * row + index])) }
+        let stream = RandomStream(seed: word(0) | word(1) << 32, stream: word(2) | word(3) << 32)
+        unsafe uniforms[row] = stream.uniform(at: UInt64(lengths[row]))
+      }
+      unsafe nrk_sample(
+        pool, Int64(count), Int64(logits.columns), floats(logits), Int64(logits.stride), settings.temperature,
+        Int32(clamping: settings.topK), settings.topP, uniforms, integers(state.tokens), floats(state.logProbs),
+        floats(state.entropies))
+    }
+    advance(state)
+  }
+
+  /// Moves a state on by the tokens just drawn.
+  private func advance(_ state: DecodeState) {
+    let (tokens, positions, ownPositions) = unsafe (integers(state.tokens), integers(state.positions), integers(state.ownPositions))
+    let (lengths, remaining, outcomes) = unsafe (integers(state.lengths), integers(state.remaining), integers(state.outcomes))
+    let stops = unsafe UnsafeBufferPointer(start: integers(state.stopTokens), count: state.stopTokens.count)
+    for row in 0..<state.rows {
+      unsafe positions[row] += 1
+      unsafe ownPositions[row] += 1
+      unsafe lengths[row] += 1
+      unsafe remaining[row] -= 1
+      let token = unsafe tokens[row]
+      let outcome: DecodeOutcome
+      if token < 0 {
+        outcome = .notANumber
+      } else if unsafe stops.contains(token) {
+        outcome = .stopped
+      } else {
+        outcome = unsafe remaining[row] <= 0 ? .reachedLimit : .goesOn
+      }
+      unsafe outcomes[row] = outcome.rawValue
+    }
+  }
+
+  package func drawn(_ state: DecodeState) throws(Failure) -> Pending<DrawnTokens> {
+    func copied(_ tensor: IndexTensor) -> [Int32] { unsafe Array(UnsafeBufferPointer(start: integers(tensor), count: tensor.count)) }
+    return Pending(
+      DrawnTokens(
+        tokens: copied(state.tokens), logProbs: try download(state.logProbs).value(), entropies: try download(state.entropies).value(),
+        outcomes: copied(state.outcomes).map { DecodeOutcome(rawValue: $0) ?? .notANumber }))
   }
 
   // MARK: Optimiser
@@ -364,8 +404,9 @@ import Support
       settings.beta1, settings.beta2, settings.epsilon, settings.weightDecay, Int64(step), gradientFactor)
   }
 
-  package func sumOfSquares(_ x: Tensor) throws(Failure) -> Double {
-    precondition(x.isContiguous)
-    return unsafe nrk_sum_squares(pool, Int64(x.count), floats(x))
+  package func sumOfSquares(_ x: Tensor, parts: [Range<Int>]) throws(Failure) -> Pending<Double> {
+    precondition(x.isContiguous && parts.allSatisfy { $0.lowerBound >= 0 && $0.upperBound <= x.count })
+    let list = parts.map { nrk_part(start: Int64($0.lowerBound), count: Int64($0.count)) }
+    return Pending(unsafe list.withUnsafeBufferPointer { unsafe nrk_sum_squares(pool, Int64($0.count), $0.baseAddress, floats(x)) })
   }
 }

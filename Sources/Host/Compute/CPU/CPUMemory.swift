@@ -1,65 +1,49 @@
 import Support
 import Synchronization
 
-/// The host memory of a CPU backend: 64-byte aligned blocks, kept when freed and handed out again, so that a step of
-/// training touches no fresh pages. What is kept is bounded.
+/// The host memory of a CPU backend: blocks aligned to 64 bytes, cleared, given back to the system when they are not needed any more.
+/// Steps take theirs from an ``Arena``, so nothing is kept here for later.
 final class CPUMemory: Sendable {
-  private struct Shelf {
-    var free: [Int: [UInt]] = [:]
-    var keptBytes = 0
-    var usedBytes = 0
-    var peakBytes = 0
-  }
+  private let use = Mutex(MemoryUse())
+  /// Larger blocks are mapped by themselves, so that all of them goes back, and are there at once: a run that has begun does not find
+  /// later that there is no memory.
+  private static let mapped = 256 << 10
 
-  private static let keptLimit = 4 << 30
-  private let shelf = Mutex(Shelf())
-
-  var peakBytes: Int { shelf.withLock { $0.peakBytes } }
-
-  /// The size class of a request: at most an eighth larger, so that steps of slightly different shapes share blocks.
-  private static func sizeClass(_ byteCount: Int) -> Int {
-    let wanted = max(byteCount, 64)
-    let granule = max(64, 1 << max(0, wanted.bitWidth - wanted.leadingZeroBitCount - 4))
-    return (wanted + granule - 1) / granule * granule
-  }
+  var now: MemoryUse { use.withLock { $0 } }
 
   func allocate(_ byteCount: Int) throws(Failure) -> Storage {
-    let size = Self.sizeClass(byteCount)
-    let kept = shelf.withLock { shelf -> UInt? in
-      shelf.usedBytes += size
-      shelf.peakBytes = max(shelf.peakBytes, shelf.usedBytes)
-      guard let address = shelf.free[size]?.popLast() else { return nil }
-      shelf.keptBytes -= size
-      return address
+    let size = (max(byteCount, 1) + 63) / 64 * 64
+    let address = size >= Self.mapped ? Self.map(size) : Self.small(size)
+    guard let address else {
+      throw .internalError(
+        "out of memory: cannot allocate \(size >> 20) MiB; use fewer sequences at a time, a shorter length or --precision bf16")
     }
-    let address: UInt
-    if let kept {
-      address = kept
-    } else {
-      var pointer: UnsafeMutableRawPointer?
-      guard unsafe posix_memalign(&pointer, 64, size) == 0, let pointer = unsafe pointer else {
-        throw .internalError(
-          "out of memory: cannot allocate \(size >> 20) MiB; use fewer sequences at a time, a shorter length or --precision bf16")
+    use.withLock { $0.take(size) }
+    return Storage(address: address, byteCount: size) { [self] address, size in
+      use.withLock { $0.bytes -= size }
+      if size >= Self.mapped {
+        unsafe munmap(UnsafeMutableRawPointer(bitPattern: address), size)
+      } else {
+        unsafe free(UnsafeMutableRawPointer(bitPattern: address))
       }
-      address = UInt(bitPattern: pointer)
     }
-    return Storage(address: address, byteCount: byteCount) { [self] address, _ in give(back: address, size: size) }
   }
 
-  private func give(back address: UInt, size: Int) {
-    let keep = shelf.withLock { shelf -> Bool in
-      shelf.usedBytes -= size
-      guard shelf.keptBytes + size <= Self.keptLimit else { return false }
-      shelf.keptBytes += size
-      shelf.free[size, default: []].append(address)
-      return true
-    }
-    if !keep { unsafe free(UnsafeMutableRawPointer(bitPattern: address)) }
+  private static func map(_ size: Int) -> UInt? {
+    #if os(Linux)
+      let present = Int32(MAP_POPULATE)
+    #else
+      let present: Int32 = 0
+    #endif
+    let pointer = unsafe mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | Int32(MAP_ANONYMOUS) | present, -1, 0)
+    guard let pointer = unsafe pointer, unsafe pointer != MAP_FAILED else { return nil }
+    return UInt(bitPattern: pointer)
   }
 
-  deinit {
-    shelf.withLock { shelf in
-      for address in shelf.free.values.joined() { unsafe free(UnsafeMutableRawPointer(bitPattern: address)) }
-    }
+  private static func small(_ size: Int) -> UInt? {
+    var pointer: UnsafeMutableRawPointer?
+    guard unsafe posix_memalign(&pointer, 64, size) == 0, let pointer = unsafe pointer else { return nil }
+    unsafe pointer.initializeMemory(as: UInt8.self, repeating: 0, count: size)
+    return UInt(bitPattern: pointer)
   }
 }

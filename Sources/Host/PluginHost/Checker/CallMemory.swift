@@ -2,7 +2,7 @@ internal import CPluginAPI
 import Support
 
 /// The guarded arrays and structs of one call: inputs that are sealed when it begins, outputs that are filled before it.
-@safe struct CallMemory {
+@safe struct CallMemory: PluginInputs {
   /// A quiet NaN that arithmetic does not make.
   static let unwritten = Float(bitPattern: 0x7FDE_AD0F)
 
@@ -19,13 +19,6 @@ import Support
     block.copy(values)
     inputs.append(block)
     return unsafe UnsafePointer(block.start.assumingMemoryBound(to: Element.self))
-  }
-
-  mutating func input<Element: BitwiseCopyable>(_ name: String, ifAny values: [Element]?) throws(Failure)
-    -> UnsafePointer<Element>?
-  {
-    guard let values else { return nil }
-    return unsafe try input(name, values)
   }
 
   /// A struct as a host of another version sends it: the first `byteCount` bytes, or more than there are, which hold ones.

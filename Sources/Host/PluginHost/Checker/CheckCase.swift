@@ -18,7 +18,6 @@ struct CheckCase: Sendable {
   var rollout: PluginRollout
   /// [T] all of them.
   var current: [Float]
-  var sampler: [Float]
   var entropy: [Float]
   /// The critic's values now; those of the rollout are `rollout.values`.
   var values: [Float]
@@ -60,8 +59,9 @@ struct CheckCase: Sendable {
     rollout.rewardParts = rewards
     (rollout.step, rollout.totalSteps, rollout.seed) = (shape.step, 10, random.nextBits())
     var old: [Float] = []
-    (current, sampler, entropy, values) = ([], [], [], [])
+    (current, entropy, values) = ([], [], [])
     var reference: [Float] = []
+    var sampler: [Float] = []
     var oldValues: [Float] = []
     for _ in 0..<tokens {
       // On a grid, so that a number moved by a step of the finite differences is exactly where it should be.
@@ -74,7 +74,7 @@ struct CheckCase: Sendable {
       oldValues.append(Self.onGrid(random.nextNormal()))
       values.append(oldValues.last! + Self.onGrid(0.3 * random.nextNormal()))
     }
-    (rollout.old, rollout.reference, rollout.values) = (old, reference, oldValues)
+    (rollout.old, rollout.reference, rollout.values, rollout.sampler) = (old, reference, oldValues, sampler)
   }
 
   private static func onGrid(_ value: Double) -> Float { Float((value * 0x1p16).rounded() * 0x1p-16) }
@@ -82,80 +82,46 @@ struct CheckCase: Sendable {
   /// On the sampling policy: nothing has been learned yet.
   mutating func makeOnPolicy() {
     current = rollout.old ?? []
-    sampler = current
+    rollout.sampler = current
     rollout.reference = current
     values = rollout.values ?? []
   }
 
   /// Without the groups that were dropped.
   func keeping(_ keep: [Bool]) -> CheckCase {
-    var result = self
-    let sequences = (0..<rollout.groupCount).filter { keep[$0] }.flatMap { rollout.sequences(of: $0) }
-    result.gather(sequences, from: self)
-    result.rollout = rollout.keeping(keep)
-    return result
+    arranged((0..<rollout.groupCount).filter { keep[$0] }.map { ($0, Array(rollout.sequences(of: $0))) })
   }
 
   /// The same case with its groups, and the sequences in each, in another order, and where each sequence stood.
   func shuffled(_ random: inout RandomStream) -> (CheckCase, groups: [Int], sequences: [Int]) {
     let groups = random.permutation(rollout.groupCount)
-    var sequences: [Int] = []
-    var result = self
-    result.rollout.groupOffsets = [0]
+    var order: [(group: Int, sequences: [Int])] = []
     for group in groups {
       let members = Array(rollout.sequences(of: group))
-      sequences += random.permutation(members.count).map { members[$0] }
-      result.rollout.groupOffsets.append(sequences.count)
+      order.append((group, random.permutation(members.count).map { members[$0] }))
     }
-    result.rollout.groupKeys = groups.map { rollout.groupKeys[$0] }
-    result.rollout.rewards = sequences.map { rollout.rewards[$0] }
-    result.rollout.sequenceFlags = sequences.map { rollout.sequenceFlags[$0] }
-    let parts = rollout.rewardNames.count
-    result.rollout.rewardParts = sequences.flatMap { rollout.rewardParts[($0 * parts)..<(($0 + 1) * parts)] }
-    result.rollout.tokenOffsets = [0]
-    for sequence in sequences {
-      result.rollout.tokenOffsets.append(result.rollout.tokenCount + rollout.tokens(of: sequence).count)
-    }
-    result.rollout.old = gathered(rollout.old!, sequences)
-    result.rollout.reference = gathered(rollout.reference!, sequences)
-    result.rollout.values = gathered(rollout.values!, sequences)
-    result.gather(sequences, from: self)
-    return (result, groups, sequences)
+    return (arranged(order), groups, order.flatMap(\.sequences))
   }
 
-  private mutating func gather(_ sequences: [Int], from other: CheckCase) {
-    current = other.gathered(other.current, sequences)
-    sampler = other.gathered(other.sampler, sequences)
-    entropy = other.gathered(other.entropy, sequences)
-    values = other.gathered(other.values, sequences)
-  }
-
-  /// The tokens of some sequences, one after another.
-  func gathered(_ array: [Float], _ sequences: [Int]) -> [Float] {
-    var result: [Float] = []
-    for sequence in sequences { result += array[rollout.tokens(of: sequence)] }
+  private func arranged(_ groups: [(group: Int, sequences: [Int])]) -> CheckCase {
+    var result = self
+    let sequences = groups.flatMap(\.sequences)
+    result.rollout = rollout.arranged(groups)
+    result.current = rollout.gathered(current, sequences)
+    result.entropy = rollout.gathered(entropy, sequences)
+    result.values = rollout.gathered(values, sequences)
     return result
   }
 
   /// Some sequences as one micro-batch of an update that holds the whole rollout.
   func batch(_ sequences: [Int], _ stage: PluginAdvantages) -> PluginBatch {
-    var offsets = [0]
-    for sequence in sequences { offsets.append(offsets.last! + rollout.tokens(of: sequence).count) }
-    var batch = PluginBatch(
-      tokenOffsets: offsets, sequenceIDs: sequences, 
-      // Without a token that counts a run makes no update, and never asks.
-      updateTokens: max(1, rollout.tokenCount(of: stage.counted, in: 0..<rollout.sequenceCount)),
-      updateSequences: rollout.sequenceCount, updateGroups: rollout.groupCount, tokenLimit: rollout.tokenLimit,
-      current: gathered(current, sequences), old: gathered(rollout.old!, sequences),
-      advantages: gathered(stage.advantages, sequences))
-    batch.step = rollout.step
-    batch.reference = gathered(rollout.reference!, sequences)
-    batch.sampler = gathered(sampler, sequences)
-    batch.entropy = gathered(entropy, sequences)
-    batch.values = gathered(values, sequences)
-    batch.oldValues = gathered(rollout.values!, sequences)
-    batch.returns = stage.returns.map { gathered($0, sequences) }
-    return batch
+    var update = PluginUpdate(0..<rollout.groupCount, of: rollout, counted: stage.counted)
+    // Without a token that counts a run makes no update, and never asks.
+    update.tokens = max(1, update.tokens)
+    let scores = PluginScores(
+      logProbs: rollout.gathered(current, sequences), entropies: rollout.gathered(entropy, sequences),
+      values: rollout.gathered(values, sequences))
+    return rollout.batch(sequences, of: update, stage, scores)
   }
 
   func wholeBatch(_ stage: PluginAdvantages) -> PluginBatch { batch(Array(0..<rollout.sequenceCount), stage) }

@@ -96,35 +96,14 @@ struct ChildProcess {
   private static func spawn(
     _ program: String, _ arguments: [String], report: Pipe, output: Pipe
   ) throws(Failure) -> pid_t {
-    #if canImport(Darwin)
-    var actions: posix_spawn_file_actions_t? = nil
-    #else
-    var actions = unsafe posix_spawn_file_actions_t()
-    #endif
-    unsafe posix_spawn_file_actions_init(&actions)
-    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-    unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-    unsafe posix_spawn_file_actions_adddup2(&actions, output.writer, 1)
-    unsafe posix_spawn_file_actions_adddup2(&actions, output.writer, 2)
-    unsafe posix_spawn_file_actions_adddup2(&actions, report.writer, reportDescriptor)
-    var words: [UnsafeMutablePointer<CChar>?] = unsafe ([program] + arguments).map { unsafe strdup($0) }
-    unsafe words.append(nil)
-    defer { for index in unsafe words.indices { unsafe free(words[index]) } }
-    var child = pid_t()
-    #if canImport(Darwin)
-    var attributes: posix_spawnattr_t? = nil
-    #else
-    var attributes = posix_spawnattr_t()
-    #endif
-    unsafe posix_spawnattr_init(&attributes)
-    defer { unsafe posix_spawnattr_destroy(&attributes) }
-    unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
-    unsafe posix_spawnattr_setpgroup(&attributes, 0)
-    let status = unsafe posix_spawn(&child, program, &actions, &attributes, words, environ)
-    if status != 0 {
-      throw unsafe .inputOutput("\(program): cannot start: \(String(cString: strerror(status)))")
-    }
-    return child
+    do throws(Failure) {
+      return try Spawn.start(
+        [program] + arguments,
+        [
+          (0, .file("/dev/null", O_RDONLY)), (1, .descriptor(output.writer)), (2, .descriptor(output.writer)),
+          (reportDescriptor, .descriptor(report.writer)),
+        ])
+    } catch { throw .inputOutput("\(program): cannot start: \(error.message)") }
   }
 }
 

@@ -20,7 +20,7 @@ package struct PluginChecker {
     while !waiting.isEmpty {
       if watch.seconds > settings.wholeLimit {
         outcomes.append(
-          CheckOutcome(waiting.removeFirst(), .failed, "not run: the tests before it took more than \(shortText(settings.wholeLimit)) s in all"))
+          CheckOutcome(waiting.removeFirst(), .failed, "not run: the tests before it took more than \(Format.shortest(settings.wholeLimit)) s in all"))
         onOutcome(outcomes[outcomes.count - 1])
         break
       }
@@ -86,7 +86,7 @@ package struct PluginChecker {
     let message: String
     switch child.end {
     case .flooded: message = "reports more than \(ChildProcess.longestReport >> 20) MiB: the plugin's business is not descriptor \(ChildProcess.reportDescriptor)"
-    case .timedOut: message = "did not end within \(shortText(settings.timeLimit)) s\(signal)"
+    case .timedOut: message = "did not end within \(Format.shortest(settings.timeLimit)) s\(signal)"
     case .signalled(let number):
       message = "ended by " + (signal.isEmpty ? Self.name(ofSignal: number) : signal)
     case .exited(let code): message = "the plugin ended the process with exit code \(code)"

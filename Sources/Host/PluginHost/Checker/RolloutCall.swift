@@ -27,31 +27,7 @@ import Support
   ) throws(Failure) {
     self.rollout = rollout
     var memory = CallMemory(guards)
-    var raw = unsafe nr_rollout()
-    unsafe raw.group_count = UInt32(rollout.groupCount)
-    unsafe raw.sequence_count = UInt32(rollout.sequenceCount)
-    unsafe raw.reward_count = UInt32(rollout.rewardNames.count)
-    unsafe raw.token_count = Int64(rollout.tokenCount)
-    unsafe raw.step = UInt64(rollout.step)
-    unsafe raw.total_steps = UInt64(rollout.totalSteps)
-    unsafe raw.seed = rollout.seed
-    unsafe raw.token_limit = Int64(rollout.tokenLimit)
-    unsafe raw.group_keys = try memory.input("group_keys", rollout.groupKeys)
-    unsafe raw.group_offsets = try memory.input("group_offsets", rollout.groupOffsets.map { Int64($0) })
-    unsafe raw.token_offsets = try memory.input("token_offsets", rollout.tokenOffsets.map { Int64($0) })
-    unsafe raw.rewards = try memory.input("rewards", rollout.rewards)
-    unsafe raw.reward_parts = try memory.input("reward_parts", rollout.rewardParts)
-    var names: [UnsafePointer<CChar>?] = unsafe []
-    for name in rollout.rewardNames { unsafe names.append(try memory.input("reward_names", name.utf8CString.map { $0 })) }
-    let addresses = unsafe try memory.input("reward_names", names.map { UInt(bitPattern: $0) })
-    unsafe raw.reward_names = UnsafeRawPointer(addresses).assumingMemoryBound(to: UnsafePointer<CChar>?.self)
-    unsafe raw.sequence_flags = try memory.input("sequence_flags", rollout.sequenceFlags)
-    if !isSelection {
-      unsafe raw.old = try memory.input("old", ifAny: rollout.old)
-      let needs = instance.needs
-      unsafe raw.reference = try memory.input("reference", ifAny: needs.contains(.reference) ? rollout.reference : nil)
-      unsafe raw.values = try memory.input("values", ifAny: needs.contains(.critic) ? rollout.values : nil)
-    }
+    let raw = unsafe try nr_rollout(isSelection ? rollout.forSelection : rollout.limited(to: instance.needs), &memory)
     unsafe self.raw = try memory.structure("nr_rollout", raw, byteCount: foreign.rolloutBytes, isInput: true)
     keep = try memory.output("keep", byteCount: rollout.groupCount)
     let bytes = rollout.tokenCount * MemoryLayout<Float>.stride

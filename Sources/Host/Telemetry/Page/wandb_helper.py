@@ -7,21 +7,11 @@ nothing here can stop or slow the training. Lines on standard error that begin w
 import json
 import os
 import signal
-import site
 import sys
 
 
 def say(text):
     print("nano-reasoner: " + " ".join(str(text).split())[:300], file=sys.stderr, flush=True)
-
-
-def find_user_packages():
-    """What `pip install --user` and PYTHONPATH offer: python -I leaves it out along with the current folder, and whole paths are safe."""
-    for path in os.environ.get("PYTHONPATH", "").split(os.pathsep):
-        if os.path.isabs(path):
-            sys.path.append(path)
-    if sys.prefix == sys.base_prefix and os.path.isdir(site.getusersitepackages()):
-        site.addsitedir(site.getusersitepackages())
 
 
 def begin(wandb, start):

@@ -104,7 +104,7 @@ extension CheckRun {
       } catch { accepted = false }
       if accepted {
         throw .badData(
-          "create takes \(parameter.name) = \(shortText(value)), declared as \(parameter.kind.rawValue) from \(shortText(parameter.minimum)) to \(shortText(parameter.maximum)); it must return NR_BAD_PARAMETER"
+          "create takes \(parameter.name) = \(Format.shortest(value)), declared as \(parameter.kind.rawValue) from \(Format.shortest(parameter.minimum)) to \(Format.shortest(parameter.maximum)); it must return NR_BAD_PARAMETER"
         )
       }
     }

@@ -114,7 +114,7 @@ extension CheckRun {
         moved.current[sequence] = min(old, -1) + Float(logarithm(Double(ratios[cell % ratios.count])))
         signs.append(cell < ratios.count ? 1 : -1)
       }
-      moved.sampler = moved.rollout.old ?? []
+      moved.rollout.sampler = moved.rollout.old
       moved.rollout.reference = moved.current
       let fixed = PluginAdvantages(advantages: signs, returns: stage.returns.map { _ in moved.values }, counted: stage.counted, metrics: [])
       let result = try instance.loss(try BatchCall(moved.wholeBatch(fixed), instance))
@@ -146,7 +146,7 @@ extension CheckRun {
 
   private static func text(_ ratio: Float) -> String { ratio == ratio.rounded() ? String(Int(ratio)) : "\(ratio)" }
 
-  private func rounded(_ value: Double) -> String { shortText((value * 1000).rounded() / 1000) }
+  private func rounded(_ value: Double) -> String { Format.shortest((value * 1000).rounded() / 1000) }
 }
 
 /// The natural logarithm by the C library.

@@ -12,7 +12,7 @@ extension CheckRun {
           given.current[token] = random.pick(extremes)
           given.rollout.old![token] = random.pick(extremes)
           given.rollout.reference![token] = random.pick(extremes)
-          given.sampler[token] = random.pick(extremes)
+          given.rollout.sampler?[token] = random.pick(extremes)
           given.entropy[token] = random.pick([0, 1e-30, 12])
           given.values[token] = random.pick([-1e4, 0, 1e4])
           given.rollout.values![token] = random.pick([-1e4, 0, 1e4])

@@ -61,11 +61,11 @@ extension CheckRun {
         let (one, two) = (try CheckInstance(library, configuration.values), try CheckInstance(library, configuration.values))
         let first = try one.advantages(try RolloutCall(kept.rollout, one))
         let second = try two.advantages(try RolloutCall(other.rollout, two))
-        try compare("advantages", kept.gathered(first.advantages, sequences), second.advantages)
-        if let returns = first.returns { try compare("returns", kept.gathered(returns, sequences), second.returns ?? []) }
+        try compare("advantages", kept.rollout.gathered(first.advantages, sequences), second.advantages)
+        if let returns = first.returns { try compare("returns", kept.rollout.gathered(returns, sequences), second.returns ?? []) }
         let whole = try one.loss(try BatchCall(kept.wholeBatch(first), one))
         let moved = try two.loss(try BatchCall(other.wholeBatch(second), two))
-        try compare("d_current", kept.gathered(whole.dCurrent, sequences), moved.dCurrent)
+        try compare("d_current", kept.rollout.gathered(whole.dCurrent, sequences), moved.dCurrent)
         guard abs(whole.loss - moved.loss) <= 1e-5 * max(abs(whole.loss), abs(moved.loss), 1e-3) else {
           throw .badData("the loss is \(whole.loss) in one order of groups and sequences and \(moved.loss) in another")
         }
@@ -132,9 +132,9 @@ extension CheckRun {
           let part = try instance.loss(try BatchCall(kept.batch(sequences, stage), instance))
           sum += part.loss
           size += abs(part.loss)
-          try compareBits("d_current", kept.gathered(whole.dCurrent, sequences), part.dCurrent, parts)
-          try compareBits("d_entropy", kept.gathered(ifAny: whole.dEntropy, sequences), part.dEntropy ?? [], parts)
-          try compareBits("d_values", kept.gathered(ifAny: whole.dValues, sequences), part.dValues ?? [], parts)
+          try compareBits("d_current", kept.rollout.gathered(whole.dCurrent, sequences), part.dCurrent, parts)
+          try compareBits("d_entropy", kept.rollout.gathered(ifAny: whole.dEntropy, sequences), part.dEntropy ?? [], parts)
+          try compareBits("d_values", kept.rollout.gathered(ifAny: whole.dValues, sequences), part.dValues ?? [], parts)
         }
         guard abs(sum - whole.loss) <= 1e-9 * max(size, abs(whole.loss)) else {
           throw .badData(
@@ -153,7 +153,7 @@ extension CheckRun {
   }
 }
 
-extension CheckCase {
+extension PluginRollout {
   fileprivate func gathered(ifAny array: [Float]?, _ sequences: [Int]) -> [Float] {
     array.map { gathered($0, sequences) } ?? []
   }

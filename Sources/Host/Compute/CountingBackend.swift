@@ -1,0 +1,126 @@
+import Support
+import Synchronization
+
+/// A backend that computes nothing and takes no memory, but counts what another would take: the same program run on it says what a
+/// run will need before there is one. Results that are asked for are zeros.
+package final class CountingBackend: Backend {
+  private let use: Mutex<MemoryUse>
+  private let sizes: Sizes
+  package let name: String
+  package let isRowExact: Bool
+  package let availableBytes: Int
+
+  /// The sizes in which a backend keeps what it has a form of its own for.
+  private struct Sizes: Sendable {
+    let packed: @Sendable (Int, Int, WeightFormat) -> Int
+    let cache: @Sendable (HeadShape, Int, Int) -> (capacity: Int, bytes: Int)
+    let segment: Int
+  }
+
+  init(like cpu: CPUBackend) {
+    use = Mutex(MemoryUse())
+    name = "a plan for \(cpu.name)"
+    isRowExact = cpu.isRowExact
+    availableBytes = cpu.availableBytes
+    sizes = Sizes(
+      packed: { CPUBackend.packedBytes(outputs: $0, inputs: $1, $2) },
+      cache: { CPUBackend.cacheShape($0, slots: $1, capacity: $2) }, segment: 32)
+  }
+
+  private init(like other: CountingBackend) {
+    use = Mutex(MemoryUse())
+    (name, isRowExact, availableBytes, sizes) = (other.name, other.isRowExact, other.availableBytes, other.sizes)
+  }
+
+  package var memory: MemoryUse { use.withLock { $0 } }
+  package func counter() -> any Backend { CountingBackend(like: self) }
+
+  package func allocate(byteCount: Int) -> Storage {
+    let size = (max(byteCount, 1) + 63) / 64 * 64
+    use.withLock { $0.take(size) }
+    return Storage(address: 0, byteCount: size) { [self] _, size in use.withLock { $0.bytes -= size } }
+  }
+
+  package func upload(_ values: [Float], to tensor: Tensor) {}
+  package func upload(_ indices: [Int32], to tensor: IndexTensor) {}
+  package func download(_ tensor: Tensor) -> Pending<[Float]> { Pending(Array(repeating: 0, count: tensor.count)) }
+  package func zero(_ tensor: Tensor) {}
+  package func copy(_ source: Tensor, to destination: Tensor) {}
+
+  package func pack(
+    _ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, as target: WeightFormat
+  ) -> PackedMatrix {
+    packed(outputs: outputs, inputs: inputs, as: target)
+  }
+
+  package func packed(outputs: Int, inputs: Int, as format: WeightFormat) -> PackedMatrix {
+    PackedMatrix(
+      storage: allocate(byteCount: sizes.packed(outputs, inputs, format)), outputs: outputs, inputs: inputs, format: format)
+  }
+
+  package func repack(_ list: [Repacking]) {}
+  package func gather(_ ids: IndexTensor, from matrix: PackedMatrix, into output: Tensor) {}
+  package func gatherBackward(_ ids: IndexTensor, dOutput: Tensor, gradient: Tensor) {}
+  package func linear(_ x: Tensor, _ weight: PackedMatrix, bias: Tensor?, into y: Tensor, accumulate: Bool) {}
+  package func linearBackward(_ dy: Tensor, _ weight: PackedMatrix, into dx: Tensor, accumulate: Bool) {}
+  package func linearBackward(_ dy: Tensor, x: Tensor, weightGradient: Tensor) {}
+  package func linearBackward(_ dy: Tensor, biasGradient: Tensor) {}
+  package func scale(_ x: Tensor, by factor: Float) {}
+  package func add(_ y: Tensor, to x: Tensor) {}
+  package func take(_ rows: IndexTensor, of x: Tensor, into output: Tensor) {}
+  package func add(_ y: Tensor, toRows rows: IndexTensor, of x: Tensor) {}
+  package func rmsNorm(_ x: Tensor, _ norm: NormWeights, into y: Tensor, rstd: Tensor) {}
+  package func rmsNormBackward(
+    _ dy: Tensor, x: Tensor, _ norm: NormWeights, rstd: Tensor, into dx: Tensor, accumulate: Bool, weightGradient: Tensor?
+  ) {}
+  package func rotate(_ x: Tensor, channels: Int, positions: IndexTensor, cos: Tensor, sin: Tensor, inverse: Bool) {}
+  package func swiGLU(gate: Tensor, up: Tensor, into output: Tensor) {}
+  package func swiGLUBackward(_ dOutput: Tensor, gate: Tensor, up: Tensor, dGate: Tensor, dUp: Tensor) {}
+
+  package func plan(_ segments: [Segment], _ heads: HeadShape, rows: Int, in arena: Arena) throws(Failure) -> AttentionPlan {
+    AttentionPlan(
+      segments: segments.count, rows: rows, heads: heads, list: try arena.indices(count: segments.count * sizes.segment / 4))
+  }
+
+  package func attention(_ plan: AttentionPlan, q: Tensor, k: Tensor, v: Tensor, into output: Tensor, logSum: Tensor) {}
+  package func attentionBackward(
+    _ plan: AttentionPlan, q: Tensor, k: Tensor, v: Tensor, output: Tensor, logSum: Tensor, dOutput: Tensor, dq: Tensor, dk: Tensor,
+    dv: Tensor
+  ) {}
+
+  package func makeCache(_ heads: HeadShape, slots: Int, capacity: Int) -> CacheLayer {
+    let shape = sizes.cache(heads, slots, capacity)
+    return CacheLayer(storage: allocate(byteCount: shape.bytes), slots: slots, capacity: shape.capacity)
+  }
+
+  package func writeCache(
+    _ cache: CacheLayer, _ heads: HeadShape, k: Tensor, v: Tensor, slots: IndexTensor, positions: IndexTensor
+  ) {}
+  package func attention(
+    _ state: DecodeState, _ heads: HeadShape, prompts: CacheLayer, cache: CacheLayer, q: Tensor, into output: Tensor
+  ) {}
+  package func logSoftmax(
+    _ logits: Tensor, inverseTemperature: Float, targets: IndexTensor, logProb: Tensor, entropy: Tensor, logSum: Tensor
+  ) {}
+  package func logSoftmaxBackward(
+    _ logits: Tensor, inverseTemperature: Float, targets: IndexTensor, logSum: Tensor, entropy: Tensor, dLogProb: Tensor,
+    dEntropy: Tensor?
+  ) {}
+
+  package func sampleStep(_ logits: Tensor, _ settings: SamplingSettings, _ state: DecodeState, in arena: Arena) throws(Failure) {
+    try arena.scope { () throws(Failure) in _ = try arena.indices(count: 2 * logits.rows) }
+  }
+
+  package func drawn(_ state: DecodeState) -> Pending<DrawnTokens> {
+    let zeros = [Float](repeating: 0, count: state.rows)
+    return Pending(
+      DrawnTokens(
+        tokens: Array(repeating: 0, count: state.rows), logProbs: zeros, entropies: zeros,
+        outcomes: Array(repeating: .goesOn, count: state.rows)))
+  }
+
+  package func adamW(
+    _ settings: AdamWSettings, step: Int, parameter: Tensor, gradient: Tensor, m: Tensor, v: Tensor, gradientFactor: Float
+  ) {}
+  package func sumOfSquares(_ x: Tensor, parts: [Range<Int>]) -> Pending<Double> { Pending(0) }
+}

@@ -1,0 +1,198 @@
+import Compute
+import Rollouts
+import Support
+import Transformer
+
+/// How the memory of a machine is shared out: the only place that decides it.
+package struct MemoryBudget: Sendable {
+  /// Of activations of one micro-batch.
+  let activations: Int
+  /// Of keys and values while completions are drawn.
+  package let caches: Int
+  /// Of a copy of values and moments to go back to.
+  let copies: Int
+
+  package init(_ availableBytes: Int) {
+    activations = availableBytes / 8
+    caches = availableBytes / 12
+    copies = availableBytes / 4
+  }
+}
+
+/// How much of a policy is in memory at once.
+package struct PolicyLimits: Sendable, Equatable {
+  /// Rows of one forward and backward.
+  package let microBatchRows: Int
+  /// What a forward keeps for its backward.
+  package let retention: Retention
+  package let keepsSnapshot: Bool
+
+  /// - Parameter adapter: of the adapter that is trained; nil: the model itself is.
+  package init(_ architecture: Architecture, adapter: AdapterSettings?, _ settings: PolicySettings, on backend: any Backend)
+    throws(Failure)
+  {
+    let budget = MemoryBudget(backend.availableBytes)
+    let trained = adapter == nil ? architecture.tensors.reduce(0) { $0 + ($1.isTrained ? $1.count : 0) } : 0
+    keepsSnapshot = adapter != nil || 12 * trained <= settings.copyBudget ?? budget.copies
+    let affordable = budget.activations / max(1, Self.bytesPerRow(architecture.configuration))
+    microBatchRows = settings.microBatchRows ?? max(256, min(4096, affordable))
+    let checkpoints = settings.gradientCheckpointing ?? (affordable < microBatchRows)
+    retention = checkpoints ? .checkpoints : .everything
+  }
+
+  /// About what a row costs in a forward that keeps everything.
+  private static func bytesPerRow(_ configuration: ModelConfiguration) -> Int {
+    let heads = configuration.heads
+    let block =
+      4 * configuration.hiddenSize + 2 * heads.channels * (heads.queryHeads + heads.keyValueHeads)
+      + 3 * configuration.intermediateSize + 7 * 16
+    return 4 * configuration.layerCount * block
+  }
+}
+
+/// What a run does that takes memory.
+package struct PlannedRun {
+  /// The adapter that is trained; nil trains the model itself.
+  package var adapter: AdapterSettings?
+  package var policy: PolicySettings
+  package var hasCritic = false
+  package var reference = Reference.none
+  /// The largest micro-batch's sequences: a prompt and the lengths of its completions; one completion, and a prompt of no length, for a
+  /// training sequence.
+  package var groups: [(prompt: Int, completions: [Int])] = []
+  /// What is generated: a step's completions, held-out questions.
+  package var generation: [EngineCapacity] = []
+
+  /// What a divergence is measured from.
+  package enum Reference: Sendable {
+    case none
+    /// The adapter as it was.
+    case adapter
+    /// A second model.
+    case model
+  }
+
+  package init(adapter: AdapterSettings?, _ policy: PolicySettings) {
+    self.adapter = adapter
+    self.policy = policy
+  }
+}
+
+/// The memory of a run, known before it begins: the run's own code goes once through its largest step on a backend that computes nothing
+/// and counts.
+package struct MemoryPlan: Sendable {
+  package struct Family: Sendable {
+    package let name: String
+    package let bytes: Int
+  }
+
+  /// What stays.
+  package private(set) var families: [Family] = []
+  /// What steps run in.
+  package private(set) var arenaBytes = 0
+  package let limits: PolicyLimits
+  /// Values that are trained.
+  package private(set) var trainedCount = 0
+  /// What stays, and the step.
+  package var all: [Family] { families + [Family(name: "one step", bytes: arenaBytes)] }
+  /// Bytes in all.
+  package var bytes: Int { families.reduce(0) { $0 + $1.bytes } + arenaBytes }
+
+  /// - Parameters:
+  ///   - architecture: with what is trained, and in which format what is frozen is kept.
+  ///   - backend: the one that the run will compute on.
+  package init(_ architecture: Architecture, _ run: PlannedRun, on backend: any Backend) throws(Failure) {
+    let counter = backend.counter()
+    limits = try PolicyLimits(architecture, adapter: run.adapter, run.policy, on: backend)
+    var families: [Family] = []
+    func counted<T>(_ name: String, _ body: () throws(Failure) -> T) throws(Failure) -> T {
+      let before = counter.memory.bytes
+      let made = try body()
+      if counter.memory.bytes > before { families.append(Family(name: name, bytes: counter.memory.bytes - before)) }
+      return made
+    }
+    // More than any step takes, of a memory that is not there.
+    let arena = try Arena(on: backend.counter(), byteCount: 1 << 50)
+    let model = try counted("weights") { () throws(Failure) in
+      try Transformer(architecture, source: .plan, endOfText: [], on: counter)
+    }
+    let adapter = try counted("adapter and its gradients") { () throws(Failure) in
+      try run.adapter.map { settings throws(Failure) in try Adapter(planning: settings, for: model) }
+    }
+    let policy = try counted("moments and critic") { () throws(Failure) in
+      try Policy(model, adapter: adapter, run.policy, critic: run.hasCritic, in: arena)
+    }
+    if policy.keepsSnapshot {
+      _ = try counted("copy to go back to") { () throws(Failure) in try policy.snapshot() }
+    }
+    let reference = try counted("reference") { () throws(Failure) -> PolicySnapshot? in
+      switch run.reference {
+      case .none: nil
+      case .adapter: PolicySnapshot(model, adapter: try adapter?.frozen())
+      case .model:
+        PolicySnapshot(try Transformer(architecture.training(.nothing), source: .plan, endOfText: [], on: counter))
+      }
+    }
+    let engine = GenerationEngine(model, in: arena)
+    try counted("keys and values") { () throws(Failure) in
+      for capacity in run.generation { try engine.reserve(capacity, stopTokens: [0]) }
+    }
+    for capacity in run.generation { try Self.draw(capacity, engine, policy.current) }
+    try counted("gradients that wait") { () throws(Failure) in
+      try Self.train(policy, reference.map { ReferencePolicy($0, in: arena) }, run.groups)
+    }
+    self.families = families
+    arenaBytes = arena.peakBytes
+    trainedCount = adapter?.store.count ?? model.store?.count ?? 0
+  }
+
+  /// Reads as many prompts as are read at once and draws a token for as many sequences as there is room for.
+  private static func draw(_ capacity: EngineCapacity, _ engine: GenerationEngine, _ policy: PolicySnapshot) throws(Failure) {
+    let settings = GenerationSettings(
+      sampling: SamplingSettings(temperature: 1), maxNewTokens: capacity.maxNewTokens, seed: 0, stopTokens: [0], batchSize: capacity.slots)
+    try engine.begin(policy, settings, capacity)
+    let samples = (capacity.slots + capacity.promptSlots - 1) / max(1, capacity.promptSlots)
+    for _ in 0..<capacity.promptSlots {
+      _ = try engine.add(
+        GenerationRequest(prompt: Array(repeating: 0, count: capacity.longestPrompt), samples: samples, stream: 0))
+    }
+    // Prompts are read some at a time; the last step decodes all.
+    for _ in 0..<(capacity.promptSlots + 1) { _ = try engine.step() }
+  }
+
+  /// As much of some groups as a micro-batch takes: whole sequences, and one in any case.
+  private static func fitting(_ groups: [(prompt: Int, completions: [Int])], rows limit: Int) -> [(prompt: Int, completions: [Int])] {
+    var (rows, fitting) = (0, [(prompt: Int, completions: [Int])]())
+    for group in groups {
+      var part = (prompt: group.prompt, completions: [Int]())
+      rows += group.prompt
+      for length in group.completions where rows + length <= limit || fitting.isEmpty && part.completions.isEmpty {
+        part.completions.append(length)
+        rows += length
+      }
+      if part.completions.isEmpty { break }
+      fitting.append(part)
+    }
+    return fitting
+  }
+
+  /// Goes through the largest micro-batch: reference, forward and backward.
+  private static func train(_ policy: Policy, _ reference: ReferencePolicy?, _ groups: [(prompt: Int, completions: [Int])]) throws(Failure) {
+    var batch = TokenBatch()
+    var targets = TokenTargets()
+    for group in fitting(groups, rows: policy.microBatchRows) {
+      let completions = group.completions.map { [Int32](repeating: 0, count: $0) }
+      if group.prompt == 0 {
+        for sequence in completions { batch.appendPredicted(sequence, targets: &targets) }
+      } else {
+        batch.append(prompt: Array(repeating: 0, count: group.prompt), completions: completions, targets: &targets)
+      }
+    }
+    guard targets.count > 0 else { return }
+    if let reference { _ = try reference.logProbs(batch, targets, temperature: 1) }
+    policy.beginUpdate()
+    try policy.accumulate(batch, targets, temperature: 1) { scores in
+      TokenDerivatives(dLogProbs: scores.logProbs, dEntropies: scores.logProbs, dValues: scores.values)
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import PluginHost
+import Rollouts
+import Support
+import Tasks
+import TestSupport
+import Testing
+import Training
+
+/// What a reward says on its way from the judge to the algorithm.
+@Suite struct RewardTests {
+  /// Of two parts, whose number a test may get wrong.
+  private struct LengthReward: RewardFunction {
+    var name: String { "length" }
+    var partNames: [String] { ["short", "even"] }
+    var parts = 2
+    var scale: Float = 1
+
+    func judge(_ attempt: Attempt) -> Reward {
+      let verdict = Verdict(extracted: nil, gold: "", isCorrect: attempt.tokens.count < 4, reason: "")
+      let values: [Float] = [attempt.tokens.count < 4 ? 1 : 0, attempt.tokens.count % 2 == 0 ? 1 : 0]
+      return Reward(total: scale * (values[0] + 0.5 * values[1]), parts: Array(values.prefix(parts)), verdict, on: attempt)
+    }
+  }
+
+  /// Keeps what it is shown.
+  private final class Listener: LossAlgorithm {
+    private let inner = TrialAlgorithm()
+    private(set) var seen: [PluginRollout] = []
+    var identity: AlgorithmIdentity { inner.identity }
+    var needs: PluginNeeds { inner.needs }
+    var metricFold: PluginMetricFold { inner.metricFold }
+    func select(_ rollout: PluginRollout) -> [Bool] { inner.select(rollout) }
+    func advantages(_ rollout: PluginRollout) -> PluginAdvantages {
+      seen.append(rollout)
+      return inner.advantages(rollout)
+    }
+    func loss(_ batch: PluginBatch) throws(Failure) -> PluginGradients { try inner.loss(batch) }
+    func save() -> [UInt8] { inner.save() }
+    func restore(_ state: [UInt8]) throws(Failure) { try inner.restore(state) }
+  }
+
+  private func task(_ reward: any RewardFunction) -> RLTask {
+    RLTask(prompts: [RLTask.Prompt(tokens: [1, 2, 3], key: 9, question: "?")], reward: reward) { "\($0.count) tokens" }
+  }
+
+  private func completion(_ tokens: [Int32], isTruncated: Bool = false) -> Completion {
+    var completion = Completion()
+    completion.tokens = tokens
+    completion.isTruncated = isTruncated
+    return completion
+  }
+
+  @Test func theFlagsAreThoseOfTheInterface() {
+    #expect(Reward.Flags.truncated.rawValue == PluginRollout.truncated)
+    #expect(Reward.Flags.correct.rawValue == PluginRollout.correct)
+  }
+
+  @Test func aCompletionIsDecodedForItsJudgeAndTheTextStaysWithTheReward() throws {
+    let reward = try task(LengthReward()).judge(completion([5, 6], isTruncated: true), ofPrompt: 0)
+    #expect(reward.text == "2 tokens")
+    #expect(reward.total == 1.5 && reward.parts == [1, 1])
+    #expect(reward.flags == [.truncated, .correct])
+  }
+
+  @Test func theBoxedRewardHasOnePartAndJudgesAgainstThePromptsGold() throws {
+    let reward = BoxedReward(golds: ["7", "8"], verifier: Verifier())
+    #expect(reward.name == "numeric" && reward.partNames == ["correct"])
+    for (prompt, expected) in [(0, Float(0)), (1, 1)] {
+      let judged = try reward.judge(Attempt(prompt: prompt, tokens: [], text: "\\boxed{8}", isTruncated: false))
+      #expect(judged.total == expected && judged.parts == [expected] && judged.verdict.extracted == "8")
+      #expect(judged.flags == (expected == 1 ? .correct : []))
+    }
+  }
+
+  @Test func namesAndPartsOfARewardReachTheAlgorithm() throws {
+    let listener = Listener()
+    var setup = RLTests.Setup(listener)
+    setup.task = RLTask(prompts: RLTests.makeTask().prompts, reward: LengthReward()) { "\($0)" }
+    let result = try setup.train(steps: 1).results[0]
+    let seen = try #require(listener.seen.first)
+    #expect(seen.rewardNames == ["short", "even"])
+    let rewards = result.rollout.groups.flatMap(\.rewards)
+    #expect(seen.rewardParts == rewards.flatMap(\.parts) && seen.rewards == rewards.map(\.total))
+    #expect(seen.sequenceFlags == rewards.map(\.flags.rawValue))
+    #expect(Set(rewards.map(\.text)) == Set(result.rollout.groups.flatMap { $0.completions.map { "\($0.tokens)" } }))
+  }
+
+  @Test func aRewardThatBreaksItsWordIsNamed() {
+    for reward in [LengthReward(parts: 1), LengthReward(scale: .infinity)] {
+      let error = failure { () throws(Failure) in try task(reward).judge(completion([1, 2]), ofPrompt: 0) }
+      #expect(error?.message.hasPrefix("the reward length: gave ") == true, "\(error?.message ?? "")")
+    }
+  }
+
+  @Test func aTaskJudgesOnAnotherThread() async throws {
+    let task = task(LengthReward())
+    let completion = completion([1, 2, 3])
+    let reward = try await Task.detached { try task.judge(completion, ofPrompt: 0) }.value
+    #expect(reward.total == 1)
+  }
+}
