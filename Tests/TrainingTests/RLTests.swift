@@ -1,4 +1,6 @@
+import Compute
 import PluginHost
+import Rollouts
 import Support
 import Tasks
 import TestSupport
@@ -186,6 +188,38 @@ import Transformer
     let setup = Setup(TrialAlgorithm(drop: .all))
     let result = try setup.train(steps: 1).results[0]
     #expect(result.dropped.count == 3 && result.metrics["refilled_groups"] == 0)
+  }
+
+  /// The plan is what a run takes, to the byte, and no step takes anything of the system.
+  @Test(arguments: ["grpo", "ppo"]) func aRunTakesWhatItsPlanSaysAndItsStepsTakeNothing(_ name: String) throws {
+    var setup = Setup(try PluginInstance(try Place.plugin(name), settings: name == "grpo" ? ["beta=0.1"] : []))
+    setup.settings.steps = 12
+    let (model, adapter) = try loadModel(adapter: "initial")
+    let needs = setup.algorithm.needs
+    let longest = setup.task.prompts.map(\.tokens.count).max() ?? 0
+    let capacity = EngineCapacity(prompts: 3, samples: 4, longestPrompt: longest, maxNewTokens: 12, of: model.configuration, on: model.backend)
+    var planned = PlannedRun(adapter: adapter?.settings, setup.policy)
+    planned.hasCritic = needs.contains(.critic)
+    planned.reference = needs.contains(.reference) ? .adapter : .none
+    planned.generation = [capacity]
+    planned.groups = Array(repeating: (prompt: longest, completions: [12, 12, 12, 12]), count: 3)
+    let plan = try MemoryPlan(model.architecture, planned, on: model.backend)
+
+    let trained = try RunModel(model, adapter: adapter, from: nil, setup.policy, baseName: "tied", arenaBytes: plan.arenaBytes)
+    let reference = needs.contains(.reference) ? try trained.reference() : nil
+    let policy = try trained.makePolicy(critic: needs.contains(.critic))
+    try trained.engine.reserve(capacity, stopTokens: Set(model.endOfText))
+    let trainer = RLTrainer(
+      policy, engine: trained.engine, reference: reference, algorithm: setup.algorithm, task: setup.task, settings: setup.settings)
+    _ = try policy.snapshot()
+    let before = model.backend.memory
+    for _ in 0..<12 {
+      _ = try policy.snapshot()
+      _ = try trainer.trainStep()
+    }
+    #expect(model.backend.memory == before)
+    // One token ends a sequence in the plan, two in the model's folder.
+    #expect(abs(before.bytes - plan.bytes) <= 64, "\(before.bytes) bytes, planned \(plan.bytes)")
   }
 
   /// A value head begins at zero, so AdamW's first step moves each weight by its own rate, whatever the trunk's.

@@ -85,6 +85,11 @@ package struct OptionSpec: Sendable {
 }
 
 extension OptionSpec {
+  /// The same, which may be left out.
+  package var optional: OptionSpec {
+    occurrence == .required ? OptionSpec(name, kind, .optional(default: nil), help, group, placeholder, isPositional: isPositional) : self
+  }
+
   var isRepeated: Bool { if case .repeated = occurrence { true } else { false } }
 
   var minimum: Int {

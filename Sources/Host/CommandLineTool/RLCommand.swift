@@ -70,26 +70,32 @@ enum RLCommand {
     }
   }
 
+  /// What a plan of memory needs to know of prompts.
+  struct Prompts {
+    let count: Int
+    /// Tokens of the longest.
+    let longest: Int
+  }
+
   /// What a run takes of memory: its largest micro-batch, a step's completions, the held-out questions.
   static func plan(
-    _ settings: RLSettings, _ policy: PolicySettings, needs: PluginNeeds, _ prompts: PromptSet, _ heldOut: PromptSet?,
+    _ settings: RLSettings, _ policy: PolicySettings, needs: PluginNeeds, _ prompts: Prompts, _ heldOut: Prompts?,
     _ trained: TrainingOptions.Trained
   ) throws(Failure) -> MemoryPlan {
     var run = PlannedRun(adapter: trained.adapter, policy)
     run.hasCritic = needs.contains(.critic)
     if needs.contains(.reference) { run.reference = trained.adapter == nil ? .model : .adapter }
     let configuration = trained.folder.configuration
-    let caches = MemoryBudget(trained.options.backend.availableBytes).caches
-    func room(_ set: PromptSet, prompts: Int, samples: Int) -> EngineCapacity {
+    func room(_ prompts: Prompts, atOnce: Int, samples: Int) -> EngineCapacity {
       EngineCapacity(
-        prompts: prompts, samples: samples, longestPrompt: set.longest, maxNewTokens: settings.maxNewTokens, of: configuration,
-        cacheBytes: caches)
+        prompts: atOnce, samples: samples, longestPrompt: prompts.longest, maxNewTokens: settings.maxNewTokens, of: configuration,
+        on: trained.options.backend)
     }
-    run.generation = [room(prompts, prompts: settings.promptsPerStep, samples: settings.groupSize)]
-    if let heldOut { run.generation.append(room(heldOut, prompts: heldOut.count, samples: 1)) }
-    let longest = min(settings.maxNewTokens, configuration.maxPositions - prompts.longest)
+    run.generation = [room(prompts, atOnce: settings.promptsPerStep, samples: settings.groupSize)]
+    if let heldOut { run.generation.append(room(heldOut, atOnce: heldOut.count, samples: 1)) }
+    let completion = min(settings.maxNewTokens, configuration.maxPositions - prompts.longest)
     run.groups = Array(
-      repeating: (prompt: prompts.longest, completions: Array(repeating: longest, count: settings.groupSize)),
+      repeating: (prompt: prompts.longest, completions: Array(repeating: completion, count: settings.groupSize)),
       count: settings.promptsPerStep)
     return try MemoryPlan(trained.architecture, run, on: trained.options.backend)
   }
@@ -146,7 +152,9 @@ enum RLCommand {
     let what = try TrainingOptions.trained(arguments, folder)
     var policy = try TrainingOptions.policy(arguments, steps: settings.updates)
     policy.valueLearningRate = try arguments.number("value-lr")
-    let plan = try plan(settings, policy, needs: plugin.needs, prompts, heldOut?.prompts, what)
+    let plan = try plan(
+      settings, policy, needs: plugin.needs, Prompts(count: prompts.count, longest: prompts.longest),
+      heldOut.map { Prompts(count: $0.prompts.count, longest: $0.prompts.longest) }, what)
     let (model, adapter) = try what.load(observer)
     var trained = try RunModel(
       model, adapter: adapter, from: folder, policy, baseName: try arguments.text("model"), arenaBytes: plan.arenaBytes)

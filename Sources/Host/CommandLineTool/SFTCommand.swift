@@ -27,10 +27,10 @@ enum SFTCommand {
 
   /// What a run takes of memory: a micro-batch of the longest sequences.
   static func plan(
-    _ sequences: [TrainingSequence], batchSize: Int, _ policy: PolicySettings, _ trained: TrainingOptions.Trained
+    _ lengths: [Int], batchSize: Int, _ policy: PolicySettings, _ trained: TrainingOptions.Trained
   ) throws(Failure) -> MemoryPlan {
     var run = PlannedRun(adapter: trained.adapter, policy)
-    run.groups = sequences.map(\.tokens.count).sorted(by: >).prefix(batchSize).map { (prompt: 0, completions: [$0]) }
+    run.groups = lengths.sorted(by: >).prefix(batchSize).map { (prompt: 0, completions: [$0]) }
     return try MemoryPlan(trained.architecture, run, on: trained.options.backend)
   }
 
@@ -59,7 +59,7 @@ enum SFTCommand {
     let updates = batches.updates(ofSteps: steps)
     let what = try TrainingOptions.trained(arguments, folder)
     let policy = try TrainingOptions.policy(arguments, steps: updates)
-    let plan = try plan(sequences, batchSize: batchSize, policy, what)
+    let plan = try plan(sequences.map(\.tokens.count), batchSize: batchSize, policy, what)
     let (model, adapter) = try what.load(observer)
     let runFolder = RunFolder(try arguments.text("out"))
     var trained = try RunModel(

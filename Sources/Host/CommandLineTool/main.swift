@@ -22,6 +22,7 @@ let program = Program(
     Command(JudgeCommand.spec, run: JudgeCommand.run),
     Command(ExportCommand.spec, run: ExportCommand.run),
     Command(PretrainCommand.spec, run: PretrainCommand.run),
+    Command(PlanCommand.spec, run: PlanCommand.run),
     .group(
       "plugin", "algorithms as plugins",
       [

@@ -58,7 +58,7 @@ package final class Arena {
       used = 0
     }
     if chunk == chunks.count {
-      chunks.append(try backend.allocate(byteCount: max(size, 1 << 20, (before + size) / 2)))
+      chunks.append(try backend.allocate(byteCount: max(size, 1 << 20, (before + size) / 4)))
       used = 0
     }
     let offset = used

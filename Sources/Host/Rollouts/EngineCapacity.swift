@@ -1,3 +1,4 @@
+import Compute
 import Support
 import Transformer
 
@@ -22,10 +23,9 @@ package struct EngineCapacity: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - batchSize: sequences decoded at once; nil chooses by memory.
-  ///   - cacheBytes: what caches may take.
   package init(
     prompts: Int, samples: Int, longestPrompt: Int, maxNewTokens: Int, batchSize: Int? = nil, of configuration: ModelConfiguration,
-    cacheBytes: Int
+    on backend: any Backend
   ) {
     let (prompts, samples) = (max(1, prompts), max(1, samples))
     self.longestPrompt = longestPrompt
@@ -33,7 +33,7 @@ package struct EngineCapacity: Sendable, Equatable {
     self.maxNewTokens = max(1, min(maxNewTokens, configuration.maxPositions - 1))
     let own = KVCache.bytesPerSlot(configuration, capacity: self.maxNewTokens)
     let prompt = KVCache.bytesPerSlot(configuration, capacity: longestPrompt)
-    let affordable = cacheBytes / max(1, own + 2 * prompt / samples)
+    let affordable = MemoryBudget(backend.availableBytes).caches / max(1, own + 2 * prompt / samples)
     slots = min(prompts * samples, batchSize ?? max(1, min(96, affordable)))
     // Twice what full groups need, so that the last sample of a group does not keep the next from starting.
     promptSlots = min(prompts, slots, 2 * ((slots + samples - 1) / samples))

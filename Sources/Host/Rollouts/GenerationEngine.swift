@@ -63,7 +63,8 @@ package final class GenerationEngine {
       return
     }
     let capacity = capacity?.union(wanted) ?? wanted
-    room = nil
+    // What was there goes before what takes its place comes, with the recordings that know it.
+    (room, session) = (nil, nil)
     let configuration = model.configuration
     try model.reserve(positions: min(configuration.maxPositions, capacity.longestPrompt + capacity.maxNewTokens))
     room = Room(
@@ -217,7 +218,7 @@ package final class GenerationEngine {
   ///   - onFinish: called with each completion as it ends; what an interruption leaves has come through it.
   /// - Returns: for each request its completions.
   package func generate(
-    _ requests: [GenerationRequest], _ settings: GenerationSettings, by policy: PolicySnapshot, cacheBytes: Int = 2 << 30,
+    _ requests: [GenerationRequest], _ settings: GenerationSettings, by policy: PolicySnapshot,
     progress: (GenerationProgress) -> Bool = { _ in true },
     onToken: (_ request: Int, _ sample: Int, _ token: Int32) -> Void = { _, _, _ in },
     onFinish: (_ request: Int, _ sample: Int, _ completion: Completion) -> Void = { _, _, _ in }
@@ -231,7 +232,8 @@ package final class GenerationEngine {
       policy, settings,
       EngineCapacity(
         prompts: wanted.count, samples: wanted.reduce(0) { max($0, $1.samples) }, longestPrompt: wanted.reduce(0) { max($0, $1.prompt.count) },
-        maxNewTokens: settings.maxNewTokens, batchSize: settings.batchSize, of: model.configuration, cacheBytes: cacheBytes))
+        maxNewTokens: settings.maxNewTokens, batchSize: settings.batchSize, of: model.configuration,
+        on: backend))
     for request in requests { _ = try add(request) }
     var finished = 0
     let watch = Stopwatch()

@@ -304,6 +304,35 @@ package enum SafetensorsStream {
     package var byteCount: Int { shape.reduce(type.byteCount, *) }
   }
 
+  /// A tensor and what makes its bytes when its turn comes.
+  package struct Part {
+    package let tensor: Tensor
+    let bytes: () throws(Failure) -> [UInt8]
+
+    /// Float32 values.
+    package init(_ name: String, shape: [Int], values: @escaping () throws(Failure) -> [Float]) {
+      tensor = Tensor(name, shape: shape, type: .float32)
+      bytes = { () throws(Failure) in SafetensorsStream.bytes(try values(), as: .float32) }
+    }
+
+    package init(_ name: String, whole: [Int64]) {
+      tensor = Tensor(name, shape: [whole.count], type: .int64)
+      bytes = { () throws(Failure) in SafetensorsWriter.raw(whole) }
+    }
+
+    package init(_ name: String, bytes: [UInt8]) {
+      tensor = Tensor(name, shape: [bytes.count], type: .uint8)
+      self.bytes = { () throws(Failure) in bytes }
+    }
+  }
+
+  package static func write(_ parts: [Part], metadata: [String: String], to path: String) throws(Failure) {
+    let byName = Dictionary(uniqueKeysWithValues: parts.map { ($0.tensor.name, $0) })
+    try writeBytes(parts.map(\.tensor), metadata: metadata, to: path) { tensor throws(Failure) in
+      try byName[tensor.name]?.bytes() ?? []
+    }
+  }
+
   /// The order in which tensors lie in a file: wide elements first, then by name.
   package static func ordered(_ tensors: [Tensor]) -> [Tensor] {
     tensors.sorted { ($1.type.byteCount, $0.name) < ($0.type.byteCount, $1.name) }

@@ -48,6 +48,12 @@ package struct CheckpointStore: Sendable {
     for old in all.filter({ $0 <= step }).dropLast(keep) { try remove(old) }
   }
 
+  /// Removes a checkpoint that was written where it does not belong, and the folder around it if nothing else is there.
+  func takeBack(step: Int) {
+    try? Files.removeTree(path(step: step))
+    unsafe rmdir(folder)
+  }
+
   /// Removes all checkpoints, so that a run that begins again leaves none of its future behind.
   package func removeAll() throws(Failure) {
     for step in try steps() { try remove(step) }

@@ -3,22 +3,6 @@ import Rollouts
 import Support
 import Transformer
 
-/// How the memory of a machine is shared out: the only place that decides it.
-package struct MemoryBudget: Sendable {
-  /// Of activations of one micro-batch.
-  let activations: Int
-  /// Of keys and values while completions are drawn.
-  package let caches: Int
-  /// Of a copy of values and moments to go back to.
-  let copies: Int
-
-  package init(_ availableBytes: Int) {
-    activations = availableBytes / 8
-    caches = availableBytes / 12
-    copies = availableBytes / 4
-  }
-}
-
 /// How much of a policy is in memory at once.
 package struct PolicyLimits: Sendable, Equatable {
   /// Rows of one forward and backward.
@@ -84,6 +68,11 @@ package struct MemoryPlan: Sendable {
   package struct Family: Sendable {
     package let name: String
     package let bytes: Int
+
+    package init(name: String, bytes: Int) {
+      self.name = name
+      self.bytes = bytes
+    }
   }
 
   /// What stays.
@@ -160,15 +149,17 @@ package struct MemoryPlan: Sendable {
     for _ in 0..<(capacity.promptSlots + 1) { _ = try engine.step() }
   }
 
-  /// As much of some groups as a micro-batch takes: whole sequences, and one in any case.
+  /// As much of some groups as a micro-batch takes; one sequence in any case.
   private static func fitting(_ groups: [(prompt: Int, completions: [Int])], rows limit: Int) -> [(prompt: Int, completions: [Int])] {
     var (rows, fitting) = (0, [(prompt: Int, completions: [Int])]())
     for group in groups {
       var part = (prompt: group.prompt, completions: [Int]())
       rows += group.prompt
-      for length in group.completions where rows + length <= limit || fitting.isEmpty && part.completions.isEmpty {
-        part.completions.append(length)
-        rows += length
+      for length in group.completions where rows < limit || fitting.isEmpty && part.completions.isEmpty {
+        // Real sequences are of all lengths: in the end they fill a micro-batch to its last row.
+        let taken = fitting.isEmpty && part.completions.isEmpty ? length : min(length, limit - rows)
+        part.completions.append(taken)
+        rows += taken
       }
       if part.completions.isEmpty { break }
       fitting.append(part)

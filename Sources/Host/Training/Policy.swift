@@ -99,6 +99,7 @@ package final class Policy {
   package func snapshot() throws(Failure) -> Optimizer.Snapshot { try optimizer.snapshot() }
   package func restore(_ snapshot: Optimizer.Snapshot) { optimizer.restore(snapshot) }
 
-  package func save(to writer: inout SafetensorsWriter) throws(Failure) { try optimizer.save(to: &writer) }
+  /// What a checkpoint holds of it.
+  package var parts: [SafetensorsStream.Part] { optimizer.parts }
   package func restore(from file: SafetensorsFile) throws(Failure) { try optimizer.restore(from: file) }
 }

@@ -1,4 +1,5 @@
 import PluginHost
+import Rollouts
 import Support
 import Telemetry
 
@@ -28,6 +29,12 @@ package struct RLRun {
 
   package func run(_ observer: any RunObserver) throws(Failure) -> RunOutcome {
     try placement.open()
+    // Room for every step at once: rollouts differ in their prompts.
+    try trained.engine.reserve(
+      EngineCapacity(
+        prompts: settings.promptsPerStep, samples: settings.groupSize, longestPrompt: task.prompts.reduce(0) { max($0, $1.tokens.count) },
+        maxNewTokens: settings.maxNewTokens, of: trained.model.configuration, on: trained.model.backend),
+      stopTokens: Set(trained.model.endOfText))
     let policy = try trained.makePolicy(critic: algorithm.needs.contains(.critic))
     let trainer = RLTrainer(
       policy, engine: trained.engine, reference: reference, algorithm: algorithm, task: task, settings: settings)

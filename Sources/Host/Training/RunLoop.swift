@@ -76,6 +76,11 @@ struct RunLoop {
         try whole.write(to: temporary, policy: policy, run: identity)
         if trained.adapter != nil { try trained.write(to: temporary + "/adapter") }
       }
+      // A folder that took the run's place meanwhile is left as it was.
+      do throws(Failure) { try place.check() } catch {
+        checkpoints.takeBack(step: whole.step)
+        throw error
+      }
       saved = whole.step
       sinceCheckpoint = Stopwatch()
     }

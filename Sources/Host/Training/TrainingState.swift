@@ -21,11 +21,10 @@ struct TrainingState {
 
   /// - Parameter run: the identity of the run; nil in a run that an older version began.
   func write(to folder: String, policy: Policy, run: String?) throws(Failure) {
-    var writer = SafetensorsWriter(metadata: [:])
-    try policy.save(to: &writer)
-    if let algorithmState { writer.add("plugin.state", algorithmState, shape: [algorithmState.count]) }
+    var parts = policy.parts
+    if let algorithmState { parts.append(SafetensorsStream.Part("plugin.state", bytes: algorithmState)) }
     let values = folder + "/state.safetensors"
-    try writer.write(to: values)
+    try SafetensorsStream.write(parts, metadata: [:], to: values)
     var json = JSON.Object()
     json["step"] = .integer(step)
     json["cursor"] = .integer(cursor)

@@ -104,18 +104,21 @@ package final class Optimizer {
     [("value.", groups[index].store.values), ("m.", moments[index].m), ("v.", moments[index].v)]
   }
 
-  /// Adds values and moments of every parameter to a checkpoint.
-  package func save(to writer: inout SafetensorsWriter) throws(Failure) {
-    writer.add("optimizer.step", [Int64(step)], shape: [1])
+  /// Values and moments of every parameter for a checkpoint, read when they are written.
+  package var parts: [SafetensorsStream.Part] {
+    var parts = [SafetensorsStream.Part("optimizer.step", whole: [Int64(step)])]
     for index in groups.indices {
       let store = groups[index].store
       for (prefix, flat) in tensors(index) {
         for (spec, part) in zip(store.specs, store.parts) {
-          let values = try backend.download(flat.part(part, columns: spec.columns)).value()
-          writer.add(prefix + spec.name, values, shape: spec.shape)
+          parts.append(
+            SafetensorsStream.Part(prefix + spec.name, shape: spec.shape) { [backend] () throws(Failure) in
+              try backend.download(flat.part(part, columns: spec.columns)).value()
+            })
         }
       }
     }
+    return parts
   }
 
   /// Takes values and moments back from a checkpoint.
