@@ -22,7 +22,7 @@ package enum Interruption {
         if Interruption.requested.exchange(true, ordering: .relaxed) { _exit(ExitCode.interrupted.rawValue) }
         // A terminal's cursor stands behind the live line and the echoed ^C.
         if Interruption.isOnTerminal.load(ordering: .relaxed) { Interruption.write("\n") }
-        Interruption.write("finishing this step; press Ctrl-C again to stop at once\n")
+        Interruption.write("stopping; press Ctrl-C again to stop at once\n")
         errno = saved
       }
     }
