@@ -37,10 +37,12 @@ import Transformer
       sampling: SamplingSettings(temperature: 0), maxNewTokens: newTokens, seed: 1, stopTokens: stop, batchSize: batchSize)
     let made = try model.generate(
       rows.enumerated().map { GenerationRequest(prompt: $0.element.prompt, stream: UInt64($0.offset)) }, settings)
+    #expect(made.count == rows.count)
     for (row, completions) in zip(rows, made) {
       let completion = try #require(completions.first)
       #expect(completion.tokens == row.tokens)
       #expect(completion.isTruncated == !stop.contains(try #require(row.tokens.last)))
+      #expect(completion.logProbs.count == row.logProbs.count)
       for (found, expected) in zip(completion.logProbs, row.logProbs) { #expect(abs(Double(found) - expected) < tested.tolerance(2e-5)) }
     }
   }

@@ -128,6 +128,7 @@ let folders = ["tied", "untied", "bf16", "f16", "llama", "llama-biases", "qwen3"
     try adapter.save(baseModel: "tied", to: folder)
     let again = try Adapter(folder, for: trial.model)
     #expect(again.settings == adapter.settings)
+    #expect(again.store.parameters.count == adapter.store.parameters.count && !adapter.store.parameters.isEmpty)
     for (first, second) in zip(adapter.store.parameters, again.store.parameters) {
       #expect(first.name == second.name)
       #expect(try trial.backend.read(first.value) == trial.backend.read(second.value))
