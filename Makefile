@@ -21,7 +21,7 @@ root = $(DESTDIR)$(PREFIX)
 api = $(root)/share/nano-reasoner/plugin-api
 plugins = $(root)/lib/nano-reasoner/plugins
 
-.PHONY: all test fuzz install uninstall
+.PHONY: all test test-isa fuzz install uninstall
 
 # Embedded Swift has no static library to link: the plugins are built as anybody builds one.
 all:
@@ -32,6 +32,15 @@ all:
 
 test:
 	./nr test
+
+# What computes, under each table of CPU kernels in turn: tests take the best one this machine has. One that it does not have is said.
+test-isa:
+	$(SWIFT) build -c release --build-tests
+	set -e; bin=$$($(SWIFT) build -c release --show-bin-path); for isa in avx512 avx2 portable; do \
+	  if NR_ISA=$$isa $$bin/nano-reasoner doctor | grep -q "$$isa"; then \
+	    echo "test-isa: $$isa"; \
+	    NR_ISA=$$isa $(SWIFT) test -c release --skip-build --filter 'ComputeTests|TransformerTests|RolloutsTests'; \
+	  else echo "test-isa: SKIPPED $$isa: this machine does not have it"; fi; done
 
 # Every parser against mutants of its files for so many seconds; SEED begins elsewhere. A mutant that ends the program lies
 # in nr-fuzz-PID, in $TMPDIR or /dev/shm.

@@ -106,7 +106,7 @@ let package = Package(
       ],
       path: "Sources/Host/CommandLineTool", resources: [], swiftSettings: host),
 
-    .target(name: "TestSupport", dependencies: ["Support"], path: "Tests/TestSupport", swiftSettings: host),
+    .target(name: "TestSupport", dependencies: ["Compute", "Support"], path: "Tests/TestSupport", swiftSettings: host),
     tests("SupportTests", ["Support"]),
     tests("ArgumentsTests", ["Arguments", "Support"]),
     tests("ComputeTests", ["Compute", "Support"]),

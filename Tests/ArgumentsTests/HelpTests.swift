@@ -64,7 +64,7 @@ struct HelpTests {
       (["--version"], "trial 1.2.3"),
     ])
   func levels(line: [String], text: String) throws {
-    guard case .show(let help) = try TrialProgram.program.request(line) else { return #expect(Bool(false)) }
+    guard case .show(let help) = try TrialProgram.program.request(line) else { throw Failure.internalError("\(line) shows no help") }
     #expect(help.contains(text))
   }
 
@@ -76,7 +76,7 @@ struct HelpTests {
         .required("required-option-\(index)", .integer(1...9), String(repeating: "word ", count: 40))
       } + [.value("choice", .choice(["constant", "linear", "cosine", "polynomial"]), "long form")])
     let program = Program(name: "trial", version: "1", summary: "", commands: [Command(spec) { _ in }])
-    guard case .show(let help) = try program.request(["wide", "-h"]) else { return #expect(Bool(false)) }
+    guard case .show(let help) = try program.request(["wide", "-h"]) else { throw Failure.internalError("-h shows no help") }
     let lines = help.split(separator: "\n")
     #expect(lines.allSatisfy { $0.count <= 100 })
     #expect(lines.contains("  --choice constant|linear|cosine|polynomial"))

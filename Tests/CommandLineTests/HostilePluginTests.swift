@@ -300,8 +300,8 @@ import Testing
     #expect(run.error.contains("plugin ender: loss of step 2 ") && run.error.contains(says) && run.error.contains("--resume"), "\(run.error)")
   }
 
-  @Test func aTrapNamesTheLineOfTheSource() throws {
-    guard Files.exists("/usr/bin/addr2line") else { return }
+  @Test(.enabled(if: Files.exists("/usr/bin/addr2line"), "needs addr2line of binutils"))
+  func aTrapNamesTheLineOfTheSource() throws {
     let folder = try TrialFolder()
     let library = try build(Kind(name: "traps", loss: "__builtin_trap();"), id: "trap", in: folder)
     let check = try tool("plugin", "check", library, "--only", "runs")

@@ -38,7 +38,7 @@ import Testing
     let shell = try RunningTool(
       ["-c", "{ '\(Place.tool)' data make --out - --count 50000; echo \"code $?\" >&2; } | head -n 1 | wc -l"], program: "/bin/sh"
     ).wait()
-    #expect(shell.output.contains("1") && shell.error == "code 0\n", "\(shell.error)")
+    #expect(shell.output.trimmed == "1" && shell.error == "code 0\n", "\(shell.error)")
     let full = try RunningTool(["-c", "'\(Place.tool)' plugin list > /dev/full"], program: "/bin/sh").wait()
     #expect(full.code == 74 && full.error.contains("standard output"))
   }
@@ -146,6 +146,7 @@ import Testing
   @Test func aPromptComesFromStandardInputAndTinyTemperaturesAreGreedy() throws {
     let prompt = "Tom has 3 apples. He buys 4 more. How many apples has Tom?"
     let greedy = try tool("generate", "--model", Self.base, "--prompt", prompt).output
+    #expect(!greedy.isEmpty)
     #expect(try tool("generate", "--model", Self.base, input: prompt + "\n").output == greedy)
     for temperature in ["1e-10", "1e-37", "1e-38", "1e-40", "1e-45", "1e-50"] {
       let result = try tool("generate", "--model", Self.base, "--prompt", prompt, "--temperature", temperature)
@@ -154,6 +155,6 @@ import Testing
     let several = try tool("generate", "--model", Self.base, "--prompt", prompt, "--samples", "3", "--temperature", "0.8").output.split(separator: "\n")
     #expect(try several.map { try JSON.parse(String($0), name: "line")["sample"]?.int } == [0, 1, 2])
     let long = try tool("generate", "--model", Place.model, "--prompt", "a", "--raw", "--max-new-tokens", "100000", "--json").json["completions"]?.array?.first
-    #expect((long?["tokens"]?.array?.count ?? 0) <= 511)
+    #expect((1...511).contains(long?["tokens"]?.array?.count ?? 0))
   }
 }

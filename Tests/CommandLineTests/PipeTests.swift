@@ -55,7 +55,7 @@ import Testing
     #expect(result.output == "0\n", "\(command)")
   }
 
-  @Test(.enabled(if: Files.exists("/dev/full")), arguments: [
+  @Test(.enabled(if: Files.exists("/dev/full"), "needs /dev/full"), arguments: [
     "--help", "--version", "data make --count 3 --out -", "plugin list", "generate --model '\(Place.model)' --prompt x --max-new-tokens 3",
     "doctor --json", "tokenize --model '\(Place.model)' < /dev/null",
   ]) func aFullDeviceBehindStandardOutputIsOneLine(_ command: String) throws {

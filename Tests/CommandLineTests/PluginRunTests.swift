@@ -3,9 +3,6 @@ import TestSupport
 import Testing
 
 @Suite struct PluginRunTests {
-  private static let hasSwiftCompiler =
-    (environmentVariable("PATH") ?? "").split(separator: ":").contains { Files.exists("\($0)/swiftc") }
-
   private func questions(_ folder: TrialFolder) throws -> String {
     try folder.write(
       "{\"question\": \"How many are 3 + 4?\", \"answer\": \"3 + 4 = <<3+4=7>>7\\n#### 7\"}\n{\"problem\": \"Half of 10?\", \"solution\": \"It is \\\\boxed{5}.\"}\n",
@@ -20,7 +17,7 @@ import Testing
   }
 
   /// As a user does it: one file, the compiler alone, a folder of plugins; the program is not rebuilt.
-  @Test(.enabled(if: hasSwiftCompiler)) func aPluginBuiltFromOneFileAndDroppedIntoAFolderTrains() throws {
+  @Test func aPluginBuiltFromOneFileAndDroppedIntoAFolderTrains() throws {
     let folder = try TrialFolder()
     try Files.makeDirectory(folder.file("plugins"))
     let build = try RunningTool(

@@ -188,7 +188,7 @@ import Testing
   }
 
   /// A library in front of the system's that fails to sync directories.
-  private func withoutDirectorySync(_ error: String, _ folder: TrialFolder) throws -> [String: String]? {
+  private func withoutDirectorySync(_ error: String, _ folder: TrialFolder) throws -> [String: String] {
     try folder.write(
       """
       #define _GNU_SOURCE
@@ -201,14 +201,14 @@ import Testing
         return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(descriptor);
       }
       """, "sync.c")
-    let made = try shell("cc -shared -fPIC -o sync.so sync.c -ldl", in: folder.path)
-    guard made.code == 0 else { return nil }
+    let made = try shell("\(compiler) -shared -fPIC -o sync.so sync.c -ldl", in: folder.path)
+    try #require(made.code == 0, "\(made.error)")
     return ["LD_PRELOAD": folder.file("sync.so")]
   }
 
   @Test(arguments: [("EIO", 74), ("EDQUOT", 74), ("EINVAL", 0)]) func aDirectoryThatCannotBeSyncedIsAnError(_ error: String, _ code: Int) throws {
     let folder = try TrialFolder()
-    guard let environment = try withoutDirectorySync(error, folder) else { return }
+    let environment = try withoutDirectorySync(error, folder)
     let result = try tool(["sft", "--out", folder.file("run")] + Self.options(5), environment: environment)
     #expect(result.code == code, "\(result.code) \(result.error)")
     if code != 0 { #expect(result.error.contains("cannot sync the directory") && result.error.split(separator: "\n").count == 1, "\(result.error)") }

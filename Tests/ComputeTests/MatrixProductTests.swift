@@ -1,5 +1,6 @@
 import Compute
 import Support
+import TestSupport
 import Testing
 
 struct ProductShape: Sendable, CustomTestStringConvertible {
@@ -16,10 +17,10 @@ private let shapes = [
 ]
 
 @Suite struct MatrixProductTests {
-  @Test(arguments: shapes)
-  func linearEqualsFloat64(_ shape: ProductShape) throws {
+  @Test(arguments: backends, shapes)
+  func linearEqualsFloat64(_ tested: TestedBackend, _ shape: ProductShape) throws {
     let (rows, outputs, inputs) = (shape.rows, shape.outputs, shape.inputs)
-    let backend = try makeBackend()
+    let backend = try tested.open()
     let x = numbers(rows * inputs, seed: 1)
     let w = numbers(outputs * inputs, seed: 2)
     let b = numbers(outputs, seed: 3)
@@ -35,17 +36,17 @@ private let shapes = [
         expected.append(products.reduce(0, +) + Double(b[n]))
       }
     }
-    #expect(relativeError(try backend.read(y), expected) < 2e-6)
+    #expect(relativeError(try backend.read(y), expected) < tested.tolerance(2e-6))
     backend.upload(start, to: y)
     backend.linear(input, weight, bias: nil, into: y, accumulate: true)
     for t in 0..<rows { for n in 0..<outputs { expected[t * outputs + n] += Double(start[t * outputs + n]) - Double(b[n]) } }
-    #expect(relativeError(try backend.read(y), expected) < 2e-6)
+    #expect(relativeError(try backend.read(y), expected) < tested.tolerance(2e-6))
   }
 
-  @Test(arguments: shapes)
-  func linearBackwardEqualsFloat64(_ shape: ProductShape) throws {
+  @Test(arguments: backends, shapes)
+  func linearBackwardEqualsFloat64(_ tested: TestedBackend, _ shape: ProductShape) throws {
     let (rows, outputs, inputs) = (shape.rows, shape.outputs, shape.inputs)
-    let backend = try makeBackend()
+    let backend = try tested.open()
     let x = numbers(rows * inputs, seed: 1)
     let w = numbers(outputs * inputs, seed: 2)
     let dy = numbers(rows * outputs, seed: 5)
@@ -67,22 +68,23 @@ private let shapes = [
         }
       }
     }
-    #expect(relativeError(try backend.read(dx), expectedDx) < 2e-6)
+    #expect(relativeError(try backend.read(dx), expectedDx) < tested.tolerance(2e-6))
     backend.linearBackward(upstream, weight, into: dx, accumulate: true)
-    #expect(relativeError(try backend.read(dx), expectedDx.map { 2 * $0 }) < 4e-6)
+    #expect(relativeError(try backend.read(dx), expectedDx.map { 2 * $0 }) < tested.tolerance(4e-6))
     let dw = try backend.tensor([Float](repeating: 0.5, count: outputs * inputs), rows: outputs, columns: inputs)
     backend.linearBackward(upstream, x: input, weightGradient: dw)
-    #expect(relativeError(try backend.read(dw), expectedDw) < 2e-6)
+    #expect(relativeError(try backend.read(dw), expectedDw) < tested.tolerance(2e-6))
     let db = try backend.vector([Float](repeating: -0.25, count: outputs))
     backend.linearBackward(upstream, biasGradient: db)
-    #expect(relativeError(try backend.read(db), expectedDb) < 2e-6)
+    #expect(relativeError(try backend.read(db), expectedDb) < tested.tolerance(2e-6))
   }
 
-  @Test(arguments: [1, 2, 7, 12, 13, 50], [1, 3])
-  func aRowIsTheSameBitsInAnyBatchOnAnyNumberOfThreads(rows: Int, threads: Int) throws {
+  @Test(arguments: backends, pairs([1, 2, 7, 12, 13, 50], [1, 3]))
+  func aRowIsTheSameBitsInAnyBatchOnAnyNumberOfThreads(_ tested: TestedBackend, _ point: (rows: Int, threads: Int)) throws {
+    let (rows, threads) = point
     let (outputs, inputs) = (200, 300)
-    let one = try makeBackend(threads: 1)
-    let many = try makeBackend(threads: threads)
+    let one = try tested.open(threads: 1)
+    let many = try tested.open(threads: threads)
     let x = numbers(rows * inputs, seed: 11)
     let w = numbers(outputs * inputs, seed: 12)
     let together = try many.tensor(rows, outputs)
@@ -100,10 +102,10 @@ private let shapes = [
     #expect(try many.read(together).map(\.bitPattern) == alone.map(\.bitPattern))
   }
 
-  @Test(arguments: [1, 5, 12, 40])
-  func aWeightGradientIsTheSameBitsHoweverItsTokensAreSplit(first: Int) throws {
+  @Test(arguments: backends, [1, 5, 12, 40])
+  func aWeightGradientIsTheSameBitsHoweverItsTokensAreSplit(_ tested: TestedBackend, first: Int) throws {
     let (rows, outputs, inputs) = (41, 48, 96)
-    let backend = try makeBackend()
+    let backend = try tested.open()
     let dy = try backend.tensor(numbers(rows * outputs, seed: 21), rows: rows, columns: outputs)
     let x = try backend.tensor(numbers(rows * inputs, seed: 22), rows: rows, columns: inputs)
     let whole = try backend.tensor(outputs, inputs)
@@ -115,8 +117,8 @@ private let shapes = [
     #expect(try backend.read(whole).map(\.bitPattern) == backend.read(parts).map(\.bitPattern))
   }
 
-  @Test func bfloat16WeightsAreExactWhereTheirValuesAre() throws {
-    let backend = try makeBackend()
+  @Test(arguments: backends) func bfloat16WeightsAreExactWhereTheirValuesAre(_ tested: TestedBackend) throws {
+    let backend = try tested.open()
     let w = numbers(40 * 24, seed: 31).map { BFloat16.float(BFloat16.bits($0)) }
     let x = try backend.tensor(numbers(9 * 24, seed: 32), rows: 9, columns: 24)
     let wide = try backend.tensor(9, 40)
@@ -127,8 +129,8 @@ private let shapes = [
     #expect(try backend.read(wide) == backend.read(narrow))
   }
 
-  @Test func gatheringRowsAndItsBackwardFollowTheIds() throws {
-    let backend = try makeBackend()
+  @Test(arguments: backends) func gatheringRowsAndItsBackwardFollowTheIds(_ tested: TestedBackend) throws {
+    let backend = try tested.open()
     let w = numbers(37 * 10, seed: 41)
     let ids: [Int32] = [36, 0, 5, 5, 17]
     let out = try backend.tensor(ids.count, 10)
@@ -140,6 +142,6 @@ private let shapes = [
     backend.gatherBackward(indices, dOutput: try backend.tensor(d, rows: ids.count, columns: 10), gradient: gradient)
     var expected = [Double](repeating: 0, count: 370)
     for (t, id) in ids.enumerated() { for k in 0..<10 { expected[Int(id) * 10 + k] += Double(d[t * 10 + k]) } }
-    #expect(relativeError(try backend.read(gradient), expected) < 1e-6)
+    #expect(relativeError(try backend.read(gradient), expected) < tested.tolerance(1e-6))
   }
 }

@@ -1,5 +1,6 @@
 import Compute
 import Support
+import TestSupport
 import Testing
 
 @Suite struct RowTests {
@@ -11,9 +12,10 @@ import Testing
     }
   }
 
-  @Test(arguments: [(1, 1), (3, 16), (5, 33), (17, 192)])
-  func rmsNormForwardAndBackward(rows: Int, columns: Int) throws {
-    let backend = try makeBackend()
+  @Test(arguments: backends, [(1, 1), (3, 16), (5, 33), (17, 192)])
+  func rmsNormForwardAndBackward(_ tested: TestedBackend, _ shape: (rows: Int, columns: Int)) throws {
+    let (rows, columns) = shape
+    let backend = try tested.open()
     let x = numbers(rows * columns, seed: 1)
     let w = numbers(columns, seed: 2)
     let d = numbers(rows * columns, seed: 3)
@@ -22,7 +24,7 @@ import Testing
     let y = try backend.tensor(rows, columns)
     let rstd = try backend.tensor(1, rows)
     backend.rmsNorm(input, norm, into: y, rstd: rstd)
-    #expect(relativeError(try backend.read(y), rmsNorm(doubles(x), doubles(w), columns: columns)) < 1e-6)
+    #expect(relativeError(try backend.read(y), rmsNorm(doubles(x), doubles(w), columns: columns)) < tested.tolerance(1e-6))
     let dx = try backend.tensor(rows, columns)
     let dw = try backend.tensor(1, columns)
     backend.rmsNormBackward(
@@ -30,20 +32,20 @@ import Testing
       accumulate: true, weightGradient: dw)
     let expectedDx = finiteDifferences(doubles(x)) { dot(rmsNorm($0, doubles(w), columns: columns), doubles(d)) }
     let expectedDw = finiteDifferences(doubles(w)) { dot(rmsNorm(doubles(x), $0, columns: columns), doubles(d)) }
-    #expect(relativeError(try backend.read(dx), expectedDx, floor: 1) < 1e-5)
-    #expect(relativeError(try backend.read(dw), expectedDw) < 1e-5)
+    #expect(relativeError(try backend.read(dx), expectedDx, floor: 1) < tested.tolerance(1e-5))
+    #expect(relativeError(try backend.read(dw), expectedDw) < tested.tolerance(1e-5))
   }
 
-  @Test(arguments: [1, 15, 16, 1000, 4097])
-  func swiGLUForwardAndBackward(count: Int) throws {
-    let backend = try makeBackend()
+  @Test(arguments: backends, [1, 15, 16, 1000, 4097])
+  func swiGLUForwardAndBackward(_ tested: TestedBackend, count: Int) throws {
+    let backend = try tested.open()
     let (gate, up, d) = (numbers(count, seed: 1, scale: 4), numbers(count, seed: 2), numbers(count, seed: 3))
     func value(_ g: Double, _ u: Double) -> Double { g / (1 + exp(-g)) * u }
     let (g, u) = (try backend.vector(gate), try backend.vector(up))
     let out = try backend.tensor(1, count)
     backend.swiGLU(gate: g, up: u, into: out)
     let expected = zip(gate, up).map { value(Double($0), Double($1)) }
-    #expect(relativeError(try backend.read(out), expected) < 1e-6)
+    #expect(relativeError(try backend.read(out), expected) < tested.tolerance(1e-6))
     let (dg, du) = (try backend.tensor(1, count), try backend.tensor(1, count))
     backend.swiGLUBackward(try backend.vector(d), gate: g, up: u, dGate: dg, dUp: du)
     let h = 1e-5
@@ -51,12 +53,12 @@ import Testing
       (value(Double(gate[$0]) + h, Double(up[$0])) - value(Double(gate[$0]) - h, Double(up[$0]))) / (2 * h) * Double(d[$0])
     }
     let expectedDu = (0..<count).map { value(Double(gate[$0]), 1) * Double(d[$0]) }
-    #expect(relativeError(try backend.read(dg), expectedDg) < 1e-5)
-    #expect(relativeError(try backend.read(du), expectedDu) < 1e-5)
+    #expect(relativeError(try backend.read(dg), expectedDg) < tested.tolerance(1e-5))
+    #expect(relativeError(try backend.read(du), expectedDu) < tested.tolerance(1e-5))
   }
 
-  @Test func extremeGatesStayNumbers() throws {
-    let backend = try makeBackend()
+  @Test(arguments: backends) func extremeGatesStayNumbers(_ tested: TestedBackend) throws {
+    let backend = try tested.open()
     let gate = try backend.vector([-1e30, -200, -90, 0, 90, 200, 1e30])
     let one = try backend.vector(Array(repeating: 1, count: 7))
     let out = try backend.tensor(1, 7)
@@ -66,9 +68,9 @@ import Testing
     #expect(values[4] == 90 && values[6] == 1e30 && abs(values[0]) < 1e-30)
   }
 
-  @Test(arguments: [2, 8, 32, 64])
-  func rotationTurnsPairsAndItsInverseTurnsThemBack(channels: Int) throws {
-    let backend = try makeBackend()
+  @Test(arguments: backends, [2, 8, 32, 64])
+  func rotationTurnsPairsAndItsInverseTurnsThemBack(_ tested: TestedBackend, channels: Int) throws {
+    let backend = try tested.open()
     let (rows, heads, half) = (5, 3, channels / 2)
     let x = numbers(rows * heads * channels, seed: 1)
     let angles = (0..<(10 * half)).map { Double($0) * 0.37 }
@@ -90,13 +92,13 @@ import Testing
         }
       }
     }
-    #expect(relativeError(try backend.read(tensor), expected) < 1e-6)
+    #expect(relativeError(try backend.read(tensor), expected) < tested.tolerance(1e-6))
     backend.rotate(tensor, channels: channels, positions: indices, cos: cosines, sin: sines, inverse: true)
-    #expect(relativeError(try backend.read(tensor), doubles(x)) < 1e-6)
+    #expect(relativeError(try backend.read(tensor), doubles(x)) < tested.tolerance(1e-6))
   }
 
-  @Test func rowsAreTakenAndAddedBackInOrder() throws {
-    let backend = try makeBackend()
+  @Test(arguments: backends) func rowsAreTakenAndAddedBackInOrder(_ tested: TestedBackend) throws {
+    let backend = try tested.open()
     let x = numbers(6 * 20, seed: 1)
     let y = numbers(4 * 20, seed: 2)
     let rows: [Int32] = [5, 2, 2, 0]
@@ -108,6 +110,6 @@ import Testing
     backend.add(try backend.tensor(y, rows: 4, columns: 20), toRows: indices, of: tensor)
     var expected = doubles(x)
     for (i, row) in rows.enumerated() { for k in 0..<20 { expected[Int(row) * 20 + k] += Double(y[i * 20 + k]) } }
-    #expect(relativeError(try backend.read(tensor), expected) < 1e-6)
+    #expect(relativeError(try backend.read(tensor), expected) < tested.tolerance(1e-6))
   }
 }

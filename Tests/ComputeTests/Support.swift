@@ -2,17 +2,10 @@ import Compute
 import Support
 import Testing
 
-/// The backend under test: the same suite runs on each.
-func makeBackend(threads: Int = 2) throws -> any Backend { try CPUBackend(threads: threads) }
-
 /// Reproducible float32 numbers around zero.
 func numbers(_ count: Int, seed: UInt64, scale: Double = 1) -> [Float] {
   var stream = RandomStream(seed: 7, stream: seed)
   return (0..<count).map { _ in Float(scale * stream.nextNormal()) }
-}
-
-extension Backend {
-  func read(_ tensor: Tensor) throws -> [Float] { try download(tensor).value() }
 }
 
 func doubles(_ values: [Float]) -> [Double] { values.map(Double.init) }
@@ -44,3 +37,25 @@ func finiteDifferences(_ point: [Double], _ function: ([Double]) -> Double) -> [
 }
 
 func dot(_ a: [Double], _ b: [Double]) -> Double { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
+
+/// Rows that were computed in two ways: the same bits where the backend promises that, else as near as its numbers are.
+func expectTheSameRows(
+  _ found: [Float], _ expected: [Float], on backend: any Backend, within tolerance: Double, _ what: Comment? = nil,
+  at location: SourceLocation = #_sourceLocation
+) {
+  if backend.isRowExact {
+    let different = zip(found, expected).count { $0.bitPattern != $1.bitPattern }
+    #expect(found.count == expected.count && different == 0, what, sourceLocation: location)
+  } else {
+    #expect(relativeError(found, doubles(expected)) < tolerance, what, sourceLocation: location)
+  }
+}
+
+/// A row of logits at an inverse temperature, in float64.
+func logSoftmax(_ logits: [Double], inverse: Double) -> (logProbs: [Double], entropy: Double) {
+  let scaled = logits.map { $0 * inverse }
+  let top = scaled.max() ?? 0
+  let logSum = top + log(scaled.reduce(0) { $0 + exp($1 - top) })
+  let logProbs = scaled.map { $0 - logSum }
+  return (logProbs, -logProbs.reduce(0) { $0 + exp($1) * $1 })
+}

@@ -65,6 +65,7 @@ import Testing
     let first = CrossedOutcomes([[1, 0, 1, 1, 0], [0, 0, 1, 0, 1]])
     let shifted = CrossedOutcomes(first.values.map { $0.map { $0 + 2 } })
     let means = CrossedOutcomes.bootstrap([first, shifted], resamples: 50)
+    #expect(means.map(\.count) == [50, 50])
     for (one, other) in zip(means[0], means[1]) { #expect(abs(other - one - 2) < 1e-12) }
     #expect(Set(means[0]).count > 5)
   }

@@ -33,7 +33,7 @@ struct ParameterTests {
   }
 }
 
-@Suite("Instances", .enabled(if: hasCompiler, "needs cc"))
+@Suite("Instances")
 struct InstanceTests {
   let folder: TrialFolder
 
@@ -190,7 +190,7 @@ struct InstanceTests {
 
 @Suite("A plugin from one file")
 struct SingleFileTests {
-  @Test("swiftc alone makes a plugin outside the package", .enabled(if: hasSwiftCompiler, "needs swiftc"))
+  @Test("swiftc alone makes a plugin outside the package")
   func reinforce() throws {
     let folder = try TrialFolder()
     let source = folder.path + "/Reinforce.swift"

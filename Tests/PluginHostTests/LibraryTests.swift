@@ -45,7 +45,7 @@ struct LibraryTests {
   }
 
   @Test(
-    "A library whose table is wrong is refused with what is wrong", .enabled(if: hasCompiler, "needs cc"),
+    "A library whose table is wrong is refused with what is wrong",
     arguments: [
       (["MAGIC": "1"], "begins with 0x1, expected 0x4e524c50"),
       (["MAJOR": "7"], "speaks plugin ABI 7, this host speaks 1"),
@@ -72,34 +72,41 @@ struct LibraryTests {
     #expect(found?.hasPrefix(path) == true)
   }
 
-  @Test("A library without the entry is refused", .enabled(if: hasCompiler, "needs cc"))
+  @Test("A library without the entry is refused")
   func withoutEntry() throws {
     let folder = try TrialFolder()
     try AtomicFile.write("int nothing(void) { return 0; }\n", to: folder.path + "/a.c")
-    #expect(shell("cc -shared -fPIC -o '\(folder.path)/a.so' '\(folder.path)/a.c'").status == 0)
+    #expect(shell("\(compiler) -shared -fPIC -o '\(folder.path)/a.so' '\(folder.path)/a.c'").status == 0)
     let found = message { () throws(Failure) in try PluginLibrary(folder.path + "/a.so") }
     #expect(found?.contains("does not export nr_plugin_entry") == true)
   }
 }
 
-@Suite("A rebuilt plugin", .enabled(if: hasCompiler, "needs cc"))
+@Suite("A rebuilt plugin")
 struct ReloadTests {
   @Test func isOpenedAnewUnderTheSamePath() throws {
     let folder = try TrialFolder()
     let path = folder.path + "/libnr-test.so"
     try compilePlugin(["VERSION": "\"1.0.0\""], to: path)
     let first = try PluginLibrary(path)
-    try compilePlugin(["VERSION": "\"2.0.0\""], to: path)
+    let before = try PluginInstance(first)
+    try compilePlugin(["VERSION": "\"2.0.0\"", "FAULT": "1"], to: path)
     let second = try PluginLibrary(path)
     #expect(first.descriptor.version == "1.0.0")
     #expect(second.descriptor.version == "2.0.0")
     #expect(first.sha256 != second.sha256)
     #expect(second.path == first.path)
-    #expect(try PluginInstance(first).save().count == PluginInstance(second).save().count)
+    // Each computes with its own code: that of the second fails in its advantages.
+    let rollout = Example(seed: 1).rollout
+    let after = try PluginInstance(second)
+    #expect(message { () throws(Failure) in try after.advantages(rollout) }?.contains("luck") == true)
+    for instance in [before, try PluginInstance(first)] {
+      #expect(try instance.advantages(rollout).advantages == Array(repeating: 1, count: rollout.tokenCount))
+    }
   }
 }
 
-@Suite("Finding plugins", .enabled(if: hasCompiler, "needs cc"))
+@Suite("Finding plugins")
 struct RegistryTests {
   @Test func findsByIdAndByPathAndListsWhatIsBroken() throws {
     let folder = try TrialFolder()
@@ -149,9 +156,25 @@ struct RegistryTests {
     #expect(message { () throws(Failure) in try registry.find("dr-gspo") }?.contains("did you mean dr-grpo?") == true)
   }
 
-  @Test func standardSearchPathHasTheProgramsFolder() {
-    #expect(PluginRegistry.standardSearchPath().contains(Place.build))
-    // Nothing is looked for in the folder that somebody happens to be in.
-    #expect(PluginRegistry.standardSearchPath().allSatisfy { $0.hasPrefix("/") })
+  /// The program finds what lies beside it, and nothing in the folder that somebody happens to be in unless that is asked for.
+  @Test func standardSearchPathHasTheProgramsFolderAndNotTheCurrentOne() throws {
+    let folder = try TrialFolder()
+    try compilePlugin(["ID": "\"current\""], to: folder.path + "/libnr-current.so")
+    try Files.makeDirectory(folder.file("plugins"))
+    try compilePlugin(["ID": "\"below\""], to: folder.path + "/plugins/libnr-below.so")
+    func ids(_ searchPath: String) throws -> [String] {
+      let list = shell("cd '\(folder.path)' && NR_PLUGIN_PATH='\(searchPath)' '\(Place.tool)' plugin list --json")
+      try #require(list.status == 0, "\(list.output)")
+      let plugins = try #require(try JSON.parse(list.output, name: "list")["plugins"]?.array)
+      return plugins.compactMap { $0["id"]?.string }
+    }
+    let shipped = ["dapo", "dr-grpo", "gspo", "grpo", "grpo-lead", "ppo"]
+    for searchPath in ["", ":", "::/nonexistent:"] {
+      let found = try ids(searchPath)
+      #expect(Set(found).isSuperset(of: shipped), "\(found)")
+      #expect(!found.contains("current") && !found.contains("below"), "\(searchPath): \(found)")
+    }
+    #expect(try ids(".").contains("current") && !ids(".").contains("below"))
+    #expect(try ids(folder.file("plugins")).contains("below"))
   }
 }

@@ -8,8 +8,6 @@ extension Place {
   static func plugin(_ id: String) throws(Failure) -> PluginLibrary { try PluginLibrary(library(id)) }
 }
 
-let hasSwiftCompiler = shell("command -v swiftc").status == 0
-
 /// A plugin in C whose description and behaviour are chosen by definitions, correct without any.
 func compilePlugin(_ definitions: [String: String], to path: String) throws(Failure) {
   let options = definitions.map { "-D\($0.key)='\($0.value)'" }.sorted().joined(separator: " ")

@@ -11,11 +11,11 @@ import Transformer
 
   /// With four places and completions of different lengths, a place that is free is taken by the next completion: fewer
   /// rounds of decoding than if each four waited for their longest.
-  @Test func aFinishedSequenceLeavesItsPlaceToTheNext() throws {
+  @Test(arguments: backends) func aFinishedSequenceLeavesItsPlaceToTheNext(_ tested: TestedBackend) throws {
     let requests = (0..<24).map { GenerationRequest(prompt: [Int32(10 + $0), 9], stream: UInt64($0)) }
     var rounds = 0
     var finished: [Int] = []
-    let made = try Trial().generate(requests, settings) { progress in
+    let made = try Trial(on: tested.open()).generate(requests, settings) { progress in
       rounds += 1
       finished.append(progress.finished)
       #expect(progress.total == 24)
@@ -30,8 +30,8 @@ import Transformer
     #expect(finished == finished.sorted() && finished.last == 24)
   }
 
-  @Test func nothingAskedForGivesNothing() throws {
-    let engine = try Trial()
+  @Test(arguments: backends) func nothingAskedForGivesNothing(_ tested: TestedBackend) throws {
+    let engine = try Trial(on: tested.open())
     #expect(try engine.generate([], settings).isEmpty)
     #expect(try engine.generate([GenerationRequest(prompt: [1], samples: 0, stream: 0)], settings) == [[]])
     var none = settings
@@ -39,8 +39,8 @@ import Transformer
     #expect(try engine.generate([GenerationRequest(prompt: [1], stream: 0)], none) == [[Completion()]])
   }
 
-  @Test func aPromptWithoutTokensIsAnError() throws {
-    let engine = try Trial()
+  @Test(arguments: backends) func aPromptWithoutTokensIsAnError(_ tested: TestedBackend) throws {
+    let engine = try Trial(on: tested.open())
     let failure = failure { () throws(Failure) in
       try engine.generate([GenerationRequest(prompt: [], stream: 0)], settings)
     }
@@ -48,9 +48,9 @@ import Transformer
     #expect(failure?.message.contains("without tokens") == true)
   }
 
-  @Test(arguments: [-1, 61, Int32.max])
-  func aTokenThatTheModelDoesNotKnowIsAnError(_ token: Int32) throws {
-    let engine = try Trial()
+  @Test(arguments: backends, [-1, 61, Int32.max])
+  func aTokenThatTheModelDoesNotKnowIsAnError(_ tested: TestedBackend, _ token: Int32) throws {
+    let engine = try Trial(on: tested.open())
     let failure = failure { () throws(Failure) in
       try engine.generate([GenerationRequest(prompt: [1, token], stream: 0)], settings)
     }
@@ -58,8 +58,8 @@ import Transformer
     #expect(failure?.message.contains("\(token)") == true)
   }
 
-  @Test func aPromptLongerThanTheModelsPositionsIsAnErrorThatNamesBoth() throws {
-    let model = try Trial()
+  @Test(arguments: backends) func aPromptLongerThanTheModelsPositionsIsAnErrorThatNamesBoth(_ tested: TestedBackend) throws {
+    let model = try Trial(on: tested.open())
     let limit = model.policy.model.configuration.maxPositions
     let failure = failure { () throws(Failure) in
       try model.generate(
@@ -70,8 +70,8 @@ import Transformer
   }
 
   /// A completion ends where the context does, and what lies inside is what it would have been.
-  @Test func nothingGrowsPastTheContext() throws {
-    let model = try Trial()
+  @Test(arguments: backends) func nothingGrowsPastTheContext(_ tested: TestedBackend) throws {
+    let model = try Trial(on: tested.open())
     let limit = model.policy.model.configuration.maxPositions
     var unending = settings
     unending.stopTokens = []
@@ -91,20 +91,20 @@ import Transformer
     #expect(full?.code == .badData)
   }
 
-  @Test func everyTokenIsToldOnceAsItIsDrawn() throws {
+  @Test(arguments: backends) func everyTokenIsToldOnceAsItIsDrawn(_ tested: TestedBackend) throws {
     var told: [[[Int32]]] = makeRequests().map { Array(repeating: [], count: $0.samples) }
-    let made = try Trial().generate(makeRequests(), settings, onToken: { told[$0][$1].append($2) })
+    let made = try Trial(on: tested.open()).generate(makeRequests(), settings, onToken: { told[$0][$1].append($2) })
     #expect(told == made.map { $0.map(\.tokens) })
   }
 
-  @Test func aRequestToStopEndsWithTheCodeOfAnInterruption() throws {
-    let engine = try Trial()
+  @Test(arguments: backends) func aRequestToStopEndsWithTheCodeOfAnInterruption(_ tested: TestedBackend) throws {
+    let engine = try Trial(on: tested.open())
     let failure = failure { () throws(Failure) in try engine.generate(makeRequests(), settings) { _ in false } }
     #expect(failure?.code == .interrupted)
   }
 
-  @Test func weightsThatAreNotNumbersAreAnErrorAndNotAToken() throws {
-    let model = try Trial(adapter: "r4")
+  @Test(arguments: backends) func weightsThatAreNotNumbersAreAnErrorAndNotAToken(_ tested: TestedBackend) throws {
+    let model = try Trial(adapter: "r4", on: tested.open())
     let store = try #require(model.adapter?.store)
     let parameter = store.parameters[0]
     store.backend.upload(Array(repeating: .nan, count: parameter.value.count), to: parameter.value)

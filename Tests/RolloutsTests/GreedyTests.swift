@@ -1,6 +1,7 @@
 import Compute
 import Rollouts
 import Support
+import TestSupport
 import Testing
 import Transformer
 
@@ -25,26 +26,29 @@ import Transformer
     return (rows, Set(tokens(model["stop"])), try #require(json["new_tokens"]?.int))
   }
 
-  @Test(arguments: ["tied", "untied", "bf16", "f16"], [1, 5, 12])
-  func greedyTokensEqualThoseOfTransformers(_ name: String, _ batchSize: Int) throws {
+  @Test(arguments: backends, pairs(["tied", "untied", "bf16", "f16"], [1, 5, 12]))
+  func greedyTokensEqualThoseOfTransformers(_ tested: TestedBackend, _ point: (name: String, batchSize: Int)) throws {
+    let (name, batchSize) = point
     let (rows, stop, newTokens) = try Self.golden(name)
     #expect(rows.count == 12 && stop.count == 2)
-    let model = try Trial(name)
+    let model = try Trial(name, on: tested.open())
     #expect(Set(model.policy.model.endOfText) == stop)
     let settings = GenerationSettings(
       sampling: SamplingSettings(temperature: 0), maxNewTokens: newTokens, seed: 1, stopTokens: stop, batchSize: batchSize)
     let made = try model.generate(
       rows.enumerated().map { GenerationRequest(prompt: $0.element.prompt, stream: UInt64($0.offset)) }, settings)
+    #expect(made.count == rows.count)
     for (row, completions) in zip(rows, made) {
       let completion = try #require(completions.first)
       #expect(completion.tokens == row.tokens)
       #expect(completion.isTruncated == !stop.contains(try #require(row.tokens.last)))
-      for (found, expected) in zip(completion.logProbs, row.logProbs) { #expect(abs(Double(found) - expected) < 2e-5) }
+      #expect(completion.logProbs.count == row.logProbs.count)
+      for (found, expected) in zip(completion.logProbs, row.logProbs) { #expect(abs(Double(found) - expected) < tested.tolerance(2e-5)) }
     }
   }
 
-  @Test func aTopKOfOneIsGreedyAtAnyTemperature() throws {
-    let model = try Trial()
+  @Test(arguments: backends) func aTopKOfOneIsGreedyAtAnyTemperature(_ tested: TestedBackend) throws {
+    let model = try Trial(on: tested.open())
     let engine = model
     func tokens(_ sampling: SamplingSettings) throws -> [[[Int32]]] {
       let settings = GenerationSettings(sampling: sampling, maxNewTokens: 20, seed: 9, stopTokens: [2, 3])

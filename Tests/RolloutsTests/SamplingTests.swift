@@ -1,6 +1,7 @@
 import Compute
 import Rollouts
 import Support
+import TestSupport
 import Testing
 import Transformer
 
@@ -15,27 +16,30 @@ import Transformer
       seed: seed, stopTokens: stop, batchSize: batchSize)
   }
 
-  @Test(arguments: [(1, 1), (1, 2), (2, 2), (3, 1), (5, 3), (17, 2), (100, 2)])
-  func theSameSeedGivesTheSameBitsWhateverTheBatchSizeAndTheThreads(_ batchSize: Int, _ threads: Int) throws {
-    let expected = bits(try Trial(adapter: "r16", threads: 2).generate(makeRequests(), settings()))
-    let found = try Trial(adapter: "r16", threads: threads).generate(
+  @Test(arguments: backends, [(1, 1), (1, 2), (2, 2), (3, 1), (5, 3), (17, 2), (100, 2)])
+  func theSameSeedGivesTheSameBitsWhateverTheBatchSizeAndTheThreads(_ tested: TestedBackend, _ point: (batchSize: Int, threads: Int)) throws {
+    let (batchSize, threads) = point
+    let expected = bits(try Trial(adapter: "r16", on: tested.open(threads: 2)).generate(makeRequests(), settings()))
+    let found = try Trial(adapter: "r16", on: tested.open(threads: threads)).generate(
       makeRequests(), settings(batchSize: batchSize))
     #expect(bits(found) == expected)
   }
 
-  @Test func aCompletionDoesNotDependOnWhatElseIsAskedFor() throws {
-    let engine = try Trial()
+  @Test(arguments: backends) func aCompletionDoesNotDependOnWhatElseIsAskedFor(_ tested: TestedBackend) throws {
+    let engine = try Trial(on: tested.open())
     let requests = makeRequests()
     let together = try engine.generate(requests, settings(batchSize: 3))
     for (request, completions) in zip(requests, together) {
       #expect(bits([try engine.generate([request], settings())[0]]) == bits([completions]))
     }
     let fewer = requests.map { GenerationRequest(prompt: $0.prompt, samples: min(1, $0.samples), stream: $0.stream) }
-    for (all, one) in zip(together, try engine.generate(fewer, settings())) { #expect(Array(all.prefix(1)) == one) }
+    let singles = try engine.generate(fewer, settings())
+    #expect(singles.count == together.count)
+    for (all, one) in zip(together, singles) { #expect(Array(all.prefix(1)) == one) }
   }
 
-  @Test func otherSeedsStreamsAndSamplesGiveOtherTokens() throws {
-    let engine = try Trial()
+  @Test(arguments: backends) func otherSeedsStreamsAndSamplesGiveOtherTokens(_ tested: TestedBackend) throws {
+    let engine = try Trial(on: tested.open())
     let request = GenerationRequest(prompt: [5, 6, 7], samples: 3, stream: 1)
     let first = try engine.generate([request], settings(stop: []))[0]
     #expect(first[0].tokens != first[1].tokens)
@@ -46,9 +50,12 @@ import Transformer
   }
 
   /// The design's central promise: the ratio of the first update is exactly 1.
-  @Test(arguments: ["tied", "untied", "bf16", "f16", "llama", "llama-biases", "qwen3", "qwen3-untied"], [0.8, 1, 1.3])
-  func theSamplersLogProbabilitiesAreTheTrainersBitForBit(_ name: String, _ temperature: Double) throws {
-    let model = try Trial(name, adapter: name == "tied" ? "r16" : nil)
+  @Test(
+    arguments: backends,
+    pairs(["tied", "untied", "bf16", "f16", "llama", "llama-biases", "qwen3", "qwen3-untied"], [0.8, 1, 1.3]))
+  func theSamplersLogProbabilitiesAreTheTrainersBitForBit(_ tested: TestedBackend, _ point: (name: String, temperature: Double)) throws {
+    let (name, temperature) = point
+    let model = try Trial(name, adapter: name == "tied" ? "r16" : nil, on: tested.open())
     let requests = makeRequests(vocabulary: min(61, model.policy.model.configuration.vocabularySize))
     let made = try model.generate(
       requests, settings(temperature: Float(temperature), batchSize: 4))
@@ -64,8 +71,8 @@ import Transformer
     #expect(scores.logProbs.count > 100)
   }
 
-  @Test func aStopTokenEndsACompletionAndIsPartOfIt() throws {
-    let engine = try Trial()
+  @Test(arguments: backends) func aStopTokenEndsACompletionAndIsPartOfIt(_ tested: TestedBackend) throws {
+    let engine = try Trial(on: tested.open())
     let free = try engine.generate(makeRequests(), settings(stop: []))
     let stop = try #require(free[0][0].tokens.dropFirst(3).first)
     let stopped = try engine.generate(makeRequests(), settings(stop: [stop]))
@@ -82,8 +89,8 @@ import Transformer
     #expect(stopped[0][0].tokens.last == stop)
   }
 
-  @Test func aStopTokenAtTheLengthLimitIsNotATruncation() throws {
-    let engine = try Trial()
+  @Test(arguments: backends) func aStopTokenAtTheLengthLimitIsNotATruncation(_ tested: TestedBackend) throws {
+    let engine = try Trial(on: tested.open())
     let request = GenerationRequest(prompt: [5, 6, 7], stream: 1)
     let token = try engine.generate([request], settings(stop: [], maxNewTokens: 1))[0][0]
     #expect(token.tokens.count == 1 && token.isTruncated)
@@ -91,9 +98,10 @@ import Transformer
   }
 
   /// Draws the first token many times and compares with the distribution that the model's scores say.
-  @Test(arguments: [(0, 1), (5, 1), (0, 0.6), (8, 0.8)] as [(Int, Float)])
-  func drawnTokensFollowTheTruncatedDistribution(_ topK: Int, _ topP: Float) throws {
-    let model = try Trial()
+  @Test(arguments: backends, [(0, 1), (5, 1), (0, 0.6), (8, 0.8)] as [(Int, Float)])
+  func drawnTokensFollowTheTruncatedDistribution(_ tested: TestedBackend, _ cut: (topK: Int, topP: Float)) throws {
+    let (topK, topP) = cut
+    let model = try Trial(on: tested.open())
     let prompt: [Int32] = [5, 9, 33]
     var batch = TokenBatch()
     var targets = TokenTargets()
@@ -120,7 +128,7 @@ import Transformer
       let token = Int(completion.tokens[0])
       counts[token] += 1
       // ALGORITHMS.md: log-probabilities are those of the truncated distribution the sampler used.
-      #expect(abs(Double(completion.logProbs[0]) - log(probabilities[token] / kept)) < 1e-4)
+      #expect(abs(Double(completion.logProbs[0]) - log(probabilities[token] / kept)) < tested.tolerance(1e-4))
     }
     for token in 0..<61 {
       guard allowed.contains(token) else {

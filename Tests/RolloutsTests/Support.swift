@@ -15,8 +15,8 @@ struct Trial {
   let engine: GenerationEngine
   let arena: Arena
 
-  init(_ name: String = "tied", adapter folder: String? = nil, threads: Int = 2) throws {
-    let model = try Transformer(ModelFolder("\(models)/\(name)"), on: CPUBackend(threads: threads))
+  init(_ name: String = "tied", adapter folder: String? = nil, on backend: any Backend) throws {
+    let model = try Transformer(ModelFolder("\(models)/\(name)"), on: backend)
     adapter = try folder.map { try Adapter("\(models)/lora/\($0)", for: model) }
     policy = PolicySnapshot(model, adapter: adapter?.weights)
     arena = try Arena(on: model.backend)

@@ -1,3 +1,4 @@
+import Support
 import Telemetry
 import Testing
 
@@ -13,7 +14,14 @@ import Testing
     #expect(Timestamp(secondsSince1970: seconds, milliseconds: milliseconds).description == text)
   }
 
-  @Test("The time now has the same form") func now() {
-    #expect(Timestamp.now.description.count == 24)
+  @Test("The time now is that of the clock, in the same form") func now() {
+    var clock = timespec()
+    unsafe clock_gettime(CLOCK_REALTIME, &clock)
+    func text(_ milliseconds: Int) -> String {
+      Timestamp(secondsSince1970: clock.tv_sec + milliseconds / 1000, milliseconds: milliseconds % 1000).description
+    }
+    // The form sorts as time does.
+    let now = Timestamp.now.description
+    #expect(text(clock.tv_nsec / 1_000_000) <= now && now <= text(clock.tv_nsec / 1_000_000 + 60_000), "\(now)")
   }
 }

@@ -15,7 +15,8 @@ import Testing
     let golden = Self.families[index]
     let name = try #require(golden["name"]?.string)
     let tokenizer = try Tokenizer(json: try #require(golden["file"]), name: name)
-    #expect(try compare(tokenizer, golden, Self.texts("texts"), name) > 200)
+    #expect(Self.texts("texts").count > 200)
+    try compare(tokenizer, golden, Self.texts("texts"), name)
   }
 
   @Test(arguments: variants.indices) func aFileWithOtherStepsOrAnotherPostProcessorDoesToo(_ index: Int) throws {
@@ -33,7 +34,7 @@ import Testing
     }
     let tokenizer = try Tokenizer(json: .object(file), name: name)
     let texts = Self.texts("texts").enumerated().filter { $0.offset % 3 == 0 }.map(\.element)
-    _ = try compare(tokenizer, golden, texts, name)
+    try compare(tokenizer, golden, texts, name)
   }
 
   @Test func thereAreFamiliesAndVariants() { #expect(Self.families.count == 2 && Self.variants.count == 16) }
@@ -43,19 +44,20 @@ import Testing
     #expect(SHA256.hex(numeric) == Self.golden?["digits"]?.string)
   }
 
-  private func compare(_ tokenizer: Tokenizer, _ golden: JSON, _ texts: [String], _ name: String) throws -> Int {
+  private func compare(_ tokenizer: Tokenizer, _ golden: JSON, _ texts: [String], _ name: String) throws {
     let ids = try #require(golden["ids"]?.array)
+    // Where the post-processor alone is another, the frames are what is compared.
+    #expect(ids.count == texts.count || ids.isEmpty && golden["replace"]?["post_processor"] != nil)
     for (text, expected) in zip(texts, ids) {
       #expect(tokenizer.encode(text) == expected.ids, "\(name): \(text.debugDescription)")
       #expect(tokenizer.encode(text) == expected.ids, "\(name): \(text.debugDescription), from the cache")
-      #expect(isSame(try tokenizer.decode(expected.ids), tokenizer.encode(text).isEmpty ? "" : try tokenizer.decode(tokenizer.encode(text))))
+      if golden["replace"] == nil { #expect(isSame(try tokenizer.decode(expected.ids), text), "\(name): \(text.debugDescription), decoded") }
     }
     let framed = try #require(golden["framed"]?.array)
     #expect(framed.count == Self.texts("framed_texts").count)
     for (text, expected) in zip(Self.texts("framed_texts"), framed) {
       #expect(tokenizer.encodeFramed(text) == expected.ids, "\(name): \(text.debugDescription), framed")
     }
-    return ids.count
   }
 
   @Test func aTextGetsNoTokensUnlessAFrameIsAskedFor() throws {

@@ -98,7 +98,9 @@ import Transformer
         Optimizer.Group(trunk, .init(learningRate: 1e-3, weightDecay: 0.1)),
         Optimizer.Group(head, .init(learningRate: 1e-2, weightDecay: 0.5)),
       ], on: backend)
-    for (step, norm) in try doubles(golden, "norms").enumerated() {
+    let norms = try doubles(golden, "norms")
+    #expect(norms.count > 1)
+    for (step, norm) in norms.enumerated() {
       for parameter in trunk.parameters + head.parameters {
         backend.upload(try golden.floats("gradient.\(step).\(parameter.name)"), to: parameter.gradient)
       }
@@ -106,7 +108,9 @@ import Transformer
     }
     for parameter in trunk.parameters + head.parameters {
       let expected = try golden.floats("final." + parameter.name)
-      for (found, expected) in zip(try backend.download(parameter.value).value(), expected) { #expect(abs(found - expected) < 1e-6) }
+      let found = try backend.download(parameter.value).value()
+      #expect(found.count == expected.count)
+      for (found, expected) in zip(found, expected) { #expect(abs(found - expected) < 1e-6) }
     }
   }
 }

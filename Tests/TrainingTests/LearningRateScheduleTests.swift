@@ -11,7 +11,10 @@ import Training
       let schedule = LearningRateSchedule(
         shape: try #require(LearningRateSchedule.Shape(rawValue: row["shape"]?.string ?? "")),
         warmupSteps: try #require(row["warmup"]?.int), totalSteps: try #require(row["total"]?.int))
-      for (step, expected) in (row["factors"]?.array ?? []).compactMap(\.double).enumerated() {
+      let factors = try #require(row["factors"]?.array)
+      #expect(factors.count == row["total"]?.int)
+      for (step, factor) in factors.enumerated() {
+        let expected = try #require(factor.double)
         #expect(abs(schedule.factor(step: step) - expected) < 1e-12, "\(schedule) at step \(step)")
       }
     }

@@ -12,7 +12,6 @@ import Transformer
 extension Place {
   static let goldens = tests + "/TrainingTests/Goldens"
 
-  static func holds(plugin id: String) -> Bool { Files.exists(library(id)) }
   static func plugin(_ id: String) throws(Failure) -> PluginLibrary { try PluginLibrary(library(id)) }
 }
 

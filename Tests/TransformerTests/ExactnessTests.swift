@@ -1,11 +1,14 @@
 import Compute
 import Support
+import TestSupport
 import Testing
 import Transformer
 
 /// What the design promises: bits do not depend on batch, split, cache or threads.
 @Suite struct ExactnessTests {
-  private func trial(threads: Int = 2) throws -> Trial { try Trial("tied", adapter: "r16", threads: threads) }
+  private func trial(_ tested: TestedBackend, threads: Int = 2) throws -> Trial {
+    try Trial("tied", adapter: "r16", on: tested.open(threads: threads))
+  }
 
   private let prompt: [Int32] = [5, 9, 33, 1, 60, 2, 17]
   private let completions: [[Int32]] = [[4, 4, 8, 2], [7], [12, 30, 31, 32, 33, 34, 35, 36, 37, 38, 2], []]
@@ -22,17 +25,17 @@ import Transformer
     return try trial.scores(trial.forward(batch), targets, temperature: 0.8).logProbs.value()
   }
 
-  @Test func aSharedPromptGivesTheBitsOfSeparateSequences() throws {
-    let trial = try trial()
+  @Test(arguments: backends) func aSharedPromptGivesTheBitsOfSeparateSequences(_ tested: TestedBackend) throws {
+    let trial = try trial(tested)
     #expect(try scores(trial, shared: true).map(\.bitPattern) == scores(trial, shared: false).map(\.bitPattern))
   }
 
-  @Test func threadsDoNotChangeABit() throws {
-    #expect(try scores(trial(threads: 1), shared: true) == scores(trial(threads: 3), shared: true))
+  @Test(arguments: backends) func threadsDoNotChangeABit(_ tested: TestedBackend) throws {
+    #expect(try scores(trial(tested, threads: 1), shared: true) == scores(trial(tested, threads: 3), shared: true))
   }
 
-  @Test func decodingGivesTheHiddenStatesOfTheWholeSequence() throws {
-    let trial = try trial()
+  @Test(arguments: backends) func decodingGivesTheHiddenStatesOfTheWholeSequence(_ tested: TestedBackend) throws {
+    let trial = try trial(tested)
     let (model, backend) = (trial.model, trial.backend)
     let sequence: [Int32] = (0..<40).map { Int32(($0 * 37 + 5) % 61) }
     var batch = TokenBatch()
@@ -62,8 +65,8 @@ import Transformer
   }
 
   /// What a scope takes is given back, and a step that has been made once takes no memory of the system again.
-  @Test func aStepThatIsMadeAgainTakesNoMemory() throws {
-    let trial = try trial()
+  @Test(arguments: backends) func aStepThatIsMadeAgainTakesNoMemory(_ tested: TestedBackend) throws {
+    let trial = try trial(tested)
     func step() throws {
       trial.gradients.begin()
       try trial.arena.scope {
@@ -82,8 +85,8 @@ import Transformer
   }
 
   /// Two policies at once: what one computes does not depend on the other, and a frozen one does not change with training.
-  @Test func twoAdaptersOfOneModelExistAtOnce() throws {
-    let trial = try trial()
+  @Test(arguments: backends) func twoAdaptersOfOneModelExistAtOnce(_ tested: TestedBackend) throws {
+    let trial = try trial(tested)
     let first = try #require(trial.adapter)
     let frozen = try first.frozen()
     var batch = TokenBatch()
@@ -101,10 +104,10 @@ import Transformer
     #expect(try hidden(nil) == base)
   }
 
-  @Test(arguments: ["adapter", "tied", "untied", "llama-biases", "qwen3"])
-  func gradientsAreTheSameBitsHoweverGroupsAreSplitIntoMicroBatches(_ trained: String) throws {
+  @Test(arguments: backends, ["adapter", "tied", "untied", "llama-biases", "qwen3"])
+  func gradientsAreTheSameBitsHoweverGroupsAreSplitIntoMicroBatches(_ tested: TestedBackend, _ trained: String) throws {
     func gradients(_ split: [Range<Int>]) throws -> [[UInt32]] {
-      let trial = trained == "adapter" ? try trial() : try Trial(trained, trainable: .full)
+      let trial = trained == "adapter" ? try trial(tested) : try Trial(trained, trainable: .full, on: tested.open())
       let prompts: [[Int32]] = [[1, 2, 3], [50, 40, 30, 20], [9]]
       trial.gradients.begin()
       for range in split {

@@ -7,8 +7,6 @@ import Transformer
 /// Folders written by transformers and peft; `make_goldens.py` beside them makes them.
 let goldens = Place.transformerGoldens
 
-func makeBackend(threads: Int = 2) throws -> any Backend { try CPUBackend(threads: threads) }
-
 /// What an oracle computed for a folder.
 struct Golden {
   let file: SafetensorsFile
@@ -41,10 +39,6 @@ func largestDifference(_ found: [Float], _ expected: [Double]) -> Double {
   }
 }
 
-extension Backend {
-  func read(_ tensor: Tensor) throws -> [Float] { try download(tensor).value() }
-}
-
 /// A model with what is trained of it, and the passes a test makes through it. The arena is never emptied, so everything stays.
 struct Trial {
   let model: Transformer
@@ -54,8 +48,11 @@ struct Trial {
   let head: LossHead
   var backend: any Backend { model.backend }
 
-  init(_ folder: String, trainable: Trainable = .nothing, adapter name: String? = nil, threads: Int = 2) throws {
-    let model = try Transformer(ModelFolder("\(goldens)/\(folder)"), trainable: trainable, on: makeBackend(threads: threads))
+  init(_ folder: String, trainable: Trainable = .nothing, adapter name: String? = nil, on backend: any Backend) throws {
+    try self.init(Transformer(ModelFolder("\(goldens)/\(folder)"), trainable: trainable, on: backend), adapter: name)
+  }
+
+  init(_ model: Transformer, adapter name: String? = nil) throws {
     self.model = model
     adapter = try name.map { try Adapter("\(goldens)/lora/\($0)", for: model) }
     gradients = try Gradients(model, adapter: adapter)

@@ -1,4 +1,4 @@
-/* dispatch.c - the table of kernels in use: the best this machine has, or the one NR_ISA or nrk_use_isa names. */
+/* dispatch.c - the table of kernels in use: the best this machine has, or the one NR_ISA names. */
 #include "pool.h"
 #include "entries.h"
 #include <pthread.h>
@@ -42,12 +42,7 @@ static const nrk_table *table(void) {
 
 const char *nrk_isa(void) { return table()->isa; }
 
-int32_t nrk_use_isa(const char *name) {
-  table(); /* so that the environment does not choose later */
-  const nrk_table *found = find(name);
-  if (found) atomic_store(&chosen, found);
-  return found != NULL;
-}
+int32_t nrk_has_isa(const char *name) { return find(name) != NULL; }
 
 int64_t nrk_panel_elements(int64_t N, int64_t K) { return nrk_round(N, 16) * K; }
 

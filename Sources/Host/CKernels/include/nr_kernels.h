@@ -28,8 +28,8 @@ void      nrk_parallel(nrk_pool *, int64_t count, nrk_task, void *context);   /*
 /* One pool may be used from several threads: its operations then follow one another. A task that calls an operation of
    its own pool runs that alone. */
 
-const char *nrk_isa(void);                                      /* "avx512", "avx2", "portable"; NR_ISA sets it too   */
-int32_t     nrk_use_isa(const char *);                          /* for tests and benchmarks; 0 when not available  */
+const char *nrk_isa(void);                                      /* "avx512", "avx2", "portable"; NR_ISA chooses       */
+int32_t     nrk_has_isa(const char *);                          /* whether this machine runs that table            */
 
 /* ---- weights: packed once into panels of 16 outputs: [ceil(N/16)][K][16], zero-padded -------------- */
 

@@ -23,6 +23,8 @@ import Support
   deinit { unsafe nrk_pool_destroy(pool) }
 
   package var name: String { unsafe "cpu (\(String(cString: nrk_isa())), \(threads) threads)" }
+  /// The instruction sets that there are kernels for and that this machine has, the best first; `NR_ISA` chooses another than the first.
+  package static var instructionSets: [String] { ["avx512", "avx2", "portable"].filter { unsafe nrk_has_isa($0) != 0 } }
   package var isRowExact: Bool { true }
   package var memory: MemoryUse { store.now }
   package var availableBytes: Int { physicalMemory() }

@@ -1,0 +1,37 @@
+import Compute
+import Support
+
+/// The backends that the conformance suite runs on: every test of an operation, a model or a rollout takes one of them as an argument.
+/// This is the one list of them.
+package let backends = [
+  TestedBackend(name: "cpu", unit: 0x1p-24) { threads throws(Failure) in try CPUBackend(threads: threads) }
+]
+
+/// A backend under test, with what is to be expected of its numbers.
+package struct TestedBackend: Sendable, CustomStringConvertible {
+  package let name: String
+  /// The relative error of one rounding in its sums of products: 2⁻²⁴ where they are float32.
+  package let unit: Double
+  private let make: @Sendable (Int) throws(Failure) -> any Backend
+
+  package init(name: String, unit: Double, make: @escaping @Sendable (Int) throws(Failure) -> any Backend) {
+    self.name = name
+    self.unit = unit
+    self.make = make
+  }
+
+  /// - Parameter threads: of the host, where it is the host that computes.
+  package func open(threads: Int = 2) throws(Failure) -> any Backend { try make(threads) }
+
+  /// What an error may be that may be `float32` where sums of products are float32.
+  package func tolerance(_ float32: Double) -> Double { float32 * unit / 0x1p-24 }
+
+  package var description: String { name }
+}
+
+/// Every pair of two lists, for a test that takes a backend besides: a test takes no more than two lists of arguments.
+package func pairs<A, B>(_ first: [A], _ second: [B]) -> [(A, B)] { first.flatMap { a in second.map { (a, $0) } } }
+
+extension Backend {
+  package func read(_ tensor: Tensor) throws(Failure) -> [Float] { try download(tensor).value() }
+}
