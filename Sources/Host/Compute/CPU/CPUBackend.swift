@@ -13,6 +13,9 @@ import Support
   package init(threads: Int? = nil) throws(Failure) {
     let wanted = threads ?? Self.availableCores
     guard wanted >= 1, wanted <= 1024 else { throw .usage("--threads: expected 1 to 1024, found \(wanted)") }
+    if let named = environmentVariable("NR_ISA"), !Self.instructionSets.contains(named) {
+      throw .usage("NR_ISA=\(named): this machine has \(Self.instructionSets.joined(separator: ", "))")
+    }
     guard let pool = unsafe nrk_pool_create(Int32(wanted)) else {
       throw .internalError("cannot start \(wanted) threads: \(lastSystemError())")
     }
