@@ -1,5 +1,7 @@
 import PluginHost
+import Rollouts
 import Support
+import Synchronization
 import Tasks
 import Telemetry
 import TestSupport
@@ -15,7 +17,8 @@ import Transformer
 
   private func run(
     _ folder: String, _ algorithm: Algorithm, resumes: Bool = false, stopAfter: Int? = nil,
-    full: Bool = false, every: Int = 2, copyBudget: Int? = nil, afterStep: @escaping (Int) throws(Failure) -> Metrics = { _ in [:] }
+    full: Bool = false, every: Int = 2, copyBudget: Int? = nil, observer: TrialObserver = TrialObserver(),
+    task: RLTask = RLTests.makeTask(), maxNewTokens: Int = 10, afterStep: @escaping (Int) throws(Failure) -> Metrics = { _ in [:] }
   ) throws -> RunOutcome {
     let (model, adapter) = try loadModel(full: full, adapter: full ? nil : "initial")
     var policy = PolicySettings()
@@ -23,7 +26,7 @@ import Transformer
     policy.copyBudget = copyBudget
     var settings = RLSettings()
     settings.groupSize = 3
-    settings.maxNewTokens = 10
+    settings.maxNewTokens = maxNewTokens
     settings.steps = 5
     var keeping = RunKeeping()
     keeping.checkpointEvery = every
@@ -32,11 +35,11 @@ import Transformer
     let algorithm = try algorithm()
     let trained = try RunModel(model, adapter: adapter, from: try ModelFolder(Place.model), policy, baseName: "tied")
     var run = RLRun(
-      trained, task: RLTests.makeTask(), algorithm: algorithm,
+      trained, task: task, algorithm: algorithm,
       reference: algorithm.needs.contains(.reference) && !full ? try trained.reference() : nil, settings: settings,
       placement: RunPlacement(RunFolder(folder), RunRecord(stage: "rl", identity: [:], description: [:]), keeping))
     run.afterStep = afterStep
-    return try run.run(TrialObserver())
+    return try run.run(observer)
   }
 
   private func expectResumed(_ algorithm: Algorithm, full: Bool = false, at step: Int) throws {
@@ -53,6 +56,39 @@ import Transformer
 
   @Test(arguments: [1, 2, 4]) func aRunThatIsResumedIsTheUninterruptedOneByteForByte(_ step: Int) throws {
     try expectResumed(grpo(), at: step)
+  }
+
+  /// A request that comes while completions are drawn ends the run there and then: the step is as if it had not begun.
+  @Test(arguments: [3, 14, 25], [false, true]) func aRunThatIsStoppedWhileItDrawsGoesOnToTheSameBytes(_ look: Int, _ full: Bool) throws {
+    let folder = try TrialFolder()
+    let (whole, parts) = (folder.file("whole"), folder.file("parts"))
+    #expect(try run(whole, grpo(), full: full) == .finished)
+    let observer = TrialObserver(stopsAtLook: look)
+    #expect(try run(parts, grpo(), full: full, observer: observer) == .interrupted(step: observer.steps.count))
+    #expect(observer.looks == look && observer.steps.count < 5)
+    #expect(try run(parts, grpo(), resumes: true, full: full) == .finished)
+    let result = full ? "model/model.safetensors" : "adapter/adapter_model.safetensors"
+    try expectSameResult(whole, parts, files: [result, "samples.jsonl", "checkpoints/step-5/state.safetensors"])
+  }
+
+  /// Completions are judged while others are still being drawn.
+  @Test func judgingOverlapsDrawing() throws {
+    let folder = try TrialFolder()
+    let judged = Mutex(0)
+    let task = RLTests.makeTask { attempt in
+      judged.withLock { $0 += 1 }
+      return attempt.tokens.reduce(0, +) % 2 == 0
+    }
+    let observer = TrialObserver()
+    var overlapped = false
+    observer.onLook = { progress in
+      guard progress.finished > 0, progress.finished < progress.total, !overlapped else { return }
+      let watch = Stopwatch()
+      while judged.withLock({ $0 }) == 0, watch.seconds < 10 { usleep(1000) }
+      overlapped = judged.withLock { $0 } > 0
+    }
+    #expect(try run(folder.file("run"), grpo(), observer: observer, task: task, maxNewTokens: 120) == .finished)
+    #expect(overlapped)
   }
 
   @Test func soIsAWholeModelsRun() throws { try expectResumed(grpo(), full: true, at: 3) }

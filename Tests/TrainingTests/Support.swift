@@ -41,10 +41,22 @@ func bits(_ policy: Policy) throws -> [[UInt32]] {
 /// Watches nothing, or asks to stop once a number of steps are done.
 final class TrialObserver: RunObserver {
   private let stopsAfter: Int
+  private let stopsAtLook: Int
   private(set) var steps: [RunStep] = []
-  var isStopRequested: Bool { steps.count >= stopsAfter }
+  /// Looks at rollouts in the making.
+  private(set) var looks = 0
+  var onLook: (GenerationProgress) -> Void = { _ in }
+  var isStopRequested: Bool { steps.count >= stopsAfter || looks >= stopsAtLook }
 
-  init(stopsAfter: Int = .max) { self.stopsAfter = stopsAfter }
+  init(stopsAfter: Int = .max, stopsAtLook: Int = .max) {
+    self.stopsAfter = stopsAfter
+    self.stopsAtLook = stopsAtLook
+  }
+
+  func draws(_ progress: GenerationProgress) {
+    looks += 1
+    onLook(progress)
+  }
 
   func begin(stage: String, total: Int, resumedAt step: Int) {}
   func completed(_ step: RunStep) { steps.append(step) }
