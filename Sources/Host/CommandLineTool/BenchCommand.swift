@@ -240,7 +240,7 @@ enum BenchCommand {
   private static func startingPoint(
     _ arguments: ParsedArguments, _ start: Quickstart.Base, _ quickstart: Quickstart, _ observer: ConsoleObserver
   ) throws(Failure) -> RunModel {
-    let (model, adapter) = try TrainingOptions.trained(arguments, start.folder).load(observer)
+    let (model, adapter) = try TrainingOptions.modelToTrain(arguments, start.folder).load(observer)
     var trained = try RunModel(model, adapter: adapter, from: start.folder, PolicySettings(), baseName: start.name)
     trained.form = start.form
     guard try arguments.optionalText("data") == nil, try arguments.optionalText("adapter") == nil else { return trained }

@@ -32,7 +32,7 @@ enum PlanCommand {
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let isRL = try arguments.optionalText("algo") != nil
     let (folder, tokenizer, form) = try ModelOptions.open(try arguments.text("model"), arguments)
-    let trained = try TrainingOptions.trained(arguments, folder)
+    let trained = try TrainingOptions.modelToTrain(arguments, folder)
     let plan = isRL ? try rl(arguments, tokenizer, form, trained) : try sft(arguments, tokenizer, form, trained)
     let program = residentBytes()
     let families = [MemoryPlan.Family(name: "program, tokenizer and data", bytes: program)] + plan.all
@@ -56,7 +56,7 @@ enum PlanCommand {
   }
 
   private static func sft(
-    _ arguments: ParsedArguments, _ tokenizer: Tokenizer, _ form: PromptForm, _ trained: TrainingOptions.Trained
+    _ arguments: ParsedArguments, _ tokenizer: Tokenizer, _ form: PromptForm, _ trained: TrainingOptions.ModelToTrain
   ) throws(Failure) -> MemoryPlan {
     let batchSize = try arguments.integer("batch-size")
     let longest = min(try arguments.integer("max-length"), trained.folder.configuration.maxPositions)
@@ -73,7 +73,7 @@ enum PlanCommand {
   }
 
   private static func rl(
-    _ arguments: ParsedArguments, _ tokenizer: Tokenizer, _ form: PromptForm, _ trained: TrainingOptions.Trained
+    _ arguments: ParsedArguments, _ tokenizer: Tokenizer, _ form: PromptForm, _ trained: TrainingOptions.ModelToTrain
   ) throws(Failure) -> MemoryPlan {
     let library = try PluginOptions.open(
       try arguments.text("algo"), settings: try PluginOptions.settings(arguments), arguments)

@@ -80,24 +80,25 @@ enum RLCommand {
   /// What a run takes of memory: its largest micro-batch, a step's completions, the held-out questions.
   static func plan(
     _ settings: RLSettings, _ policy: PolicySettings, needs: PluginNeeds, _ prompts: Prompts, _ heldOut: Prompts?,
-    _ trained: TrainingOptions.Trained
+    _ trained: TrainingOptions.ModelToTrain
   ) throws(Failure) -> MemoryPlan {
     var run = PlannedRun(adapter: trained.adapter, policy)
     run.hasCritic = needs.contains(.critic)
     if needs.contains(.reference) { run.reference = trained.adapter == nil ? .model : .adapter }
     let configuration = trained.folder.configuration
-    func room(_ prompts: Prompts, atOnce: Int, samples: Int) -> EngineCapacity {
-      EngineCapacity(
-        prompts: atOnce, samples: samples, longestPrompt: prompts.longest, maxNewTokens: settings.maxNewTokens, of: configuration,
-        on: trained.options.backend)
+    let backend = trained.options.backend
+    run.generation = [settings.capacity(longestPrompt: prompts.longest, of: configuration, on: backend)]
+    if let heldOut {
+      run.generation.append(
+        EngineCapacity(
+          prompts: heldOut.count, samples: 1, longestPrompt: heldOut.longest, maxNewTokens: settings.maxNewTokens, of: configuration,
+          on: backend))
     }
-    run.generation = [room(prompts, atOnce: settings.promptsPerStep, samples: settings.groupSize)]
-    if let heldOut { run.generation.append(room(heldOut, atOnce: heldOut.count, samples: 1)) }
     let completion = min(settings.maxNewTokens, configuration.maxPositions - prompts.longest)
     run.groups = Array(
       repeating: (prompt: prompts.longest, completions: Array(repeating: completion, count: settings.groupSize)),
       count: settings.promptsPerStep)
-    return try MemoryPlan(trained.architecture, run, on: trained.options.backend)
+    return try MemoryPlan(trained.architecture, run, on: backend)
   }
 
   static func settings(_ arguments: ParsedArguments, examples: Int) throws(Failure) -> RLSettings {
@@ -149,13 +150,13 @@ enum RLCommand {
     let verifier = try Verifier(ready: try arguments.choice("reward"))
     let task = RLTask(prompts, tokenizer: tokenizer, verifier: verifier)
     try checkGroup(settings.groupSize, try PluginInstance(library, settings: assignments))
-    let what = try TrainingOptions.trained(arguments, folder)
+    let chosen = try TrainingOptions.modelToTrain(arguments, folder)
     var policy = try TrainingOptions.policy(arguments, steps: settings.updates)
     policy.valueLearningRate = try arguments.number("value-lr")
     let plan = try plan(
       settings, policy, needs: plugin.needs, Prompts(count: prompts.count, longest: prompts.longest),
-      heldOut.map { Prompts(count: $0.prompts.count, longest: $0.prompts.longest) }, what)
-    let (model, adapter) = try what.load(observer)
+      heldOut.map { Prompts(count: $0.prompts.count, longest: $0.prompts.longest) }, chosen)
+    let (model, adapter) = try chosen.load(observer)
     var trained = try RunModel(
       model, adapter: adapter, from: folder, policy, baseName: try arguments.text("model"), arenaBytes: plan.arenaBytes)
     trained.form = form
@@ -166,7 +167,7 @@ enum RLCommand {
         heldOut, arguments, trained, Evaluator(trained.acting, trained.engine, tokenizer: tokenizer, form: form, verifier: verifier), rl: settings)
     }
     var summary = RunSummary()
-    summary.add(what, plan)
+    summary.add(chosen, plan)
     summary.add("data", "\(prompts.count) of \(contents.rowCount) rows of \(data)", .integer(prompts.count))
     if let evaluation { summary.add("held out", "\(evaluation.prompts.count) questions of \(evaluation.prompts.name)", .integer(evaluation.prompts.count)) }
     summary.add("algorithm", "\(library.id) \(plugin.parameters.settings.joined(separator: " "))", .string(library.id))

@@ -16,7 +16,7 @@ struct RunSummary {
   mutating func note(_ text: String) { notes.append(text) }
 
   /// Model, trained parameters and how much memory the run takes.
-  mutating func add(_ trained: TrainingOptions.Trained, _ plan: MemoryPlan) {
+  mutating func add(_ trained: TrainingOptions.ModelToTrain, _ plan: MemoryPlan) {
     let architecture = trained.architecture
     let path = trained.folder.path
     add("model", "\(path), \(Format.count(Double(architecture.parameterCount))) parameters as \(architecture.headFormat.rawValue)", .string(path))

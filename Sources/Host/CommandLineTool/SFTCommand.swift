@@ -27,7 +27,7 @@ enum SFTCommand {
 
   /// What a run takes of memory: a micro-batch of the longest sequences.
   static func plan(
-    _ lengths: [Int], batchSize: Int, _ policy: PolicySettings, _ trained: TrainingOptions.Trained
+    _ lengths: [Int], batchSize: Int, _ policy: PolicySettings, _ trained: TrainingOptions.ModelToTrain
   ) throws(Failure) -> MemoryPlan {
     var run = PlannedRun(adapter: trained.adapter, policy)
     run.groups = lengths.sorted(by: >).prefix(batchSize).map { (prompt: 0, completions: [$0]) }
@@ -57,16 +57,16 @@ enum SFTCommand {
     let planned = try batches.stepsPerEpoch * arguments.integer("epochs")
     let steps = min(planned, try arguments.optionalInteger("max-steps") ?? planned)
     let updates = batches.updates(ofSteps: steps)
-    let what = try TrainingOptions.trained(arguments, folder)
+    let chosen = try TrainingOptions.modelToTrain(arguments, folder)
     let policy = try TrainingOptions.policy(arguments, steps: updates)
-    let plan = try plan(sequences.map(\.tokens.count), batchSize: batchSize, policy, what)
-    let (model, adapter) = try what.load(observer)
+    let plan = try plan(sequences.map(\.tokens.count), batchSize: batchSize, policy, chosen)
+    let (model, adapter) = try chosen.load(observer)
     let runFolder = RunFolder(try arguments.text("out"))
     var trained = try RunModel(
       model, adapter: adapter, from: folder, policy, baseName: try arguments.text("model"), arenaBytes: plan.arenaBytes)
     trained.form = form
     var summary = RunSummary()
-    summary.add(what, plan)
+    summary.add(chosen, plan)
     summary.add("data", "\(examples.count) of \(total) rows of \(data)\(total > examples.count ? " (--max-samples \(examples.count))" : ""), \(sequences.reduce(0) { $0 + $1.predictedCount }) tokens to learn", .integer(examples.count))
     if let heldOut { summary.add("held out", heldOut.description, .integer(heldOut.count)) }
     summary.add("updates", "\(updates), \(batchSize) sequences each\(updates < steps ? "; \(steps - updates) of \(steps) steps have no token to learn and make none" : "")", .integer(updates))

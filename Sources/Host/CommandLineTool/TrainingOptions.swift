@@ -84,7 +84,7 @@ enum TrainingOptions {
   }
 
   /// What of a model is trained: every parameter, or an adapter that is loaded or fresh.
-  struct Trained {
+  struct ModelToTrain {
     let options: ModelOptions
     let folder: ModelFolder
     let architecture: Architecture
@@ -103,7 +103,7 @@ enum TrainingOptions {
     }
   }
 
-  static func trained(_ arguments: ParsedArguments, _ folder: ModelFolder) throws(Failure) -> Trained {
+  static func modelToTrain(_ arguments: ParsedArguments, _ folder: ModelFolder) throws(Failure) -> ModelToTrain {
     let options = try ModelOptions(arguments)
     let isFull = try arguments.flag("full")
     let targets = try arguments.list("lora-targets")
@@ -112,7 +112,7 @@ enum TrainingOptions {
     }
     let loaded = try ModelOptions.adapter(arguments)
     let fresh = AdapterSettings(rank: try arguments.integer("lora-rank"), alpha: try arguments.number("lora-alpha"), targets: targets)
-    return Trained(
+    return ModelToTrain(
       options: options, folder: folder, architecture: try options.architecture(folder, trainable: isFull ? .full : .nothing),
       loaded: isFull ? nil : loaded, adapter: isFull ? nil : loaded?.settings ?? fresh, seed: UInt64(try arguments.integer("seed")))
   }

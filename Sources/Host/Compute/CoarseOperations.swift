@@ -160,23 +160,28 @@ extension Backend {
 
   // MARK: The head
 
-  /// Rows of logits held at a time.
-  private func headChunks(_ rows: Int, vocabulary: Int) -> [Range<Int>] {
-    let chunk = max(16, min(4096, (32 << 20) / vocabulary))
-    return stride(from: 0, to: rows, by: chunk).map { $0..<min($0 + chunk, rows) }
+  /// Logits `[n, V]` of some rows of `hidden` at a time.
+  private func forEachChunk(
+    _ hidden: Tensor, _ matrix: PackedMatrix, in arena: Arena, _ body: (Range<Int>, Tensor) -> Void
+  ) throws(Failure) {
+    let chunk = max(16, min(4096, (32 << 20) / matrix.outputs))
+    for start in stride(from: 0, to: hidden.rows, by: chunk) {
+      let range = start..<min(start + chunk, hidden.rows)
+      try arena.scope { () throws(Failure) in
+        let logits = try arena.tensor(range.count, matrix.outputs)
+        linear(hidden.rows(range), matrix, bias: nil, into: logits, accumulate: false)
+        body(range, logits)
+      }
+    }
   }
 
   package func head(
     _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, into output: HeadOutput, in arena: Arena
   ) throws(Failure) {
-    for range in headChunks(hidden.rows, vocabulary: matrix.outputs) {
-      try arena.scope { () throws(Failure) in
-        let logits = try arena.tensor(range.count, matrix.outputs)
-        linear(hidden.rows(range), matrix, bias: nil, into: logits, accumulate: false)
-        logSoftmax(
-          logits, inverseTemperature: inverseTemperature, targets: targets.range(range), logProb: output.logProb.rows(range),
-          entropy: output.entropy.rows(range), logSum: output.logSum.rows(range))
-      }
+    try forEachChunk(hidden, matrix, in: arena) { range, logits in
+      logSoftmax(
+        logits, inverseTemperature: inverseTemperature, targets: targets.range(range), logProb: output.logProb.rows(range),
+        entropy: output.entropy.rows(range), logSum: output.logSum.rows(range))
     }
   }
 
@@ -184,16 +189,12 @@ extension Backend {
     _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, _ output: HeadOutput, dLogProb: Tensor,
     dEntropy: Tensor?, into dHidden: Tensor, weightGradient: Tensor?, in arena: Arena
   ) throws(Failure) {
-    for range in headChunks(hidden.rows, vocabulary: matrix.outputs) {
-      try arena.scope { () throws(Failure) in
-        let logits = try arena.tensor(range.count, matrix.outputs)
-        linear(hidden.rows(range), matrix, bias: nil, into: logits, accumulate: false)
-        logSoftmaxBackward(
-          logits, inverseTemperature: inverseTemperature, targets: targets.range(range), logSum: output.logSum.rows(range),
-          entropy: output.entropy.rows(range), dLogProb: dLogProb.rows(range), dEntropy: dEntropy?.rows(range))
-        linearBackward(logits, matrix, into: dHidden.rows(range), accumulate: false)
-        if let weightGradient { linearBackward(logits, x: hidden.rows(range), weightGradient: weightGradient) }
-      }
+    try forEachChunk(hidden, matrix, in: arena) { range, logits in
+      logSoftmaxBackward(
+        logits, inverseTemperature: inverseTemperature, targets: targets.range(range), logSum: output.logSum.rows(range),
+        entropy: output.entropy.rows(range), dLogProb: dLogProb.rows(range), dEntropy: dEntropy?.rows(range))
+      linearBackward(logits, matrix, into: dHidden.rows(range), accumulate: false)
+      if let weightGradient { linearBackward(logits, x: hidden.rows(range), weightGradient: weightGradient) }
     }
   }
 }

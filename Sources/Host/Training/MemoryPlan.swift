@@ -12,9 +12,7 @@ package struct PolicyLimits: Sendable, Equatable {
   package let keepsSnapshot: Bool
 
   /// - Parameter adapter: of the adapter that is trained; nil: the model itself is.
-  package init(_ architecture: Architecture, adapter: AdapterSettings?, _ settings: PolicySettings, on backend: any Backend)
-    throws(Failure)
-  {
+  package init(_ architecture: Architecture, adapter: AdapterSettings?, _ settings: PolicySettings, on backend: any Backend) {
     let budget = MemoryBudget(backend.availableBytes)
     let trained = adapter == nil ? architecture.tensors.reduce(0) { $0 + ($1.isTrained ? $1.count : 0) } : 0
     keepsSnapshot = adapter != nil || 12 * trained <= settings.copyBudget ?? budget.copies
@@ -92,7 +90,7 @@ package struct MemoryPlan: Sendable {
   ///   - backend: the one that the run will compute on.
   package init(_ architecture: Architecture, _ run: PlannedRun, on backend: any Backend) throws(Failure) {
     let counter = backend.counter()
-    limits = try PolicyLimits(architecture, adapter: run.adapter, run.policy, on: backend)
+    limits = PolicyLimits(architecture, adapter: run.adapter, run.policy, on: backend)
     var families: [Family] = []
     func counted<T>(_ name: String, _ body: () throws(Failure) -> T) throws(Failure) -> T {
       let before = counter.memory.bytes

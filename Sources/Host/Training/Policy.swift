@@ -61,7 +61,7 @@ package final class Policy {
     }
     self.valueHead = valueHead
     optimizer = try Optimizer(groups, on: backend)
-    limits = try PolicyLimits(model.architecture, adapter: adapter?.settings, settings, on: backend)
+    limits = PolicyLimits(model.architecture, adapter: adapter?.settings, settings, on: backend)
   }
 
   package var microBatchRows: Int { limits.microBatchRows }
@@ -71,8 +71,8 @@ package final class Policy {
   package var current: PolicySnapshot { PolicySnapshot(model, adapter: adapter?.weights, version: updates) }
 
   package func beginUpdate() {
-    optimizer.zeroGradients()
     gradients.begin()
+    if let valueHead { model.backend.zero(valueHead.store.gradients) }
   }
 
   package func forward(_ batch: TokenBatch) throws(Failure) -> ForwardPass {

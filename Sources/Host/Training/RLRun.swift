@@ -1,5 +1,4 @@
 import PluginHost
-import Rollouts
 import Support
 import Telemetry
 
@@ -31,9 +30,8 @@ package struct RLRun {
     try placement.open()
     // Room for every step at once: rollouts differ in their prompts.
     try trained.engine.reserve(
-      EngineCapacity(
-        prompts: settings.promptsPerStep, samples: settings.groupSize, longestPrompt: task.prompts.reduce(0) { max($0, $1.tokens.count) },
-        maxNewTokens: settings.maxNewTokens, of: trained.model.configuration, on: trained.model.backend),
+      settings.capacity(
+        longestPrompt: task.prompts.reduce(0) { max($0, $1.tokens.count) }, of: trained.model.configuration, on: trained.model.backend),
       stopTokens: Set(trained.model.endOfText))
     let policy = try trained.makePolicy(critic: algorithm.needs.contains(.critic))
     let trainer = RLTrainer(

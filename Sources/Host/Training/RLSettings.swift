@@ -1,3 +1,7 @@
+import Compute
+import Rollouts
+import Transformer
+
 /// What a reinforcement learning run is made of, apart from the algorithm.
 package struct RLSettings: Sendable, Equatable {
   /// G: completions per prompt.
@@ -35,6 +39,12 @@ package struct RLSettings: Sendable, Equatable {
   package var updates: Int {
     func ofStep(_ step: Int) -> Int { innerEpochs * min(minibatches, prompts(ofStep: step)) }
     return steps > 0 ? (steps - 1) * ofStep(0) + ofStep(steps - 1) : 0
+  }
+
+  /// Room for the completions of a step, whichever prompts it draws.
+  package func capacity(longestPrompt: Int, of configuration: ModelConfiguration, on backend: any Backend) -> EngineCapacity {
+    EngineCapacity(
+      prompts: promptsPerStep, samples: groupSize, longestPrompt: longestPrompt, maxNewTokens: maxNewTokens, of: configuration, on: backend)
   }
 
   /// The temperature log-probabilities are taken at.

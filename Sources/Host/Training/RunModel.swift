@@ -52,7 +52,9 @@ package struct RunModel {
   package func reference() throws(Failure) -> ReferencePolicy {
     if let adapter { return ReferencePolicy(PolicySnapshot(model, adapter: try adapter.frozen()), in: arena) }
     guard let source else { throw .internalError("a reference of a model that came from no folder") }
-    return ReferencePolicy(PolicySnapshot(try Transformer(source, on: model.backend)), in: arena)
+    let second = try Transformer(
+      model.architecture.training(.nothing), source: .folder(source), endOfText: model.endOfText, on: model.backend)
+    return ReferencePolicy(PolicySnapshot(second), in: arena)
   }
 
   /// The same with other settings of its training.

@@ -147,12 +147,12 @@ package final class Adapter: Sendable {
   /// Writes the adapter as PEFT does. The folder appears whole: the settings are written last.
   package func save(baseModel: String, to folder: String) throws(Failure) {
     try Files.makeDirectory(folder)
-    let tensors = store.specs.map { SafetensorsStream.Tensor("base_model.model.\($0.name)", shape: $0.shape, type: .float32) }
-    let byName = Dictionary(uniqueKeysWithValues: store.parameters.map { ("base_model.model.\($0.name)", $0) })
-    try SafetensorsStream.write(tensors, to: folder + "/adapter_model.safetensors") { tensor throws(Failure) in
-      guard let parameter = byName[tensor.name] else { throw .internalError("no tensor \(tensor.name)") }
-      return try store.backend.download(parameter.value).value()
+    let parts = store.parameters.map { parameter in
+      SafetensorsStream.Part("base_model.model.\(parameter.name)", shape: parameter.shape) { [store] () throws(Failure) in
+        try store.backend.download(parameter.value).value()
+      }
     }
+    try SafetensorsStream.write(parts, metadata: ["format": "pt"], to: folder + "/adapter_model.safetensors")
     try AtomicFile.write(settings.json(baseModel: baseModel).text(pretty: true) + "\n", to: folder + "/adapter_config.json")
   }
 }

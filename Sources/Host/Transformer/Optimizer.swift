@@ -32,10 +32,6 @@ package final class Optimizer {
     self.moments = moments
   }
 
-  package func zeroGradients() {
-    for group in groups { backend.zero(group.store.gradients) }
-  }
-
   /// The norm of all gradients together.
   package func gradientNorm() throws(Failure) -> Double {
     var sum = 0.0

@@ -183,9 +183,9 @@ package struct Architecture: Sendable {
     changed { $0.isTrained = trainable == .full }
   }
 
-  /// The same table with a format for each frozen matrix.
+  /// The same table with a format for each matrix, in which it is kept where it is frozen.
   package func kept(as format: (TensorSpec) -> WeightFormat) -> Architecture {
-    changed { if !$0.isTrained, $0.role.isMatrix { $0.format = format($0) } }
+    changed { if $0.role.isMatrix { $0.format = format($0) } }
   }
 
   private func changed(_ change: (inout TensorSpec) -> Void) -> Architecture {
