@@ -13,6 +13,17 @@ struct RunFolderIdentity {
     try check()
   }
 
+  /// The same after an error that may come of a removal under way: it is given a moment to end.
+  ///
+  /// - Parameter leave: called where the folder is no longer the run's.
+  func settled(_ leave: () -> Void = {}) throws(Failure) {
+    usleep(200_000)
+    do throws(Failure) { try check() } catch {
+      leave()
+      throw error
+    }
+  }
+
   /// Fails where the run's folder or its log is no longer what it was.
   func check() throws(Failure) {
     guard let identity, FileIdentity(folder.path) == identity else {

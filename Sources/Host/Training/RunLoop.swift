@@ -72,13 +72,15 @@ struct RunLoop {
       try place.check()
       guard saved != whole.step else { return }
       try logs.sync()
-      try checkpoints.write(step: whole.step) { temporary throws(Failure) in
-        try whole.write(to: temporary, policy: policy, run: identity)
-        if trained.adapter != nil { try trained.write(to: temporary + "/adapter") }
-      }
-      // A folder that took the run's place meanwhile is left as it was.
-      do throws(Failure) { try place.check() } catch {
-        checkpoints.takeBack(step: whole.step)
+      do throws(Failure) {
+        try checkpoints.write(step: whole.step) { temporary throws(Failure) in
+          try whole.write(to: temporary, policy: policy, run: identity)
+          if trained.adapter != nil { try trained.write(to: temporary + "/adapter") }
+        }
+        try place.check()
+      } catch {
+        // A folder that took the run's place meanwhile is left as it was.
+        try place.settled { checkpoints.takeBack(step: whole.step) }
         throw error
       }
       saved = whole.step
@@ -117,7 +119,7 @@ struct RunLoop {
         }
       } catch {
         // Where the folder is gone, nothing that could be said of its checkpoints is known to be true.
-        try place.check()
+        try place.settled()
         var isAtWhole = isWhole || policy.updates == updates
         if !isAtWhole, let before {
           policy.restore(before)
