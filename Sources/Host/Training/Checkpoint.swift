@@ -50,7 +50,9 @@ package struct CheckpointStore: Sendable {
 
   /// Without the folders around it: a run that was moved or removed meanwhile is not made again.
   private static func makeDirectory(_ path: String) throws(Failure) {
-    guard unsafe mkdir(path, 0o777) == 0 || errno == EEXIST else { throw .inputOutput("\(path): cannot make the folder: \(lastSystemError())") }
+    // What else has the name is said as everywhere.
+    if Files.exists(path) { return try Files.makeDirectory(path) }
+    guard unsafe mkdir(path, 0o777) == 0 else { throw .inputOutput("\(path): cannot make the folder: \(lastSystemError())") }
   }
 
   /// Removes a checkpoint that was written where it does not belong, and the folder around it if nothing else is there.
