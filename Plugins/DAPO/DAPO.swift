@@ -28,8 +28,6 @@ struct DAPO: LossPlugin {
 
   static let filtered = Metric.mean("overlong_filtered_share", "share of completions with A = 0 as truncated")
   static let punishment = Metric.mean("overlong_penalty_mean", "mean of what length took from a reward")
-  static let zeroVariance = Metric.mean("zero_variance_share", "share of kept groups of equal rewards: A = 0")
-  static let deviation = Metric.mean("reward_deviation", "mean over groups of the standard deviation of rewards")
 
   static let descriptor = Descriptor(
     id: "dapo", version: "1.0.0", title: "DAPO: decoupled clip and dynamic sampling policy optimisation",
@@ -45,7 +43,7 @@ struct DAPO: LossPlugin {
       differs from the paper: the default has neither overlong filtering nor punishment; rewards are the host's (1 and 0), the paper's are 1 and -1, which gives the same A
       """,
     parameters: [variant, clipLow, clipHigh, refill, overlongFilter, overlongShare, overlongPenalty, epsilon],
-    metrics: RatioStatistics.metrics + [filtered, punishment, zeroVariance, deviation])
+    metrics: ClipStatistics.metrics + [filtered, punishment])
 
   let refills, filtersOverlong: Bool
   let clipLow, clipHigh, overlongShare, overlongPenalty, epsilon: Double
@@ -77,8 +75,6 @@ struct DAPO: LossPlugin {
   }
 
   func advantages(_ rollout: Rollout, into result: Advantages, metrics: Metrics) throws(PluginError) {
-    var zeroVarianceGroups = 0.0
-    var deviations = 0.0
     var punished = 0.0
     var filtered = 0.0
     for group in rollout.groups {
@@ -88,8 +84,6 @@ struct DAPO: LossPlugin {
           - self.punishment(rollout.tokens(of: sequence).count, limit: rollout.tokenLimit)
       }
       let rewards = Moments(of: sequences, reward)
-      if rewards.deviation == 0 { zeroVarianceGroups += 1 }
-      deviations += rewards.deviation
       for sequence in sequences {
         let isFiltered = filtersOverlong && rollout.isTruncated(sequence)
         let advantage = isFiltered ? 0 : rewards.standardized(reward(sequence), epsilon)
@@ -101,19 +95,16 @@ struct DAPO: LossPlugin {
         }
       }
     }
-    let groups = Double(rollout.groupCount)
     let sequences = Double(rollout.sequenceCount)
     metrics.record(Self.filtered, sequences > 0 ? filtered / sequences : 0, weight: sequences)
     metrics.record(Self.punishment, sequences > 0 ? punished / sequences : 0, weight: sequences)
-    metrics.record(Self.zeroVariance, groups > 0 ? zeroVarianceGroups / groups : 0, weight: groups)
-    metrics.record(Self.deviation, groups > 0 ? deviations / groups : 0, weight: groups)
   }
 
   // MARK: Loss
 
   func loss(_ batch: Batch, into gradients: Gradients, metrics: Metrics) throws(PluginError) -> Double {
     var loss = 0.0
-    var statistics = RatioStatistics()
+    var statistics = ClipStatistics()
     for sequence in batch.sequences {
       let tokens = batch.tokens(of: sequence)
       let divisor = Double(batch.updateTokens)
@@ -132,7 +123,7 @@ struct DAPO: LossPlugin {
 
         loss -= s / divisor
         gradients.current[t] = Float(-derivative / divisor)
-        statistics.add(ratio, logRatio, clippedLow, clippedHigh, inside)
+        statistics.add(low: clippedLow, high: clippedHigh, inside: inside)
       }
     }
     statistics.report(to: metrics)

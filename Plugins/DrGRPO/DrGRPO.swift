@@ -21,8 +21,6 @@ struct DrGRPO: LossPlugin {
     "epsilon", preset: 1e-6, in: 0...1, "added to the standard deviation of a group's rewards, where it divides")
 
   static let factorMax = Metric.maximum("length_factor_max", "largest f = L / mean of the group's L")
-  static let zeroVariance = Metric.mean("zero_variance_share", "share of groups whose rewards are all equal: A = 0")
-  static let deviation = Metric.mean("reward_deviation", "mean over groups of the standard deviation of rewards")
 
   static let descriptor = Descriptor(
     id: "dr-grpo", version: "1.0.0", title: "Dr. GRPO: group relative policy optimisation done right",
@@ -37,7 +35,7 @@ struct DrGRPO: LossPlugin {
       differs from the paper: the default keeps the division by std and weighs sequences by f; the paper drops both and divides by a constant
       """,
     parameters: [variant, clipLow, clipHigh, lengthFactor, epsilon],
-    metrics: RatioStatistics.metrics + [factorMax, zeroVariance, deviation])
+    metrics: ClipStatistics.metrics + [factorMax])
 
   let isPaper, divides, multiplies: Bool
   let clipLow, clipHigh, epsilon: Double
@@ -56,16 +54,12 @@ struct DrGRPO: LossPlugin {
   // MARK: Advantages
 
   mutating func advantages(_ rollout: Rollout, into result: Advantages, metrics: Metrics) throws(PluginError) {
-    var zeroVarianceGroups = 0.0
-    var deviations = 0.0
     var factorMax = 0.0
     weights = Array(repeating: 1, count: rollout.sequenceCount)
     for group in rollout.groups {
       let sequences = rollout.sequences(of: group)
       let rewards = Moments(of: sequences) { Double(rollout.rewards[$0]) }
       let lengths = Moments(of: sequences) { Double(rollout.tokens(of: $0).count) }
-      if rewards.deviation == 0 { zeroVarianceGroups += 1 }
-      deviations += rewards.deviation
       for sequence in sequences {
         let reward = Double(rollout.rewards[sequence])
         let advantage = isPaper ? reward - rewards.mean : rewards.standardized(reward, epsilon)
@@ -81,15 +75,13 @@ struct DrGRPO: LossPlugin {
     }
     let groups = Double(rollout.groupCount)
     metrics.record(Self.factorMax, factorMax, weight: groups)
-    metrics.record(Self.zeroVariance, groups > 0 ? zeroVarianceGroups / groups : 0, weight: groups)
-    metrics.record(Self.deviation, groups > 0 ? deviations / groups : 0, weight: groups)
   }
 
   // MARK: Loss
 
   func loss(_ batch: Batch, into gradients: Gradients, metrics: Metrics) throws(PluginError) -> Double {
     var loss = 0.0
-    var statistics = RatioStatistics()
+    var statistics = ClipStatistics()
     for sequence in batch.sequences {
       let tokens = batch.tokens(of: sequence)
       let id = Int(batch.sequenceIDs[sequence])
@@ -110,7 +102,7 @@ struct DrGRPO: LossPlugin {
 
         loss -= weights[id] * s / divisor
         gradients.current[t] = Float(-weights[id] * derivative / divisor)
-        statistics.add(ratio, logRatio, clippedLow, clippedHigh, inside)
+        statistics.add(low: clippedLow, high: clippedHigh, inside: inside)
       }
     }
     statistics.report(to: metrics)

@@ -20,10 +20,6 @@ struct GRPO: LossPlugin {
   static let epsilon = Parameter.real(
     "epsilon", preset: 1e-6, in: 0...1, "added to the standard deviation of a group's rewards")
 
-  static let klReference = Metric.mean("kl_reference_k3", "KL(current, reference) by k3, where beta > 0")
-  static let zeroVariance = Metric.mean("zero_variance_share", "share of groups whose rewards are all equal: A = 0")
-  static let deviation = Metric.mean("reward_deviation", "mean over groups of the standard deviation of rewards")
-
   static let descriptor = Descriptor(
     id: "grpo", version: "1.0.0", title: "GRPO: group relative policy optimisation",
     reference: "arXiv:2402.03300",
@@ -36,7 +32,7 @@ struct GRPO: LossPlugin {
       differs from the paper: the default divides by tokens, so long completions weigh more; the clip range is not given there
       """,
     parameters: [variant, clipLow, clipHigh, beta, epsilon],
-    metrics: RatioStatistics.metrics + [klReference, zeroVariance, deviation])
+    metrics: ClipStatistics.metrics)
 
   let meanPerSequence: Bool
   let clipLow, clipHigh, beta, epsilon: Double
@@ -53,29 +49,21 @@ struct GRPO: LossPlugin {
   // MARK: Advantages
 
   func advantages(_ rollout: Rollout, into result: Advantages, metrics: Metrics) throws(PluginError) {
-    var zeroVarianceGroups = 0.0
-    var deviations = 0.0
     for group in rollout.groups {
       let sequences = rollout.sequences(of: group)
       let rewards = Moments(of: sequences) { Double(rollout.rewards[$0]) }
-      if rewards.deviation == 0 { zeroVarianceGroups += 1 }
-      deviations += rewards.deviation
       for sequence in sequences {
         let advantage = rewards.standardized(Double(rollout.rewards[sequence]), epsilon)
         result.fill(rollout.tokens(of: sequence), advantage)
       }
     }
-    let groups = Double(rollout.groupCount)
-    metrics.record(Self.zeroVariance, groups > 0 ? zeroVarianceGroups / groups : 0, weight: groups)
-    metrics.record(Self.deviation, groups > 0 ? deviations / groups : 0, weight: groups)
   }
 
   // MARK: Loss
 
   func loss(_ batch: Batch, into gradients: Gradients, metrics: Metrics) throws(PluginError) -> Double {
     var loss = 0.0
-    var klReference = 0.0
-    var statistics = RatioStatistics()
+    var statistics = ClipStatistics()
     for sequence in batch.sequences {
       let tokens = batch.tokens(of: sequence)
       let divisor =
@@ -99,16 +87,13 @@ struct GRPO: LossPlugin {
           let k3 = exp(x) - x - 1
           objective -= beta * k3
           if insideReference { derivative -= beta * (1 - exp(x)) }
-          klReference += k3
         }
         loss -= objective / divisor
         gradients.current[t] = Float(-derivative / divisor)
-        statistics.add(ratio, logRatio, clippedLow, clippedHigh, inside)
+        statistics.add(low: clippedLow, high: clippedHigh, inside: inside)
       }
     }
     statistics.report(to: metrics)
-    let tokens = Double(batch.tokenCount)
-    if beta > 0, tokens > 0 { metrics.record(Self.klReference, klReference / tokens, weight: tokens) }
     return loss
   }
 }

@@ -30,13 +30,12 @@ struct GRPOLead: LossPlugin {
   static let epsilon = Parameter.real(
     "epsilon", preset: 1e-6, in: 0...1, "added to the standard deviations of rewards and of lengths")
 
-  static let passRate = Metric.mean("pass_rate", "mean over groups of the share of correct answers")
   static let lengthReward = Metric.mean("length_reward_mean", "mean of the factor of length on correct rewards")
   static let weightMean = Metric.mean("difficulty_weight_mean", "mean over completions of the difficulty weight")
   static let weightMin = Metric.minimum("difficulty_weight_min", "smallest difficulty weight")
   static let weightMax = Metric.maximum("difficulty_weight_max", "largest difficulty weight")
-  static let zeroVariance = Metric.mean("zero_variance_share", "share of groups of equal shaped rewards: A = 0")
-  static let deviation = Metric.mean("reward_deviation", "mean over groups of the std of shaped rewards")
+  static let zeroVariance = Metric.mean("shaped_zero_variance", "share of groups of equal shaped rewards: A = 0")
+  static let deviation = Metric.mean("shaped_reward_deviation", "mean over groups of the standard deviation of shaped rewards")
 
   static let descriptor = Descriptor(
     id: "grpo-lead", version: "1.0.0", title: "GRPO-LEAD: length-dependent rewards and difficulty-aware advantages",
@@ -52,8 +51,8 @@ struct GRPOLead: LossPlugin {
       differs from the paper: the default punishes short answers like long ones, leaves wrong rewards as they are and weighs both signs of A alike
       """,
     parameters: [variant, clipLow, clipHigh, alpha, scope, wrongReward, offset, low, high, middle, slope, epsilon],
-    metrics: RatioStatistics.metrics + [
-      passRate, lengthReward, weightMean, weightMin, weightMax, zeroVariance, deviation,
+    metrics: ClipStatistics.metrics + [
+      lengthReward, weightMean, weightMin, weightMax, zeroVariance, deviation,
     ])
 
   let isPaper, comparesBatch: Bool
@@ -82,7 +81,7 @@ struct GRPOLead: LossPlugin {
   func advantages(_ rollout: Rollout, into result: Advantages, metrics: Metrics) throws(PluginError) {
     var zeroVarianceGroups = 0.0
     var deviations = 0.0
-    var (passRates, answers, lengthRewards, weights) = (0.0, 0.0, 0.0, 0.0)
+    var (answers, lengthRewards, weights) = (0.0, 0.0, 0.0)
     var (weightMin, weightMax) = (Double.infinity, -Double.infinity)
     let length = { (sequence: Int) in Double(rollout.tokens(of: sequence).count) }
     let batchLengths = Moments(of: rollout.sequences.filter { rollout.isCorrect($0) }, length)
@@ -113,7 +112,6 @@ struct GRPOLead: LossPlugin {
         weights += weight
         (weightMin, weightMax) = (min(weightMin, weight), max(weightMax, weight))
       }
-      passRates += passRate
       answers += Double(correct.count)
     }
     let groups = Double(rollout.groupCount)
@@ -124,7 +122,6 @@ struct GRPOLead: LossPlugin {
       metrics.record(Self.weightMin, weightMin)
       metrics.record(Self.weightMax, weightMax)
     }
-    metrics.record(Self.passRate, groups > 0 ? passRates / groups : 0, weight: groups)
     metrics.record(Self.zeroVariance, groups > 0 ? zeroVarianceGroups / groups : 0, weight: groups)
     metrics.record(Self.deviation, groups > 0 ? deviations / groups : 0, weight: groups)
   }
@@ -133,7 +130,7 @@ struct GRPOLead: LossPlugin {
 
   func loss(_ batch: Batch, into gradients: Gradients, metrics: Metrics) throws(PluginError) -> Double {
     var loss = 0.0
-    var statistics = RatioStatistics()
+    var statistics = ClipStatistics()
     for sequence in batch.sequences {
       let tokens = batch.tokens(of: sequence)
       let divisor = Double(batch.updateTokens)
@@ -151,7 +148,7 @@ struct GRPOLead: LossPlugin {
 
         loss -= s / divisor
         gradients.current[t] = Float(-derivative / divisor)
-        statistics.add(ratio, logRatio, clippedLow, clippedHigh, inside)
+        statistics.add(low: clippedLow, high: clippedHigh, inside: inside)
       }
     }
     statistics.report(to: metrics)

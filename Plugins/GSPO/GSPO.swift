@@ -17,8 +17,7 @@ struct GSPO: LossPlugin {
   static let epsilon = Parameter.real(
     "epsilon", preset: 1e-6, in: 0...1, "added to the standard deviation of a group's rewards")
 
-  static let zeroVariance = Metric.mean("zero_variance_share", "share of groups whose rewards are all equal: A = 0")
-  static let deviation = Metric.mean("reward_deviation", "mean over groups of the standard deviation of rewards")
+  static let ratioMax = Metric.maximum("sequence_ratio_max", "largest ratio of a sequence")
 
   static let descriptor = Descriptor(
     id: "gspo", version: "1.0.0", title: "GSPO: group sequence policy optimisation",
@@ -27,13 +26,13 @@ struct GSPO: LossPlugin {
       advantage: A = (r - mean) / (std + epsilon) within a group, std with one degree of freedom removed; one sequence or equal rewards: A = 0
       ratio: of the sequence: exp(mean over its tokens of current - old); its gradient reaches every token of the sequence
       aggregation: mean over the update's sequences, empty completions included
-      clip: min(ratio A, clip(ratio) A) per sequence, ratio in [1 - clip_low, 1 + clip_high]; the metrics of ratios count sequences
+      clip: min(ratio A, clip(ratio) A) per sequence, ratio in [1 - clip_low, 1 + clip_high]; its metrics count sequences
       kl: none
       counted: zero-variance groups count in the divisor
       differs from the paper: the default clips at 0.2 on both sides, where a sequence's ratio hardly ever arrives; the paper at 3e-4 and 4e-4
       """,
     parameters: [variant, clipLow, clipHigh, epsilon],
-    metrics: RatioStatistics.metrics + [zeroVariance, deviation])
+    metrics: ClipStatistics.metrics + [ratioMax])
 
   let clipLow, clipHigh, epsilon: Double
 
@@ -46,28 +45,22 @@ struct GSPO: LossPlugin {
   // MARK: Advantages
 
   func advantages(_ rollout: Rollout, into result: Advantages, metrics: Metrics) throws(PluginError) {
-    var zeroVarianceGroups = 0.0
-    var deviations = 0.0
     for group in rollout.groups {
       let sequences = rollout.sequences(of: group)
       let rewards = Moments(of: sequences) { Double(rollout.rewards[$0]) }
-      if rewards.deviation == 0 { zeroVarianceGroups += 1 }
-      deviations += rewards.deviation
       for sequence in sequences {
         let advantage = rewards.standardized(Double(rollout.rewards[sequence]), epsilon)
         result.fill(rollout.tokens(of: sequence), advantage)
       }
     }
-    let groups = Double(rollout.groupCount)
-    metrics.record(Self.zeroVariance, groups > 0 ? zeroVarianceGroups / groups : 0, weight: groups)
-    metrics.record(Self.deviation, groups > 0 ? deviations / groups : 0, weight: groups)
   }
 
   // MARK: Loss
 
   func loss(_ batch: Batch, into gradients: Gradients, metrics: Metrics) throws(PluginError) -> Double {
     var loss = 0.0
-    var statistics = RatioStatistics()
+    var statistics = ClipStatistics()
+    var largest = 0.0
     for sequence in batch.sequences {
       let tokens = batch.tokens(of: sequence)
       let divisor = Double(batch.updateSequences)
@@ -86,9 +79,11 @@ struct GSPO: LossPlugin {
 
       loss -= s / divisor
       for t in tokens { gradients.current[t] = Float(-derivative / divisor) }
-      statistics.add(ratio, logRatio, clippedLow, clippedHigh, inside)
+      statistics.add(low: clippedLow, high: clippedHigh, inside: inside)
+      largest = max(largest, ratio)
     }
     statistics.report(to: metrics)
+    if largest > 0 { metrics.record(Self.ratioMax, largest) }
     return loss
   }
 }

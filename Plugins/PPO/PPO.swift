@@ -50,7 +50,7 @@ struct PPO: LossPlugin {
     parameters: [
       variant, clipLow, clipHigh, gamma, lambda, beta, kl, valueWeight, valueClip, valueWarmup, whiten, epsilon,
     ],
-    metrics: RatioStatistics.metrics + [valueLoss, valueMean, valueClipShare, returnMean, explained, klReference])
+    metrics: ClipStatistics.metrics + [valueLoss, valueMean, valueClipShare, returnMean, explained, klReference])
 
   let isK3, whitens: Bool
   let clipLow, clipHigh, gamma, lambda, beta, valueWeight, valueClip, epsilon: Double
@@ -112,7 +112,7 @@ struct PPO: LossPlugin {
   func loss(_ batch: Batch, into gradients: Gradients, metrics: Metrics) throws(PluginError) -> Double {
     var loss = 0.0
     var (valueLoss, values, valuesClipped) = (0.0, 0.0, 0.0)
-    var statistics = RatioStatistics()
+    var statistics = ClipStatistics()
     let divisor = Double(batch.updateTokens)
     for t in 0..<batch.tokenCount {
       let advantage = batch.step < valueWarmup ? 0 : Double(batch.advantages[t])
@@ -138,7 +138,7 @@ struct PPO: LossPlugin {
       loss -= (s - valueWeight * square) / divisor
       gradients.current[t] = Float(-derivative / divisor)
       gradients.values[t] = Float(isHeld ? 0 : 2 * valueWeight * error / divisor)
-      statistics.add(ratio, logRatio, clippedLow, clippedHigh, inside)
+      statistics.add(low: clippedLow, high: clippedHigh, inside: inside)
       (valueLoss, values) = (valueLoss + valueWeight * square, values + value)
       if isHeld { valuesClipped += 1 }
     }

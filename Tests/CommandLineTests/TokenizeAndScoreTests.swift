@@ -2,6 +2,28 @@ import Support
 import TestSupport
 import Testing
 
+/// Offsets, log-probabilities and entropies against transformers in float64.
+func expectScores(_ model: String, _ expected: String, _ options: [String] = [], tolerance: Double = 1e-4) throws {
+  let golden = try SafetensorsFile(expected)
+  let tokens = try golden.integers("tokens")
+  let offsets = try golden.integers("token_offsets").map { Int($0) }
+  let sequences = zip(offsets, offsets.dropFirst()).map { JSON.array(tokens[$0..<$1].map { .integer(Int($0)) }) }
+  let folder = try TrialFolder()
+  let list = try folder.write(JSON.array(sequences).text(), "tokens.json")
+  let result = try tool(["score", "--model", model, "--tokens", list, "--out", folder.file("o.safetensors")] + options)
+  #expect(result.code == 0, "\(result.error)")
+  let scores = try SafetensorsFile(folder.file("o.safetensors"))
+  #expect(scores.names == ["entropy", "log_prob", "offsets"])
+  #expect(try scores.integers("offsets") == golden.integers("offsets"))
+  #expect(golden.names.contains("log_prob"))
+  for name in ["log_prob", "entropy"] where golden.names.contains(name) {
+    #expect(try scores.entry(name).type == .float32)
+    let (found, expected) = (try scores.floats(name), try golden.floats(name))
+    #expect(found.count == expected.count && !found.isEmpty)
+    for (one, other) in zip(found, expected) { #expect(abs(Double(one) - Double(other)) < tolerance) }
+  }
+}
+
 @Suite struct TokenizeAndScoreTests {
   @Test(arguments: [
     "", "Tom has 3 apples.", "<|im_start|>user\nÄpfel kosten 2 €\r\n\t数学 🧮 e\u{301}<|im_end|>\n", "a\u{2028}b\u{0}c", "   \n\n  ",
@@ -32,28 +54,6 @@ import Testing
   @Test(arguments: ["[1, 2", "{}", "[1.5]", "[\"a\"]", "[-1]", "[300]", "[99999999999]", ""])
   func whatIsNoListOfIdsIsRefused(_ input: String) throws {
     expectRefusal(try tool("tokenize", "--model", Place.model, "--decode", input: input), 65)
-  }
-
-  /// Offsets, log-probabilities and entropies against transformers in float64.
-  private func expectScores(_ model: String, _ expected: String, _ options: [String] = [], tolerance: Double = 1e-4) throws {
-    let golden = try SafetensorsFile(expected)
-    let tokens = try golden.integers("tokens")
-    let offsets = try golden.integers("token_offsets").map { Int($0) }
-    let sequences = zip(offsets, offsets.dropFirst()).map { JSON.array(tokens[$0..<$1].map { .integer(Int($0)) }) }
-    let folder = try TrialFolder()
-    let list = try folder.write(JSON.array(sequences).text(), "tokens.json")
-    let result = try tool(["score", "--model", model, "--tokens", list, "--out", folder.file("o.safetensors")] + options)
-    #expect(result.code == 0, "\(result.error)")
-    let scores = try SafetensorsFile(folder.file("o.safetensors"))
-    #expect(scores.names == ["entropy", "log_prob", "offsets"])
-    #expect(try scores.integers("offsets") == golden.integers("offsets"))
-    #expect(golden.names.contains("log_prob"))
-    for name in ["log_prob", "entropy"] where golden.names.contains(name) {
-      #expect(try scores.entry(name).type == .float32)
-      let (found, expected) = (try scores.floats(name), try golden.floats(name))
-      #expect(found.count == expected.count && !found.isEmpty)
-      for (one, other) in zip(found, expected) { #expect(abs(Double(one) - Double(other)) < tolerance) }
-    }
   }
 
   @Test(arguments: ["tied", "untied", "bf16", "f16"]) func scoresAreThoseOfTransformers(_ name: String) throws {

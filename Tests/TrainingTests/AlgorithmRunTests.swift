@@ -75,7 +75,7 @@ struct AlgorithmRunTests {
       // Dropped completions do not count, and without one that counts there is no update.
       #expect(step["updates"] == (isFiltered ? 0 : 2))
       #expect(step["sampler_mismatch"] == 0)
-      #expect((step["plugin/ratio_max"] != nil) != isFiltered)
+      #expect((step["plugin/clamped_tokens"] != nil) != isFiltered)
     }
   }
 

@@ -62,7 +62,7 @@ import Transformer
       #expect(result.metrics["sampler_mismatch"] == 0)
       #expect(result.metrics["kl_old_k1"] == 0)
       #expect(result.metrics["kl_old_k3"] == 0)
-      #expect(result.metrics["plugin/ratio_mean"] == 1)
+      #expect(result.metrics["ratio_mean"] == 1)
     }
     #expect(results.contains { ($0.metrics["gradient_norm"] ?? 0) > 0 })
   }

@@ -103,15 +103,10 @@ enum BenchMetric: String, CaseIterable {
   }
 
   private func value(_ metrics: Metrics) -> Double? {
-    self == .clipShare ? Self.clipShare(metrics) : metrics[rawValue]
-  }
-
-  /// The share of tokens whose gradient the clip held back, where the plugin declares it: `clip_share`, or the two
-  /// sides of it, which exclude each other.
-  private static func clipShare(_ metrics: Metrics) -> Double? {
-    if let share = metrics["plugin/clip_share"] { return share }
-    let sides = ["plugin/clip_low_share", "plugin/clip_high_share"].compactMap { metrics[$0] }
-    return sides.isEmpty ? nil : sides.reduce(0, +)
+    guard self == .clipShare else { return metrics[rawValue] }
+    // The two sides exclude each other.
+    guard let low = metrics["clip_low"], let high = metrics["clip_high"] else { return nil }
+    return low + high
   }
 
   func curve(_ algorithm: BenchResult.Algorithm, of result: BenchResult, window: Int = 1) -> BenchCurve {

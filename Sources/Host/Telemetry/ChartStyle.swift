@@ -5,10 +5,18 @@ enum ChartStyle {
   /// white paper and lightened for dark paper.
   private static let colours: [(light: String, dark: String)] = [
     ("#0072b2", "#4cb4f0"), ("#d55e00", "#ff9b54"), ("#008f6b", "#36cfa2"), ("#b04a8a", "#ea9dcb"),
-    ("#8a6d00", "#ecd04e"), ("#2f8fc4", "#9bd4f7"),
+    ("#8a6d00", "#ecd04e"), ("#2f8fc4", "#9bd4f7"), ("#b3312c", "#ff8f87"), ("#6a6f76", "#b9bec5"),
   ]
 
   static func index(_ series: Int) -> Int { series % colours.count }
+
+  /// The colours of series as variables of a page that draws them itself: `--series-0` … on light and on dark paper.
+  static let variables: String = {
+    func rules(_ colour: (Int) -> String) -> String { colours.indices.map { "--series-\($0):\(colour($0));" }.joined() }
+    return ":root{\(rules { colours[$0].light })}\n:root[data-theme=dark]{\(rules { colours[$0].dark })}\n"
+  }()
+
+  static var count: Int { colours.count }
 
   static let sheet: String = {
     func rules(

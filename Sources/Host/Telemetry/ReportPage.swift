@@ -78,7 +78,7 @@ package enum ReportPage {
     page.reserveCapacity(runs.reduce(80_000) { $0 + ($1.metrics.count + $1.samples.count) * 21 / 20 })
     var rest = PackageResources.report_html[...]
     for (mark, append) in [
-      ("@STYLE@", { $0 += PackageResources.report_css }), ("@DATA@", { data(runs, isLive, to: &$0) }),
+      ("@STYLE@", { $0 += PackageResources.report_css + Array(ChartStyle.variables.utf8) }), ("@DATA@", { data(runs, isLive, to: &$0) }),
       ("@SCRIPT@", { $0 += PackageResources.report_js }),
     ] as [(String, (inout [UInt8]) -> Void)] {
       guard let place = rest.firstRange(of: Array(mark.utf8)) else { continue }
@@ -91,7 +91,7 @@ package enum ReportPage {
   }
 
   private static func data(_ runs: [ReportRun], _ isLive: Bool, to page: inout [UInt8]) {
-    page += Array("{\"live\":\(isLive),\"written\":\"\(Timestamp.now.description)\",\"runs\":[".utf8)
+    page += Array("{\"live\":\(isLive),\"written\":\"\(Timestamp.now.description)\",\"colours\":\(ChartStyle.count),\"runs\":[".utf8)
     for (index, run) in runs.enumerated() {
       page += Array((index > 0 ? ",\n{" : "\n{").utf8)
       page += Array("\"name\":".utf8)

@@ -63,6 +63,8 @@ struct StepMetrics {
     let rewards = groups.flatMap(\.rewards)
     set("reward", rewards.reduce(0) { $0 + Double($1.total) } / count)
     set("reward_deviation", Self.deviation(rewards.map(\.total)))
+    let within = groups.reduce(0) { $0 + Self.deviation($1.rewards.map(\.total)) }
+    set("reward_deviation_within_groups", within / Double(max(1, groups.count)))
     set("accuracy", Double(rewards.count { $0.flags.contains(.correct) }) / count)
     set("format", Double(rewards.count { $0.verdict.extracted != nil }) / count)
     set("entropy", entropies.reduce(0) { $0 + Double($1) } / Double(max(1, entropies.count)))
@@ -149,12 +151,13 @@ struct StepMetrics {
       set("kl_reference_k1", referenceK1 / tokens)
       set("kl_reference_k3", referenceK3 / tokens)
     }
-    // A plugin's own count wins: it knows its clip, and another term of its loss may keep a clipped token's gradient
+    // A plugin that counts its clip is believed: it alone knows it, and another term of its loss may keep a clipped token's gradient
     // from being zero.
-    let plugin = pluginMetrics.results
-    let own = { (name: String) in plugin.first { $0.name == name }?.value }
-    set("clip_low", own("clip_low_share") ?? Double(clippedLow) / tokens)
-    set("clip_high", own("clip_high_share") ?? Double(clippedHigh) / tokens)
+    var plugin = pluginMetrics.results
+    for (name, own, clipped) in [("clip_low", "clip_low_share", clippedLow), ("clip_high", "clip_high_share", clippedHigh)] {
+      set(name, plugin.first { $0.name == own }?.value ?? Double(clipped) / tokens)
+      plugin.removeAll { $0.name == own }
+    }
     set("ratio_mean", scoredTokens > 0 ? ratios / tokens : 1)
     set("ratio_max", scoredTokens > 0 ? largestRatio : 1)
     set("sampler_mismatch", mismatch)

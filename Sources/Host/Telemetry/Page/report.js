@@ -15,8 +15,9 @@ function note(text) {
   $("problem").textContent += ($("problem").textContent ? " · " : "") + text;
 }
 for (const run of data.runs) for (const text of run.notes || []) note(text);
-const palette = ["#2f6fde", "#d9572b", "#1d9a6c", "#8a4fd3", "#c08a00", "#d03d86", "#0f8fa8", "#7a6a58"];
-const runs = data.runs.map((run, index) => ({ ...run, colour: palette[index % palette.length], shown: true, index }));
+// Charts that are files are drawn in Swift (LineChart); both take the colours of series from ChartStyle.
+const seriesColour = (index) => `var(--series-${index % data.colours})`;
+const runs = data.runs.map((run, index) => ({ ...run, colour: seriesColour(index), shown: true, index }));
 
 // What is chosen lives in the address, so that a reload of a live page changes nothing that one looks at.
 const state = Object.assign(
@@ -39,7 +40,10 @@ function element(tag, attributes = {}, ...children) {
 }
 function svg(tag, attributes, parent) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const key in attributes) made.setAttribute(key, attributes[key]);
+  for (const key in attributes) {
+    if (key === "stroke" || key === "fill") made.style[key] = attributes[key];
+    else made.setAttribute(key, attributes[key]);
+  }
   if (parent) parent.append(made);
   return made;
 }
@@ -115,10 +119,10 @@ const titles = {
   length_max: "longest (tokens)", truncated: "truncated share", zero_variance: "groups of equal rewards",
   loss: "loss", gradient_norm: "gradient norm", learning_rate: "learning rate", peak_mebibytes: "peak memory (MiB)",
   rollout_tokens_per_second: "rollout (tokens/s)", training_tokens_per_second: "training (tokens/s)",
-  advantage_mean: "mean advantage", advantage_deviation: "deviation of advantages", reward_deviation: "deviation of rewards",
+  advantage_mean: "mean advantage", advantage_deviation: "deviation of advantages", reward_deviation: "deviation of rewards", reward_deviation_within_groups: "the same within groups",
 };
 const sections = [
-  ["Learning", ["reward", "accuracy", "held_out_accuracy", "format", "reward_deviation"]],
+  ["Learning", ["reward", "accuracy", "held_out_accuracy", "format", "reward_deviation", "reward_deviation_within_groups"]],
   ["Policy", ["entropy", "kl_old_k1", "kl_old_k3", "kl_reference_k1", "kl_reference_k3", "clip_low", "clip_high", "ratio_mean", "ratio_max", "sampler_mismatch", "advantage_mean", "advantage_deviation"]],
   ["Completions", ["length_mean", "length_max", "truncated", "zero_variance", "groups", "dropped_groups", "refilled_groups", "tokens"]],
   ["Optimiser", ["loss", "gradient_norm", "learning_rate"]],
@@ -331,7 +335,6 @@ function stagesOf(run) {
   for (const record of run.metrics) for (const key in record) if (key.startsWith("seconds/") && key !== "seconds/step") names.add(key);
   return [...names];
 }
-const stageColours = ["#4a7fd6", "#e0a33a", "#a463c9", "#3f9f78", "#d4694a", "#7b8794"];
 class StageChart extends Chart {
   constructor(run, parent, named) {
     super("seconds per stage" + (named ? ": " + run.name : ""), parent);
@@ -339,7 +342,7 @@ class StageChart extends Chart {
     this.stages = stagesOf(run);
     this.stages.forEach((stage, index) => {
       const swatch = element("span", { class: "swatch" });
-      swatch.style.background = stageColours[index % stageColours.length];
+      swatch.style.background = seriesColour(index);
       this.caption.append(element("span", { class: "key" }, swatch, stage.slice(8)));
     });
   }
@@ -354,7 +357,7 @@ class StageChart extends Chart {
       const above = below.map((value, at) => value + (records[at][stage] || 0));
       const up = above.map((value, at) => this.x(this.xs[at]).toFixed(1) + "," + this.y(value).toFixed(1));
       const down = below.map((value, at) => this.x(this.xs[at]).toFixed(1) + "," + this.y(value).toFixed(1)).reverse();
-      const colour = stageColours[index % stageColours.length];
+      const colour = seriesColour(index);
       const area = svg("path", { class: "line", d: "M" + up.concat(down).join("L") + "Z", stroke: colour }, this.svg);
       area.style.fill = colour; area.style.strokeWidth = 0.5;
       below = above;
@@ -363,7 +366,7 @@ class StageChart extends Chart {
   }
   rows(x) {
     const record = this.records[this.xs.indexOf(nearest(this.xs, x))];
-    const rows = this.stages.map((stage, index) => ({ colour: stageColours[index % stageColours.length], label: stage.slice(8), text: number(record[stage]) + " s" }));
+    const rows = this.stages.map((stage, index) => ({ colour: seriesColour(index), label: stage.slice(8), text: number(record[stage]) + " s" }));
     if (record["seconds/step"] !== undefined) rows.push({ colour: "transparent", label: "step", text: number(record["seconds/step"]) + " s" });
     return rows.reverse();
   }
