@@ -90,7 +90,7 @@ import Transformer
     for (rows, checkpointing, threads) in [(100, false, 2), (200, true, 1), (150, false, 3)] {
       var setup = try setup()
       setup.policy.microBatchRows = rows
-      setup.policy.gradientCheckpointing = checkpointing
+      setup.policy.checkpointing = checkpointing ? .on : .off
       setup.threads = threads
       let found = try setup.train()
       #expect(try bits(found.policy) == bitsExpected, "\(rows) rows")

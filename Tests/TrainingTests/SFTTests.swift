@@ -9,14 +9,14 @@ import Transformer
 @Suite struct SFTTests {
   /// Trains some steps and returns losses and the bits of what was trained.
   private func train(
-    _ sequences: [TrainingSequence], steps: Int = 5, microBatchRows: Int? = nil, checkpointing: Bool? = nil,
+    _ sequences: [TrainingSequence], steps: Int = 5, microBatchRows: Int? = nil, checkpointing: Checkpointing = .auto,
     threads: Int = 2, full: Bool = false
   ) throws -> (losses: [Double], bits: [[UInt32]]) {
     let (model, adapter) = try loadModel(full: full, adapter: full ? nil : "initial", threads: threads)
     var settings = PolicySettings()
     settings.learningRate = 1e-3
     settings.microBatchRows = microBatchRows
-    settings.gradientCheckpointing = checkpointing
+    settings.checkpointing = checkpointing
     let policy = try Policy(model, adapter: adapter, settings)
     let trainer = SFTTrainer(policy, SFTBatches(sequences, batchSize: 4, shuffles: true, seed: 3))
     let losses = try (0..<steps).map { _ in try trainer.trainStep().loss }
@@ -29,8 +29,8 @@ import Transformer
     for rows in [1, 20, 64, 1000] {
       #expect(try train(sequences, microBatchRows: rows, full: full).bits == expected.bits, "\(rows) rows")
     }
-    #expect(try train(sequences, checkpointing: true, full: full).bits == expected.bits)
-    #expect(try train(sequences, microBatchRows: 30, checkpointing: true, threads: 1, full: full).bits == expected.bits)
+    #expect(try train(sequences, checkpointing: .on, full: full).bits == expected.bits)
+    #expect(try train(sequences, microBatchRows: 30, checkpointing: .on, threads: 1, full: full).bits == expected.bits)
     #expect(try train(sequences, threads: 3, full: full).bits == expected.bits)
     let split = try train(sequences, microBatchRows: 1, full: full)
     #expect(split.losses.count == expected.losses.count && split.losses.count > 1)

@@ -41,6 +41,9 @@ struct ModelOptions {
       "device",
       .checked("auto or cpu", Backends.isDevice), default: "auto", "where to compute; this build computes on the CPU", group: .model, placeholder: "auto|cpu"),
     .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
+    .value(
+      "memory", .number(above: 0, through: 1e6), "GiB of memory to plan with; default: what the machine, or its container, has", group: .model,
+      placeholder: "GIB"),
   ]
 
   /// Options of a command that only reads a model.
@@ -53,7 +56,9 @@ struct ModelOptions {
     let quantization: Quantization = try arguments.choice("quantize")
     if quantization == .nf4 { throw .usage("--quantize nf4: this build keeps weights as fp32 or bf16; use --precision bf16") }
     format = try arguments.optionalText("precision").flatMap { Precision(rawValue: $0)?.format }
-    backend = try Backends.open(device: try arguments.text("device"), threads: try arguments.optionalInteger("threads"))
+    backend = try Backends.open(
+      device: try arguments.text("device"), threads: try arguments.optionalInteger("threads"),
+      memory: try arguments.optionalNumber("memory").map { Int($0 * 1_073_741_824) })
   }
 
   /// The table of a model's tensors as these options have it.

@@ -42,8 +42,8 @@ enum PlanCommand {
       for family in families { object[family.name] = .integer(family.bytes) }
       return try Output.json([
         "stage": .string(isRL ? "rl" : "sft"), "bytes": .object(object), "total_bytes": .integer(total),
-        "micro_batch_tokens": .integer(plan.limits.microBatchRows), "gradient_checkpointing": .bool(plan.limits.retention == .checkpoints),
-        "machine_bytes": .integer(trained.options.backend.availableBytes),
+        "micro_batch_tokens": .integer(plan.limits.microBatchRows), "checkpointing": .bool(plan.limits.retention == .checkpoints),
+        "available_bytes": .integer(trained.options.backend.availableBytes),
       ])
     }
     var table = TextTable([TextTable.Column("memory of \(isRL ? "rl" : "sft")"), TextTable.Column("MiB", .right)])
@@ -52,7 +52,8 @@ enum PlanCommand {
     }
     try Output.write(table.text())
     try Output.line(
-      "\nmicro-batches of at most \(plan.limits.microBatchRows) tokens, \(plan.limits.retention == .checkpoints ? "gradient checkpointing" : "all activations kept"); this machine has \(Format.fixed(Double(trained.options.backend.availableBytes) / 1_073_741_824, 1)) GiB")
+      "\nmicro-batches of at most \(plan.limits.microBatchRows) tokens, \(plan.limits.retention == .checkpoints ? "gradient checkpointing" : "all activations kept"); there are \(Format.fixed(Double(trained.options.backend.availableBytes) / 1_073_741_824, 1)) GiB for it")
+    if plan.bytes > trained.options.backend.availableBytes { try Output.line("the run does not fit and would be refused") }
   }
 
   private static func sft(

@@ -156,9 +156,10 @@ enum RLCommand {
     let plan = try plan(
       settings, policy, needs: plugin.needs, Prompts(count: prompts.count, longest: prompts.longest),
       heldOut.map { Prompts(count: $0.prompts.count, longest: $0.prompts.longest) }, chosen)
+    try plan.requireRoom(on: chosen.options.backend)
     let (model, adapter) = try chosen.load(observer)
     var trained = try RunModel(
-      model, adapter: adapter, from: folder, policy, baseName: try arguments.text("model"), arenaBytes: plan.arenaBytes)
+      model, adapter: adapter, from: folder, plan.policy, baseName: try arguments.text("model"), arenaBytes: plan.arenaBytes)
     trained.form = form
     let runFolder = RunFolder(try arguments.text("out"))
     var evaluation: HeldOutEvaluation?

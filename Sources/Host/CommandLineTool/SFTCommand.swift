@@ -60,10 +60,11 @@ enum SFTCommand {
     let chosen = try TrainingOptions.modelToTrain(arguments, folder)
     let policy = try TrainingOptions.policy(arguments, steps: updates)
     let plan = try plan(sequences.map(\.tokens.count), batchSize: batchSize, policy, chosen)
+    try plan.requireRoom(on: chosen.options.backend)
     let (model, adapter) = try chosen.load(observer)
     let runFolder = RunFolder(try arguments.text("out"))
     var trained = try RunModel(
-      model, adapter: adapter, from: folder, policy, baseName: try arguments.text("model"), arenaBytes: plan.arenaBytes)
+      model, adapter: adapter, from: folder, plan.policy, baseName: try arguments.text("model"), arenaBytes: plan.arenaBytes)
     trained.form = form
     var summary = RunSummary()
     summary.add(chosen, plan)

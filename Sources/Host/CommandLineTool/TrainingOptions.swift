@@ -28,7 +28,10 @@ enum TrainingOptions {
       .value(
         "micro-batch-tokens", .integer(Limits.count), "tokens of one forward and backward; changes no result; default: by memory",
         group: .training),
-      .flag("gradient-checkpointing", "keep block inputs only and compute the rest again; changes no result", group: .training),
+      .value(
+        "checkpointing", .choice(Checkpointing.self), default: .text(policy.checkpointing.rawValue),
+        "gradient checkpointing: keep the inputs of blocks alone and compute the rest again; auto: where everything does not fit; changes no result",
+        group: .training),
       .required("out", .path, "the run folder", group: .output, placeholder: "DIR"),
       .flag("resume", "continue the run in --out from its newest checkpoint", group: .output),
       allowChanged,
@@ -58,7 +61,7 @@ enum TrainingOptions {
   /// Options that do not change what a run computes.
   private static let incidental = Set<String>([
     "out", "resume", "quiet", "json", "threads", "device", "config", "checkpoint-every", "micro-batch-tokens",
-    "gradient-checkpointing", "trust-plugin", "eval-every", "eval-data", "eval-limit",
+    "checkpointing", "memory", "trust-plugin", "eval-every", "eval-data", "eval-limit",
     "keep-best", "checkpoint-minutes", "dry-run", allowChanged.name,
   ]).union(MonitoringOptions.names)
 
@@ -70,7 +73,7 @@ enum TrainingOptions {
     policy.schedule = LearningRateSchedule(
       shape: try arguments.choice("schedule"), warmupSteps: try arguments.integer("warmup-steps"), totalSteps: steps)
     policy.microBatchRows = try arguments.optionalInteger("micro-batch-tokens")
-    if try arguments.flag("gradient-checkpointing") { policy.gradientCheckpointing = true }
+    policy.checkpointing = try arguments.choice("checkpointing")
     return policy
   }
 

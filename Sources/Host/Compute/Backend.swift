@@ -18,7 +18,7 @@ package protocol Backend: AnyObject, Sendable {
   /// Memory until the last view of it goes; cleared. What a step needs comes from an ``Arena``.
   func allocate(byteCount: Int) throws(Failure) -> Storage
   var memory: MemoryUse { get }
-  /// Bytes that the machine has for this backend.
+  /// Bytes that the machine has for this backend, or that it may take of them.
   var availableBytes: Int { get }
   /// A backend that computes nothing and takes memory as this one does: what a plan runs on.
   func counter() -> any Backend

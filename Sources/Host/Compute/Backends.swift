@@ -12,8 +12,9 @@ package enum Backends {
   /// - Parameters:
   ///   - device: where to compute.
   ///   - threads: of the CPU; nil takes one per core this process may run on.
-  package static func open(device: String = "auto", threads: Int? = nil) throws(Failure) -> any Backend {
+  ///   - memory: bytes that may be taken; nil: what there is.
+  package static func open(device: String = "auto", threads: Int? = nil, memory: Int? = nil) throws(Failure) -> any Backend {
     if device.hasPrefix("cuda") { throw .usage("--device \(device): this build computes on the CPU; use --device cpu") }
-    return try CPUBackend(threads: threads)
+    return try CPUBackend(threads: threads, memory: memory)
   }
 }

@@ -17,9 +17,22 @@ package struct PolicyLimits: Sendable, Equatable {
     let trained = adapter == nil ? architecture.tensors.reduce(0) { $0 + ($1.isTrained ? $1.count : 0) } : 0
     keepsSnapshot = adapter != nil || 12 * trained <= settings.copyBudget ?? budget.copies
     let affordable = budget.activations / max(1, Self.bytesPerRow(architecture.configuration))
-    microBatchRows = settings.microBatchRows ?? max(256, min(4096, affordable))
-    let checkpoints = settings.gradientCheckpointing ?? (affordable < microBatchRows)
-    retention = checkpoints ? .checkpoints : .everything
+    microBatchRows = settings.microBatchRows ?? max(Self.fewestRows, min(4096, affordable))
+    switch settings.checkpointing {
+    case .auto: retention = affordable < microBatchRows ? .checkpoints : .everything
+    case .on: retention = .checkpoints
+    case .off: retention = .everything
+    }
+  }
+
+  /// With fewer rows at once products would read weights more than they compute.
+  static let fewestRows = 256
+
+  /// How many sizes of micro-batches there are to try, each half of the one before.
+  static func halvings(of rows: Int) -> Int {
+    var count = 1
+    while rows >> (count - 1) > fewestRows { count += 1 }
+    return count
   }
 
   /// About what a row costs in a forward that keeps everything.
@@ -78,6 +91,8 @@ package struct MemoryPlan: Sendable {
   /// What steps run in.
   package private(set) var arenaBytes = 0
   package let limits: PolicyLimits
+  /// The run's settings, with what was left to memory decided: checkpointing, and rows of a micro-batch.
+  package private(set) var policy: PolicySettings
   /// Values that are trained.
   package private(set) var trainedCount = 0
   /// What stays, and the step.
@@ -89,7 +104,37 @@ package struct MemoryPlan: Sendable {
   ///   - architecture: with what is trained, and in which format what is frozen is kept.
   ///   - backend: the one that the run will compute on.
   package init(_ architecture: Architecture, _ run: PlannedRun, on backend: any Backend) throws(Failure) {
+    let room = MemoryBudget(backend.availableBytes).run
+    let rows = PolicyLimits(architecture, adapter: run.adapter, run.policy, on: backend).microBatchRows
+    var plan: MemoryPlan?
+    // Fewer rows at once cost hardly any time, computing a forward again costs a third of a step: so that comes last.
+    for checkpointing in run.policy.checkpointing == .auto ? [.off, .on] : [run.policy.checkpointing] {
+      for halvings in 0..<(run.policy.microBatchRows == nil ? PolicyLimits.halvings(of: rows) : 1) {
+        var trial = run
+        trial.policy.checkpointing = checkpointing
+        trial.policy.microBatchRows = run.policy.microBatchRows ?? max(PolicyLimits.fewestRows, rows >> halvings)
+        let made = try MemoryPlan(counting: trial, architecture, on: backend)
+        plan = made
+        if made.bytes <= room { break }
+      }
+      if let plan, plan.bytes <= room { break }
+    }
+    guard let plan else { throw .internalError("a plan of a run that has no micro-batches") }
+    self = plan
+  }
+
+  /// Refuses a run that cannot have what it takes.
+  package func requireRoom(on backend: any Backend) throws(Failure) {
+    guard bytes > backend.availableBytes else { return }
+    let gibibytes = { (bytes: Int) in Format.fixed(Double(bytes) / 1_073_741_824, 2) }
+    throw .usage(
+      "the run takes \(gibibytes(bytes)) GiB and may have \(gibibytes(backend.availableBytes)) (nano-reasoner plan says what takes it): fewer or shorter sequences at a time, --quantize nf4 or --precision bf16, --checkpointing on, or more --memory"
+    )
+  }
+
+  private init(counting run: PlannedRun, _ architecture: Architecture, on backend: any Backend) throws(Failure) {
     let counter = backend.counter()
+    policy = run.policy
     limits = PolicyLimits(architecture, adapter: run.adapter, run.policy, on: backend)
     var families: [Family] = []
     func counted<T>(_ name: String, _ body: () throws(Failure) -> T) throws(Failure) -> T {

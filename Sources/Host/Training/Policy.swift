@@ -2,6 +2,13 @@ import Compute
 import Support
 import Transformer
 
+/// Whether a forward keeps the inputs of blocks alone, and the backward computes the rest again: no result changes.
+package enum Checkpointing: String, Sendable, CaseIterable {
+  /// Where everything would not fit into memory.
+  case auto
+  case on, off
+}
+
 /// How a run trains its model: how far each update goes, and how much goes through the model at once.
 package struct PolicySettings: Sendable, Equatable {
   package var learningRate = 2e-5
@@ -10,8 +17,7 @@ package struct PolicySettings: Sendable, Equatable {
   package var schedule = LearningRateSchedule(shape: .constant, warmupSteps: 0, totalSteps: 1)
   /// Rows of one forward and backward; nil chooses by memory.
   package var microBatchRows: Int?
-  /// nil checkpoints where the activations of a micro-batch would not fit.
-  package var gradientCheckpointing: Bool?
+  package var checkpointing = Checkpointing.auto
   /// Bytes that a copy of a whole model's values and moments may take at each step; nil: what ``MemoryBudget`` has for it.
   package var copyBudget: Int?
   /// The critic's own learning rate.

@@ -8,9 +8,12 @@ import Support
   private let pool: OpaquePointer
   private let store = CPUMemory()
   package let threads: Int
+  package let availableBytes: Int
 
-  /// - Parameter threads: nil takes one per core this process may run on.
-  package init(threads: Int? = nil) throws(Failure) {
+  /// - Parameters:
+  ///   - threads: nil takes one per core this process may run on.
+  ///   - memory: bytes that may be taken; nil: what the machine has.
+  package init(threads: Int? = nil, memory: Int? = nil) throws(Failure) {
     let wanted = threads ?? Self.availableCores
     guard wanted >= 1, wanted <= 1024 else { throw .usage("--threads: expected 1 to 1024, found \(wanted)") }
     if let named = environmentVariable("NR_ISA"), !Self.instructionSets.contains(named) {
@@ -21,6 +24,7 @@ import Support
     }
     unsafe self.pool = pool
     self.threads = wanted
+    availableBytes = memory ?? physicalMemory()
   }
 
   deinit { unsafe nrk_pool_destroy(pool) }
@@ -30,7 +34,6 @@ import Support
   package static var instructionSets: [String] { ["avx512", "avx2", "portable"].filter { unsafe nrk_has_isa($0) != 0 } }
   package var isRowExact: Bool { true }
   package var memory: MemoryUse { store.now }
-  package var availableBytes: Int { physicalMemory() }
   package func counter() -> any Backend { CountingBackend(like: self) }
 
   package static var availableCores: Int {

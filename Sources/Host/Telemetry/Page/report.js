@@ -119,7 +119,7 @@ const titles = {
   length_max: "longest (tokens)", truncated: "truncated share", zero_variance: "groups of equal rewards",
   loss: "loss", gradient_norm: "gradient norm", learning_rate: "learning rate", peak_mebibytes: "peak memory (MiB)",
   rollout_tokens_per_second: "rollout (tokens/s)", training_tokens_per_second: "training (tokens/s)",
-  advantage_mean: "mean advantage", advantage_deviation: "deviation of advantages", reward_deviation: "deviation of rewards", reward_deviation_within_groups: "the same within groups",
+  advantage_mean: "mean advantage", advantage_deviation: "deviation of advantages", reward_deviation: "deviation of rewards", reward_deviation_within_groups: "deviation within groups",
 };
 const sections = [
   ["Learning", ["reward", "accuracy", "held_out_accuracy", "format", "reward_deviation", "reward_deviation_within_groups"]],
