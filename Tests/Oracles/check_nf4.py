@@ -82,7 +82,10 @@ def quantised(folder, compute=torch.float32, nested=True, dtype="auto"):
     given = json.loads(pathlib.Path(folder, "config.json").read_text()).get("quantization_config")
     more = {} if given else {"quantization_config": BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=nested, bnb_4bit_compute_dtype=compute)}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, device_map="cpu", **more).eval()
+    torch.set_num_threads(threads)
     for module in model.modules():
         if isinstance(module, Linear4bit):
             # Otherwise a forward repacks weights with magnitudes rounded to bfloat16.
