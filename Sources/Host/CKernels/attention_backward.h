@@ -27,8 +27,8 @@ static int64_t cluster_end(const attention_job *j, int64_t first) {
 static void spread(float *stage, const nrk_segment *s, int64_t rows, int64_t n, int64_t C, const float *weights, int64_t ld,
                    const float *panels, int64_t height, float *grad, int64_t ldg) {
   int64_t before = nrk_min(n, s->prefix_length);
-  multiply_block(stage, before, C, rows, weights, 1, ld, panels, NRK_F32, height * 16, grad + s->prefix_start * ldg, ldg, 1, NULL);
-  multiply_block(stage, n - before, C, rows, weights + before, 1, ld, panels, NRK_F32, height * 16, grad + s->start * ldg, ldg, 1, NULL);
+  multiply_block(stage, before, C, rows, weights, 1, ld, panels, NULL, NRK_F32, height * 16, grad + s->prefix_start * ldg, ldg, 1, NULL);
+  multiply_block(stage, n - before, C, rows, weights + before, 1, ld, panels, NULL, NRK_F32, height * 16, grad + s->start * ldg, ldg, 1, NULL);
 }
 
 static void segment_backward(const attention_job *j, const nrk_segment *s, int64_t g, int32_t worker) {

@@ -1,6 +1,7 @@
 /* avx2.c - the kernels for AVX2 with fused multiply-add: 16 registers of eight floats. */
 #if defined(__x86_64__)
 #define NRK_FMA 1
+#define NRK_LOOKUP 8
 #include "system.h"
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #include "vectors.h"

@@ -1,5 +1,5 @@
 /* copies.c - moving rows about: the embedding, chosen rows, the KV cache. Nothing here depends on the instruction set. */
-#include "pool.h"
+#include "nf4.h"
 #include <string.h>
 
 typedef struct copy_job {
@@ -18,7 +18,14 @@ static void gather_task(void *context, int64_t t, int32_t worker) {
   (void)worker;
   float *out = j->out + t * j->ldo;
   int64_t from = j->ids[t] / 16 * j->K * 16 + j->ids[t] % 16;
-  if (j->kind == NRK_F32)
+  if (j->kind >= NRK_NF4) {
+    nf4_matrix m = nf4_view(j->panels, j->n, j->K);
+    const uint32_t *words = m.words + j->ids[t] / 16 * nf4_panel_words(j->K) + j->ids[t] % 16;
+    for (int64_t k = 0; k < j->K; k++) {
+      float value = nrk_nf4_values[words[k / 8 * 16] >> 4 * (k % 8) & 15] * nf4_scale(&m, (j->ids[t] * j->K + k) / NF4_BLOCK);
+      out[k] = j->kind == NRK_NF4_BF16 ? nf4_rounded(value) : value;
+    }
+  } else if (j->kind == NRK_F32)
     for (int64_t k = 0; k < j->K; k++) out[k] = ((const float *)j->panels)[from + k * 16];
   else
     for (int64_t k = 0; k < j->K; k++) {
@@ -29,8 +36,7 @@ static void gather_task(void *context, int64_t t, int32_t worker) {
 
 void nrk_gather(nrk_pool *pool, int64_t T, int64_t N, int64_t K, const void *panels, nrk_kind kind, const int32_t *ids, float *out,
                 int64_t ld) {
-  copy_job job = {.K = K, .panels = panels, .kind = kind, .ids = ids, .out = out, .ldo = ld};
-  (void)N;
+  copy_job job = {.n = N, .K = K, .panels = panels, .kind = kind, .ids = ids, .out = out, .ldo = ld};
   nrk_share(pool, T * K * 2, T, gather_task, &job);
 }
 

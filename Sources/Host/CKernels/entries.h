@@ -4,6 +4,9 @@
   ENTRY(void, pack, (nrk_pool *pool, int64_t N, int64_t K, const void *src, nrk_kind src_kind, int64_t ld,            \
           void *panels, nrk_kind dst_kind),                                                                           \
         (pool, N, K, src, src_kind, ld, panels, dst_kind))                                                            \
+  ENTRY(void, nf4_quantize, (nrk_pool *pool, int64_t count, const void *source, nrk_kind kind, uint8_t *codes,        \
+          float *absmax),                                                                                             \
+        (pool, count, source, kind, codes, absmax))                                                                   \
   ENTRY(void, pack_list, (nrk_pool *pool, int64_t count, const nrk_packing *list), (pool, count, list))               \
   ENTRY(void, linear, (nrk_pool *pool, int64_t T, int64_t N, int64_t K, const float *x, int64_t ldx,                  \
           const void *panels, nrk_kind kind, const float *bias, float *y, int64_t ldy, int32_t accumulate),           \

@@ -7,21 +7,50 @@
 
    b stands in panels of 16 columns, each [k][16]. a is staged into rows of a fixed stride (ROW), so that a tile addresses
    it with constants and rows a power of two apart do not fight over the same cache sets. */
-enum { BLOCK = 384, ROW = BLOCK + 16, STAGE = 16 * ROW };
+enum { BLOCK = 384, ROW = BLOCK + 16, STAGE = 16 * ROW, SCALES = BLOCK / NF4_BLOCK };
 
-typedef void (*tile_function)(const float *a, const void *b, int64_t panel, int64_t depth, float *c, int64_t ldc, int64_t last,
-                              int load_c, const float *bias);
+/* Bytes that so many weights of a panel take. */
+NRK_INLINE int64_t panel_bytes(nrk_kind kind, int64_t elements) {
+  return kind == NRK_F32 ? elements * 4 : kind == NRK_BF16 ? elements * 2 : elements / 2;
+}
 
-/* R rows by P panels held in registers; `last` columns of the last panel exist. */
-NRK_INLINE void tile(const int R, const int P, const int bf16, const float *a, const void *b, int64_t panel, int64_t depth,
-                     float *c, int64_t ldc, int64_t last, int load_c, const float *bias) {
+typedef void (*tile_function)(const float *a, const void *b, const float *scales, int64_t panel, int64_t depth, float *c, int64_t ldc,
+                              int64_t last, int load_c, const float *bias);
+
+/* R rows by P panels held in registers; `last` columns of the last panel exist. Weights of four bits are expanded on the way: `scales`
+   [P][SCALES][16] are the magnitudes of their blocks, of which depth is a multiple. */
+NRK_INLINE void tile(const int R, const int P, const nrk_kind kind, const float *a, const void *b, const float *scales, int64_t panel,
+                     int64_t depth, float *c, int64_t ldc, int64_t last, int load_c, const float *bias) {
+  const int bf16 = kind == NRK_BF16;
   v16 sum[NRK_ROWS][NRK_PANELS];
 #pragma clang loop unroll(full)
   for (int m = 0; m < R; m++)
 #pragma clang loop unroll(full)
     for (int p = 0; p < P; p++)
       sum[m][p] = !load_c ? splat(0) : load_part(c + m * ldc + 16 * p, p == P - 1 ? last : 16, 0);
-  for (int64_t k = 0; k < depth; k++) {
+  if (kind >= NRK_NF4) {
+    for (int64_t block = 0; block < depth; block += NF4_BLOCK)
+      for (int64_t k = block; k < block + NF4_BLOCK; k += 8) {
+        u16 word[NRK_PANELS];
+#pragma clang loop unroll(full)
+        for (int p = 0; p < P; p++) word[p] = load_words((const uint32_t *)((const char *)b + (p * panel + k * 16) / 2));
+        for (int i = 0; i < 8; i++) {
+          v16 column[NRK_PANELS];
+#pragma clang loop unroll(full)
+          for (int p = 0; p < P; p++) {
+            column[p] = numbers_of(word[p]) * load(scales + (p * SCALES + block / NF4_BLOCK) * 16);
+            if (kind == NRK_NF4_BF16) column[p] = rounded(column[p]);
+            word[p] >>= 4;
+          }
+#pragma clang loop unroll(full)
+          for (int m = 0; m < R; m++) {
+            v16 row = splat(a[m * ROW + k + i]);
+#pragma clang loop unroll(full)
+            for (int p = 0; p < P; p++) sum[m][p] = fma16(row, column[p], sum[m][p]);
+          }
+        }
+      }
+  } else for (int64_t k = 0; k < depth; k++) {
     v16 column[NRK_PANELS];
 #pragma clang loop unroll(full)
     for (int p = 0; p < P; p++) {
@@ -48,18 +77,20 @@ NRK_INLINE void tile(const int R, const int P, const int bf16, const float *a, c
   }
 }
 
-#define NRK_TILE(R, P)                                                                                                        \
-  static __attribute__((noinline)) void tile_f32_##R##_##P(const float *a, const void *b, int64_t panel, int64_t depth, float *c, \
-                                                           int64_t ldc, int64_t last, int load_c, const float *bias) {        \
-    tile(R, P, 0, a, b, panel, depth, c, ldc, last, load_c, bias);                                                            \
-  }                                                                                                                           \
-  static __attribute__((noinline)) void tile_bf16_##R##_##P(const float *a, const void *b, int64_t panel, int64_t depth, float *c, \
-                                                            int64_t ldc, int64_t last, int load_c, const float *bias) {       \
-    tile(R, P, 1, a, b, panel, depth, c, ldc, last, load_c, bias);                                                            \
+#define NRK_TILE_OF(name, kind, R, P)                                                                                          \
+  static __attribute__((noinline)) void tile_##name##_##R##_##P(const float *a, const void *b, const float *scales, int64_t panel, \
+                                                                int64_t depth, float *c, int64_t ldc, int64_t last, int load_c, \
+                                                                const float *bias) {                                          \
+    tile(R, P, kind, a, b, scales, panel, depth, c, ldc, last, load_c, bias);                                                 \
   }
+#define NRK_TILE(R, P)                                                                                                         \
+  NRK_TILE_OF(f32, NRK_F32, R, P) NRK_TILE_OF(bf16, NRK_BF16, R, P) NRK_TILE_OF(nf4, NRK_NF4, R, P)                            \
+  NRK_TILE_OF(nf4_bf16, NRK_NF4_BF16, R, P)
 NRK_TILES(NRK_TILE)
-#define NRK_ENTRY(R, P) [0][R][P] = tile_f32_##R##_##P, [1][R][P] = tile_bf16_##R##_##P,
-static const tile_function tiles[2][NRK_ROWS + 1][NRK_PANELS + 1] = {NRK_TILES(NRK_ENTRY)};
+#define NRK_ENTRY(R, P)                                                                                                        \
+  [NRK_F32][R][P] = tile_f32_##R##_##P, [NRK_BF16][R][P] = tile_bf16_##R##_##P, [NRK_NF4][R][P] = tile_nf4_##R##_##P,          \
+  [NRK_NF4_BF16][R][P] = tile_nf4_bf16_##R##_##P,
+static const tile_function tiles[4][NRK_ROWS + 1][NRK_PANELS + 1] = {NRK_TILES(NRK_ENTRY)};
 
 /* Rows m0 ..< m0 + count of a, depth columns, into the stage. Element (m, k) is a[m * row + k * column]; one of the two
    strides is 1. `rows` is how many rows may be read in all. */
@@ -94,7 +125,8 @@ NRK_INLINE void stage_rows(float *stage, const float *a, int64_t row, int64_t co
 
 /* One block of the reduction: depth <= BLOCK. `stage` holds STAGE floats. */
 static void multiply_block(float *stage, int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t row, int64_t column,
-                           const void *b, nrk_kind kind, int64_t panel, float *c, int64_t ldc, int load_c, const float *bias) {
+                           const void *b, const float *scales, nrk_kind kind, int64_t panel, float *c, int64_t ldc, int load_c,
+                           const float *bias) {
   int64_t panels = nrk_ceil(columns, 16), blocks = nrk_ceil(rows, NRK_ROWS), done = 0;
   for (int64_t i = 0; i < blocks; i++) {
     int64_t count = nrk_ceil(rows - done, blocks - i);
@@ -103,8 +135,9 @@ static void multiply_block(float *stage, int64_t rows, int64_t columns, int64_t 
       int64_t width = tile_width[count];
       while (width > panels - p) width /= 2;
       int64_t last = nrk_min(16, columns - 16 * (p + width - 1));
-      const char *panel_start = (const char *)b + p * panel * (kind == NRK_BF16 ? 2 : 4);
-      tiles[kind][count][width](stage, panel_start, panel, depth, c + done * ldc + 16 * p, ldc, last, load_c, bias ? bias + 16 * p : NULL);
+      const char *panel_start = (const char *)b + panel_bytes(kind, p * panel);
+      tiles[kind][count][width](stage, panel_start, scales ? scales + p * SCALES * 16 : NULL, panel, depth, c + done * ldc + 16 * p, ldc, last,
+                                load_c, bias ? bias + 16 * p : NULL);
       p += width;
     }
     done += count;
@@ -117,10 +150,30 @@ static void multiply(float *stage, int64_t rows, int64_t columns, int64_t depth,
   int64_t k = 0;
   do {
     int64_t part = nrk_min(BLOCK, depth - k);
-    const char *from = (const char *)b + k * 16 * (kind == NRK_BF16 ? 2 : 4);
-    multiply_block(stage, rows, columns, part, a + k, lda, 1, from, kind, panel, c, ldc, load_c || k > 0, k + part == depth ? bias : NULL);
+    const char *from = (const char *)b + panel_bytes(kind, k * 16);
+    multiply_block(stage, rows, columns, part, a + k, lda, 1, from, NULL, kind, panel, c, ldc, load_c || k > 0, k + part == depth ? bias : NULL);
     k += part;
   } while (k < depth);
+}
+
+/* The same over panels of four bits, n0 the first output of them. Few rows expand them in registers; more, into a panel that all of them
+   read. `room` holds 16 * BLOCK * 16 floats: panels of sixteen columns, at most sixteen of them. */
+static void multiply_nf4(float *stage, float *room, int64_t rows, int64_t columns, const float *a, int64_t lda, const nf4_matrix *m,
+                         nrk_kind kind, int64_t n0, float *c, int64_t ldc, int load_c, const float *bias) {
+  int64_t panels = nrk_ceil(columns, 16), k = 0;
+  do {
+    int64_t part = nrk_min(BLOCK, m->K - k);
+    const float *add = k + part == m->K ? bias : NULL;
+    if (rows <= NRK_ROWS && is_aligned(m)) {
+      const uint32_t *words = m->words + n0 / 16 * nf4_panel_words(m->K) + k / 8 * 16;
+      for (int64_t p = 0; p < panels; p++) panel_scales(room + p * SCALES * 16, m, n0 + p * 16, k, part);
+      multiply_block(stage, rows, columns, part, a + k, lda, 1, words, room, kind, m->K * 16, c, ldc, load_c || k > 0, add);
+    } else {
+      for (int64_t p = 0; p < panels; p++) expand_panel(room + p * BLOCK * 16, m, n0 + p * 16, k, part, kind == NRK_NF4_BF16);
+      multiply_block(stage, rows, columns, part, a + k, lda, 1, room, NULL, NRK_F32, BLOCK * 16, c, ldc, load_c || k > 0, add);
+    }
+    k += part;
+  } while (k < m->K);
 }
 
 /* Panels from rows: `count` rows of `columns` floats, `ld` apart, to [ceil(columns / 16)][height][16], zero-padded to the right. */

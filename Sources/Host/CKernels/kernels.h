@@ -1,4 +1,5 @@
 /* kernels.h - every kernel, for the instruction set of the file that includes this. */
+#include "expand.h"
 #include "gemm.h"
 #include "linear.h"
 #include "rows.h"

@@ -31,7 +31,14 @@ static int64_t cut(linear_job *job, int64_t rows, int64_t panels, int64_t most_r
 static void linear_task(void *context, int64_t index, int32_t worker) {
   const linear_job *j = context;
   int64_t t = index % j->row_chunks * j->row_chunk, p = index / j->row_chunks * j->panel_chunk, n = p * 16;
-  const char *panels = (const char *)j->panels + p * j->K * 16 * (j->kind == NRK_BF16 ? 2 : 4);
+  if (j->kind >= NRK_NF4) {
+    float *stage = nrk_scratch(j->pool, worker, STAGE + j->panel_chunk * BLOCK * 16);
+    nf4_matrix m = nf4_view(j->panels, j->N, j->K);
+    multiply_nf4(stage, stage + STAGE, nrk_min(j->row_chunk, j->T - t), nrk_min(j->panel_chunk * 16, j->N - n), j->x + t * j->ldx, j->ldx,
+                 &m, j->kind, n, j->out + t * j->ldy + n, j->ldy, j->accumulate, j->bias ? j->bias + n : NULL);
+    return;
+  }
+  const char *panels = (const char *)j->panels + panel_bytes(j->kind, p * j->K * 16);
   multiply(nrk_scratch(j->pool, worker, STAGE), nrk_min(j->row_chunk, j->T - t), nrk_min(j->panel_chunk * 16, j->N - n), j->K,
            j->x + t * j->ldx, j->ldx, panels, j->kind, j->K * 16, j->out + t * j->ldy + n, j->ldy, j->accumulate,
            j->bias ? j->bias + n : NULL);
@@ -52,11 +59,24 @@ static void linear_dx_task(void *context, int64_t index, int32_t worker) {
   int64_t t = index % j->row_chunks * j->row_chunk, k0 = index / j->row_chunks * j->panel_chunk * 16;
   int64_t rows = nrk_min(j->row_chunk, j->T - t), columns = nrk_min(j->panel_chunk * 16, j->K - k0);
   float *stage = nrk_scratch(j->pool, worker, STAGE + j->panel_chunk * BLOCK * 16), *turned = stage + STAGE;
+  nf4_matrix m = j->kind >= NRK_NF4 ? nf4_view(j->panels, j->N, j->K) : (nf4_matrix){0};
   for (int64_t n = 0; n < j->N || n == 0; n += BLOCK) {
     int64_t depth = nrk_min(BLOCK, j->N - n);
     for (int64_t i = 0; i < depth; i += 16)
       for (int64_t k = 0; k < columns; k += 16) {
         v16 block[16];
+        if (j->kind >= NRK_NF4) {
+          float expanded[16 * 16];
+          int64_t exist = nrk_min(16, columns - k);
+          expand_panel(expanded, &m, n + i, k0 + k, exist, j->kind == NRK_NF4_BF16);
+#pragma clang loop unroll(full)
+          for (int r = 0; r < 16; r++) block[r] = r >= exist ? splat(0) : load(expanded + r * 16);
+          transpose(block);
+          float *to = turned + (k / 16 * BLOCK + i) * 16;
+#pragma clang loop unroll(full)
+          for (int r = 0; r < 16; r++) store(to + r * 16, block[r]);
+          continue;
+        }
         int64_t from = ((n + i) / 16 * j->K + k0 + k) * 16, exist = columns - k;
 #pragma clang loop unroll(full)
         for (int r = 0; r < 16; r++)
@@ -68,7 +88,7 @@ static void linear_dx_task(void *context, int64_t index, int32_t worker) {
 #pragma clang loop unroll(full)
         for (int r = 0; r < 16; r++) store(to + r * 16, block[r]);
       }
-    multiply_block(stage, rows, columns, depth, j->dy + t * j->ldy + n, j->ldy, 1, turned, NRK_F32, BLOCK * 16,
+    multiply_block(stage, rows, columns, depth, j->dy + t * j->ldy + n, j->ldy, 1, turned, NULL, NRK_F32, BLOCK * 16,
                    j->out + t * j->ldx + k0, j->ldx, j->accumulate || n > 0, NULL);
   }
 }
@@ -90,7 +110,7 @@ static void linear_dw_task(void *context, int64_t index, int32_t worker) {
   for (int64_t t = 0; t < j->T; t += BLOCK) {
     int64_t depth = nrk_min(BLOCK, j->T - t);
     panels_of_rows(panels, BLOCK, depth, columns, j->x + t * j->ldx + k, j->ldx);
-    multiply_block(stage, rows, columns, depth, j->dy + t * j->ldy + n, 1, j->ldy, panels, NRK_F32, BLOCK * 16,
+    multiply_block(stage, rows, columns, depth, j->dy + t * j->ldy + n, 1, j->ldy, panels, NULL, NRK_F32, BLOCK * 16,
                    j->out + n * j->ldw + k, j->ldw, 1, NULL);
   }
 }

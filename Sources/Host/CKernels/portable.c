@@ -5,6 +5,7 @@
 #else
 #define NRK_FMA 0
 #endif
+#define NRK_LOOKUP 0
 #include "vectors.h"
 
 #if defined(__aarch64__) /* 32 registers of four floats */

@@ -1,7 +1,8 @@
 /* vectors.h - sixteen floats as one value on every machine: the compiler splits them into what the registers hold (one
    of AVX-512, two of AVX2, four of SSE or NEON). So a lane means the same everywhere, and so does a sum over lanes.
    An instruction set's file defines
-   NRK_FMA before it includes this, and includes system.h before it raises the target. */
+   NRK_FMA and NRK_LOOKUP (floats that one instruction looks up in a register: 16, 8, or 0 for none) before it includes this, and
+   includes system.h before it raises the target. */
 #include "system.h"
 
 /* Values wider than a register are passed only to functions that are inlined always, so no calling convention changes. */
@@ -13,6 +14,7 @@ typedef float v16 __attribute__((ext_vector_type(16)));
 typedef float v8 __attribute__((ext_vector_type(8)));
 typedef float v4 __attribute__((ext_vector_type(4)));
 typedef float v2 __attribute__((ext_vector_type(2)));
+typedef int32_t i8 __attribute__((ext_vector_type(8)));
 typedef int32_t i16 __attribute__((ext_vector_type(16)));
 typedef uint32_t u16 __attribute__((ext_vector_type(16)));
 typedef uint16_t h16 __attribute__((ext_vector_type(16)));

@@ -15,6 +15,7 @@ enum DoctorCommand {
       ("program", Files.program ?? "unknown", true),
       ("cpu", backend.name, true),
       ("memory", memory(), true),
+      ("weights", "float32, bfloat16, nf4 (--precision, --quantize)", true),
       ("cuda driver", library("libcuda.so.1"), isThere("libcuda.so.1")),
       ("nvrtc", library("libnvrtc.so"), isThere("libnvrtc.so")),
       ("plugins", plugins(registry), true),

@@ -33,10 +33,10 @@ struct ModelOptions {
   static let compute: [OptionSpec] = [
     .value(
       "precision", .choice(Precision.self),
-      "how frozen weights are kept in memory; default: bf16 where the file has it (exact), else fp32", group: .model),
+      "how frozen weights are kept in memory, and what the values of NF4 are rounded to; default: bf16 where the file has it (exact), else fp32", group: .model),
     .value(
-      "quantize", .checked("none") { Quantization(rawValue: $0) != nil }, default: "none",
-      "frozen weights as they are; this build quantises nothing", group: .model),
+      "quantize", .choice(Quantization.self), default: "none",
+      "nf4: the linear layers of blocks in 4 bits, as bitsandbytes makes them; none: as the folder has them", group: .model),
     .value(
       "device",
       .checked("auto or cpu", Backends.isDevice), default: "auto", "where to compute; this build computes on the CPU", group: .model, placeholder: "auto|cpu"),
@@ -51,10 +51,10 @@ struct ModelOptions {
 
   let backend: any Backend
   let format: WeightFormat?
+  let quantization: Quantization
 
   init(_ arguments: ParsedArguments) throws(Failure) {
-    let quantization: Quantization = try arguments.choice("quantize")
-    if quantization == .nf4 { throw .usage("--quantize nf4: this build keeps weights as fp32 or bf16; use --precision bf16") }
+    quantization = try arguments.choice("quantize")
     format = try arguments.optionalText("precision").flatMap { Precision(rawValue: $0)?.format }
     backend = try Backends.open(
       device: try arguments.text("device"), threads: try arguments.optionalInteger("threads"),
@@ -66,7 +66,17 @@ struct ModelOptions {
     if trainable == .full, format == .bfloat16 {
       throw .usage("--precision bf16 with --full: trained weights are float32; leave --precision out")
     }
-    return folder.architecture(trainable: trainable, format: format)
+    if trainable == .full, quantization == .nf4 {
+      throw .usage("--quantize nf4 with --full: trained weights are float32; leave --quantize out, or train an adapter")
+    }
+    if trainable == .full, folder.quantization != nil {
+      throw .usage("--full: the weights of \(folder.path) are quantised, and trained weights are float32; take the folder they were made from, or train an adapter")
+    }
+    if format == nil, let type = folder.quantization?.computeType, ![WeightFormat.float32, .bfloat16].map(\.name).contains(type) {
+      throw .badData(
+        "\(folder.path)/config.json: \"bnb_4bit_compute_dtype\": expected float32 or bfloat16, found \(type), which is not computed; choose with --precision")
+    }
+    return folder.architecture(trainable: trainable, format: format, quantises: quantization == .nf4)
   }
 
   func load(

@@ -19,7 +19,7 @@ struct RunSummary {
   mutating func add(_ trained: TrainingOptions.ModelToTrain, _ plan: MemoryPlan) {
     let architecture = trained.architecture
     let path = trained.folder.path
-    add("model", "\(path), \(Format.count(Double(architecture.parameterCount))) parameters as \(architecture.headFormat.rawValue)", .string(path))
+    add("model", "\(path), \(Format.count(Double(architecture.parameterCount))) parameters as \(architecture.formatName)", .string(path))
     let count = plan.trainedCount
     let what = trained.adapter.map { "LoRA of rank \($0.rank) on \($0.targets.count) modules" } ?? "every parameter"
     add("trained", "\(Format.count(Double(count))) parameters (\(what))", .integer(count))

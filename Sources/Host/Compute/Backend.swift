@@ -33,6 +33,10 @@ package protocol Backend: AnyObject, Sendable {
   /// A weight in the backend's form, from the bytes of a row-major `[N, K]` matrix of `format`.
   func pack(_ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, as target: WeightFormat)
     throws(Failure) -> PackedMatrix
+  /// The blocks of four bits that the bytes of a row-major `[N, K]` matrix of `format` become, as a file has them.
+  func quantize(_ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, isNested: Bool) -> NF4Blocks
+  /// A weight in the backend's form, from such blocks.
+  func pack(_ blocks: NF4Blocks, roundsToBFloat16: Bool) throws(Failure) -> PackedMatrix
   /// A weight of that shape whose values come later.
   func packed(outputs: Int, inputs: Int, as format: WeightFormat) throws(Failure) -> PackedMatrix
   /// Packs float32 matrices again, all in one operation, after an optimiser step.
@@ -183,6 +187,11 @@ extension Backend {
     let tensor = IndexTensor(storage: try allocate(byteCount: max(1, values.count) * 4), count: values.count)
     upload(values, to: tensor)
     return tensor
+  }
+
+  /// Blocks of four bits from float32 values, row-major `[outputs, inputs]`.
+  package func quantize(_ values: [Float], outputs: Int, inputs: Int, isNested: Bool = true) -> NF4Blocks {
+    unsafe values.withUnsafeBytes { unsafe quantize($0, format: .float32, outputs: outputs, inputs: inputs, isNested: isNested) }
   }
 
   /// A weight from float32 values, row-major `[outputs, inputs]`.

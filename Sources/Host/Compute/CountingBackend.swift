@@ -53,6 +53,18 @@ package final class CountingBackend: Backend {
     packed(outputs: outputs, inputs: inputs, as: target)
   }
 
+  package func quantize(_ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, isNested: Bool) -> NF4Blocks {
+    let blocks = NF4Blocks.blockCount(outputs * inputs)
+    let magnitudes = [Float](repeating: 0, count: blocks)
+    return NF4Blocks(
+      outputs: outputs, inputs: inputs, codes: Array(repeating: 0, count: NF4Blocks.codeCount(outputs * inputs)),
+      magnitudes: isNested ? .nested(NF4Blocks.NestedMagnitudes(magnitudes)) : .float32(magnitudes))
+  }
+
+  package func pack(_ blocks: NF4Blocks, roundsToBFloat16: Bool) -> PackedMatrix {
+    packed(outputs: blocks.outputs, inputs: blocks.inputs, as: blocks.format(roundsToBFloat16: roundsToBFloat16))
+  }
+
   package func packed(outputs: Int, inputs: Int, as format: WeightFormat) -> PackedMatrix {
     PackedMatrix(
       storage: allocate(byteCount: sizes.packed(outputs, inputs, format)), outputs: outputs, inputs: inputs, format: format)

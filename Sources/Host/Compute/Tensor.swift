@@ -75,11 +75,41 @@ package struct IndexTensor: Sendable {
 }
 
 /// How the elements of a weight matrix are stored.
-package enum WeightFormat: String, Sendable {
+package enum WeightFormat: Sendable, Hashable {
   case float32
   case bfloat16
+  /// Blocks of four bits, made as bitsandbytes makes them; for weights that are not trained.
+  case nf4(NF4Format)
 
-  package var byteCount: Int { self == .float32 ? 4 : 2 }
+  /// Bytes of an element, where each has its own.
+  package var byteCount: Int? {
+    switch self {
+    case .float32: 4
+    case .bfloat16: 2
+    case .nf4: nil
+    }
+  }
+
+  package var name: String {
+    switch self {
+    case .float32: "float32"
+    case .bfloat16: "bfloat16"
+    case .nf4: "nf4"
+    }
+  }
+}
+
+/// What of blocks of four bits may be one way or another.
+package struct NF4Format: Sendable, Hashable {
+  /// Whether products read their values rounded to bfloat16; otherwise they read the float32 values.
+  package var roundsToBFloat16: Bool
+  /// Whether the magnitudes of blocks are bytes themselves (double quantisation).
+  package var isNested: Bool
+
+  package init(roundsToBFloat16: Bool, isNested: Bool = true) {
+    self.roundsToBFloat16 = roundsToBFloat16
+    self.isNested = isNested
+  }
 }
 
 /// A weight matrix `[outputs, inputs]` in the form its backend multiplies fastest; never expanded as a whole.

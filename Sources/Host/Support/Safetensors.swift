@@ -347,7 +347,15 @@ package enum SafetensorsStream {
     }
   }
 
-  static func bytes(_ values: [Float], as type: ElementType) -> [UInt8] {
+  /// - Parameter bytes: gives a tensor's bytes when its turn comes.
+  package static func write(
+    _ tensors: [Tensor], metadata: [String: String] = ["format": "pt"], to path: String, bytes: (Tensor) throws(Failure) -> [UInt8]
+  ) throws(Failure) {
+    try writeBytes(tensors, metadata: metadata, to: path, bytes: bytes)
+  }
+
+  /// Values as a file holds them, rounded to their type.
+  package static func bytes(_ values: [Float], as type: ElementType) -> [UInt8] {
     switch type {
     case .bfloat16: SafetensorsWriter.raw(values.map(BFloat16.bits))
     case .float16: SafetensorsWriter.raw(values.map(HalfPrecision.bits))

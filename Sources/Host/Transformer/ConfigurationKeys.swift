@@ -7,7 +7,7 @@ enum ConfigurationKeys {
   static let computed: Set<String> = [
     "model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
     "head_dim", "rms_norm_eps", "max_position_embeddings", "tie_word_embeddings", "rope_parameters", "rope_scaling", "rope_theta",
-    "use_sliding_window", "hidden_act", "architectures", "eos_token_id",
+    "use_sliding_window", "hidden_act", "architectures", "eos_token_id", "quantization_config",
   ]
 
   /// What they say changes no log-probability: where a model came from, how it is sampled, kept or initialised.
@@ -42,17 +42,6 @@ enum ConfigurationKeys {
     case .object(let object): object.count == 0
     case .integer, .number, .literal: value.double == 0
     default: false
-    }
-  }
-
-  /// Quantised weights are named before anything else: what fails for them later would not say why.
-  static func checkQuantization(_ json: JSON, path: String) throws(Failure) {
-    guard let object = json.object else { return }
-    for key in ["quantization_config", "compression_config"] {
-      guard let value = object[key], !value.isNull else { continue }
-      let method = value["quant_method"]?.string ?? value["quantization_method"]?.string ?? (value["load_in_4bit"]?.bool == true || value["load_in_8bit"]?.bool == true ? "bitsandbytes" : "method not named")
-      throw .badData(
-        "\(path): \"\(key)\": the weights are quantised (\(method)): not supported; take the folder with float32 or bfloat16 weights")
     }
   }
 

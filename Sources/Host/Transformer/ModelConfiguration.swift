@@ -57,7 +57,7 @@ package struct ModelConfiguration: Sendable, Equatable {
       return number
     }
     guard json.object != nil else { throw .badData("\(path): expected an object, found \(json.kind)") }
-    try ConfigurationKeys.checkQuantization(json, path: path)
+    _ = try FolderQuantization(json, path: path)
     guard let family = json["model_type"]?.string.flatMap({ name in Family.allCases.first { $0.own.type == name } }) else {
       throw .badData(
         "\(path): \"model_type\": expected one of \(Family.list), found \(json["model_type"]?.kind ?? "nothing"); nothing else is computed")
@@ -120,7 +120,7 @@ package struct ModelConfiguration: Sendable, Equatable {
     object["attention_dropout"] = .number(0)
     object["eos_token_id"] =
       endOfText.count == 1 ? .integer(Int(endOfText[0])) : .array(endOfText.map { .integer(Int($0)) })
-    object["torch_dtype"] = .string(format.rawValue)
+    object["torch_dtype"] = .string(format.name)
     return .object(object)
   }
 }

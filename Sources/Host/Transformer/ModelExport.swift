@@ -9,7 +9,7 @@ extension Transformer {
   private func values(_ spec: TensorSpec, adapter: Adapter?, source: ModelFolder?) throws(Failure) -> [Float] {
     if let parameter = store?.parameter(spec.name) { return try backend.download(parameter.value).value() }
     guard let source else { throw .internalError("\(spec.name): a frozen tensor without a source") }
-    var values = try source.floats(spec.name, shape: spec.shape)
+    var values = try source.floats(spec)
     guard case .matrix = spec.role, let adapter else { return values }
     let name = spec.name.dropLast(".weight".count)
     guard let first = adapter.store.parameter("\(name).lora_A.weight"), let second = adapter.store.parameter("\(name).lora_B.weight") else {
@@ -31,6 +31,20 @@ extension Transformer {
       throw .badData("\(spec.name): the adapter's product is too large for float32; it cannot be merged")
     }
     return values
+  }
+
+  /// Whether a tensor is written in four bits: a linear layer of a block, and in a quantised folder what is so there.
+  private func isQuantised(_ spec: TensorSpec, _ source: ModelFolder?) -> Bool {
+    if let source, source.quantization != nil { return source.isQuantised(spec.name) }
+    guard case .matrix = spec.role else { return false }
+    return true
+  }
+
+  /// The blocks that a matrix is written as: the source's own, where nothing is merged into them.
+  private func blocks(_ spec: TensorSpec, adapter: Adapter?, source: ModelFolder?) throws(Failure) -> NF4Blocks {
+    let name = spec.name.dropLast(".weight".count)
+    if let source, source.isQuantised(spec.name), adapter?.store.parameter("\(name).lora_A.weight") == nil { return try source.blocks(spec) }
+    return backend.quantize(try values(spec, adapter: adapter, source: source), outputs: spec.rows, inputs: spec.columns)
   }
 
   /// Writes weights, configuration and, from `source`, the tokenizer's files. An adapter is merged in.
@@ -56,13 +70,27 @@ extension Transformer {
 
   private func write(_ export: ModelExport, to folder: String) throws(Failure) {
     let (source, format, chatTemplate) = (export.source, export.format, export.chatTemplate)
-    let specs = Dictionary(uniqueKeysWithValues: architecture.tensors.map { ($0.name, $0) })
-    let tensors = architecture.tensors.map {
-      SafetensorsStream.Tensor($0.name, shape: $0.shape, type: format == .float32 ? .float32 : .bfloat16)
+    // What stands beside codes has to be known before the first byte is written; the codes themselves are made when their turn comes.
+    var quantised: [String: NF4Tensors.Saved] = [:]
+    if export.quantises {
+      for spec in architecture.tensors where isQuantised(spec, source) {
+        quantised[spec.name] = NF4Tensors.Saved(try blocks(spec, adapter: export.adapter, source: source), from: format.name)
+      }
+    }
+    var owners: [String: TensorSpec] = [:]
+    let tensors = architecture.tensors.flatMap { spec in
+      let own = quantised[spec.name]?.tensors(spec.name)
+        ?? [SafetensorsStream.Tensor(spec.name, shape: spec.shape, type: format == .float32 ? .float32 : .bfloat16)]
+      for tensor in own { owners[tensor.name] = spec }
+      return own
     }
     try WeightShards(tensors, largest: export.largestShard).write(to: folder) { tensor throws(Failure) in
-      guard let spec = specs[tensor.name] else { throw .internalError("no tensor \(tensor.name)") }
-      return try values(spec, adapter: export.adapter, source: source)
+      guard let spec = owners[tensor.name] else { throw .internalError("no tensor \(tensor.name)") }
+      guard let saved = quantised[spec.name] else {
+        return SafetensorsStream.bytes(try values(spec, adapter: export.adapter, source: source), as: tensor.type)
+      }
+      if tensor.name == spec.name { return try blocks(spec, adapter: export.adapter, source: source).codes }
+      return try saved.bytes(tensor.name.dropFirst(spec.name.count))
     }
     for name in ["tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt"] {
       guard let source, Files.exists("\(source.path)/\(name)") else { continue }
@@ -76,8 +104,12 @@ extension Transformer {
     try writeJSON("generation_config.json", from: source, to: folder, required: true) { object in
       object["eos_token_id"] = .array(ends)
     }
-    let config = configuration.json(format: format, endOfText: endOfText)
-    try AtomicFile.write(config.text(pretty: true) + "\n", to: folder + "/config.json")
+    var config = configuration.json(format: format, endOfText: endOfText).object ?? [:]
+    if export.quantises {
+      let dense = architecture.linears.map(\.name).filter { quantised["\($0).weight"] == nil }
+      config["quantization_config"] = FolderQuantization.json(computeType: format.name, skipping: ["lm_head"] + dense)
+    }
+    try AtomicFile.write(JSON.object(config).text(pretty: true) + "\n", to: folder + "/config.json")
   }
 
   /// The source's file with some of its keys set anew; where the source has none, these alone, if they are required.
@@ -102,6 +134,8 @@ package struct ModelExport {
   package var source: ModelFolder?
   package var adapter: Adapter?
   package var format: WeightFormat
+  /// Whether linear layers are written as NF4, `format` being that of all else.
+  package var quantises = false
   /// The form that the model was trained in, as Jinja; it replaces the source's.
   package var chatTemplate: String?
   /// Bytes that a file of weights has at most, unless one tensor has more.

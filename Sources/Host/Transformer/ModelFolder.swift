@@ -9,6 +9,8 @@ package struct ModelFolder: Sendable {
   package private(set) var endOfText: [Int32]
   /// The file and key that name each of them.
   package let endSources: [Int32: String]
+  /// How its linear layers are quantised; nil where they are not.
+  package let quantization: FolderQuantization?
   private let files: [SafetensorsFile]
   private let fileOfTensor: [String: Int]
 
@@ -21,6 +23,7 @@ package struct ModelFolder: Sendable {
     }
     let config = try JSON.read(configPath)
     configuration = try ModelConfiguration(json: config, path: configPath)
+    quantization = try FolderQuantization(config, path: configPath)
     let generationPath = path + "/generation_config.json"
     let generation = Files.exists(generationPath) ? try JSON.read(generationPath) : nil
     // Both files may name ends, and what either names ends a completion.
@@ -84,12 +87,18 @@ package struct ModelFolder: Sendable {
 
   /// Whether the files hold the tensors of this model and no others: what is not used would be lost without a word.
   private func checkTensors() throws(Failure) {
-    for name in fileOfTensor.keys.sorted() {
+    let tensors = Architecture(configuration).tensors
+    let quantised = tensors.filter { isQuantised($0.name) }.map(\.name)
+    let beside = Set(quantised.flatMap { name in NF4Tensors.suffixes.map { name + $0 } })
+    if let name = quantised.first(where: { name in quantization?.skipped.contains { name == $0 + ".weight" } == true }) {
+      throw .badData("\(path): tensor \"\(name)\" is quantised, but config.json has its module in \"llm_int8_skip_modules\"; one of the two is wrong")
+    }
+    for name in fileOfTensor.keys.sorted() where !beside.contains(name) {
       if Self.quantisedNames.contains(where: { name.hasSuffix($0) }) || name.contains(".quant_state.") {
         throw .badData("\(path): tensor \"\(name)\": the weights are quantised: not supported; take the folder with float32 or bfloat16 weights")
       }
     }
-    let known = Set(Architecture(configuration).tensors.map(\.name))
+    let known = Set(tensors.map(\.name)).union(beside)
     var unused = fileOfTensor.keys.filter { !known.contains($0) && !$0.hasSuffix(".rotary_emb.inv_freq") }
     let head = "lm_head.weight"
     if !configuration.tiesEmbeddings, fileOfTensor[head] == nil {
@@ -183,7 +192,25 @@ package struct ModelFolder: Sendable {
     return files[number]
   }
 
+  /// Whether a tensor is kept as blocks of four bits.
+  package func isQuantised(_ name: String) -> Bool { quantization != nil && has(name + NF4Tensors.state) }
+
+  /// A quantised matrix as the file has it.
+  func blocks(_ spec: TensorSpec) throws(Failure) -> NF4Blocks {
+    try NF4Tensors.read(
+      spec.name, shape: spec.shape,
+      from: { name throws(Failure) in
+        guard let number = fileOfTensor[name] else { throw .badData("\(path): the weights have no tensor \"\(name)\"") }
+        return files[number]
+      }, has: has)
+  }
+
   /// A tensor as float32, its shape checked.
+  package func floats(_ spec: TensorSpec) throws(Failure) -> [Float] {
+    isQuantised(spec.name) ? try blocks(spec).floats() : try floats(spec.name, shape: spec.shape)
+  }
+
+  /// A tensor that is not quantised as float32, its shape checked.
   package func floats(_ name: String, shape: [Int]) throws(Failure) -> [Float] {
     let file = try file(of: name, shape: shape)
     defer { if let entry = file.entries[name] { file.release(entry) } }
@@ -192,15 +219,27 @@ package struct ModelFolder: Sendable {
 
   /// The table of this model's tensors: what is trained, and how what is frozen is kept.
   ///
-  /// - Parameter format: of frozen matrices; nil keeps bfloat16 files as they are, all else becomes float32: exact.
-  package func architecture(trainable: Trainable, format: WeightFormat?) -> Architecture {
+  /// - Parameters:
+  ///   - format: of frozen matrices; nil keeps bfloat16 files as they are, all else becomes float32: exact. Of those in four bits it is
+  ///     what their values are rounded to in products; nil takes what a quantised folder says.
+  ///   - quantises: whether the linear layers of blocks become NF4; those of a quantised folder are as they are.
+  package func architecture(trainable: Trainable, format: WeightFormat?, quantises: Bool = false) -> Architecture {
     Architecture(configuration).training(trainable).kept { spec in
-      format ?? (fileOfTensor[spec.name].flatMap { files[$0].entries[spec.name] }?.type == .bfloat16 ? .bfloat16 : .float32)
+      if let quantization, isQuantised(spec.name) {
+        let rounds = format.map { $0 == .bfloat16 } ?? (quantization.computeType == WeightFormat.bfloat16.name)
+        return .nf4(NF4Format(roundsToBFloat16: rounds, isNested: NF4Tensors.isNested(spec.name, has)))
+      }
+      let dense = format ?? (fileOfTensor[spec.name].flatMap { files[$0].entries[spec.name] }?.type == .bfloat16 ? .bfloat16 : .float32)
+      guard quantises, quantization == nil, case .matrix = spec.role else { return dense }
+      return .nf4(NF4Format(roundsToBFloat16: dense == .bfloat16))
     }
   }
 
   /// A matrix in the backend's form and the format that the table says; its bytes in the file are not kept in memory.
   func matrix(_ spec: TensorSpec, on backend: any Backend) throws(Failure) -> PackedMatrix {
+    if case .nf4(let nf4) = spec.format, isQuantised(spec.name) {
+      return try backend.pack(try blocks(spec), roundsToBFloat16: nf4.roundsToBFloat16)
+    }
     let file = try file(of: spec.name, shape: spec.shape)
     let entry = try file.entry(spec.name)
     defer { file.release(entry) }

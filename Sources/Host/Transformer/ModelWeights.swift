@@ -78,7 +78,7 @@ extension WeightSource {
   /// Values of tensors of a table, which draw random numbers from streams of their own in the table's order.
   func values(of tensors: [TensorSpec]) -> (TensorSpec) throws(Failure) -> [Float] {
     switch self {
-    case .folder(let folder): return { spec throws(Failure) in try folder.floats(spec.name, shape: spec.shape) }
+    case .folder(let folder): return { spec throws(Failure) in try folder.floats(spec) }
     case .plan: return { spec throws(Failure) in [] }
     case .random(let seed):
       var streams: [String: UInt64] = [:]

@@ -41,13 +41,14 @@ package final class Transformer: Sendable {
   ///
   /// - Parameters:
   ///   - format: how frozen matrices are kept; nil keeps bfloat16 files as they are, all else float32.
+  ///   - quantises: whether the linear layers of blocks become NF4.
   ///   - progress: called after each block with the blocks read and those there are.
   package convenience init(
-    _ folder: ModelFolder, trainable: Trainable = .nothing, format: WeightFormat? = nil, on backend: any Backend,
+    _ folder: ModelFolder, trainable: Trainable = .nothing, format: WeightFormat? = nil, quantises: Bool = false, on backend: any Backend,
     progress: (Int, Int) -> Void = { _, _ in }
   ) throws(Failure) {
     try self.init(
-      folder.architecture(trainable: trainable, format: format), source: .folder(folder), endOfText: folder.endOfText, on: backend,
+      folder.architecture(trainable: trainable, format: format, quantises: quantises), source: .folder(folder), endOfText: folder.endOfText, on: backend,
       progress: progress)
   }
 

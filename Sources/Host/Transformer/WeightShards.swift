@@ -19,13 +19,14 @@ struct WeightShards {
     self.shards = shards
   }
 
-  func write(to folder: String, values: (SafetensorsStream.Tensor) throws(Failure) -> [Float]) throws(Failure) {
-    guard shards.count > 1 else { return try SafetensorsStream.write(shards[0], to: folder + "/model.safetensors", values: values) }
+  /// - Parameter bytes: gives a tensor's bytes when its turn comes.
+  func write(to folder: String, bytes: (SafetensorsStream.Tensor) throws(Failure) -> [UInt8]) throws(Failure) {
+    guard shards.count > 1 else { return try SafetensorsStream.write(shards[0], to: folder + "/model.safetensors", bytes: bytes) }
     func number(_ value: Int) -> String { String(repeating: "0", count: max(0, 5 - "\(value)".count)) + "\(value)" }
     var map = JSON.Object()
     for (index, shard) in shards.enumerated() {
       let name = "model-\(number(index + 1))-of-\(number(shards.count)).safetensors"
-      try SafetensorsStream.write(shard, to: "\(folder)/\(name)", values: values)
+      try SafetensorsStream.write(shard, to: "\(folder)/\(name)", bytes: bytes)
       for tensor in shard { map[tensor.name] = .string(name) }
     }
     let total = shards.joined().reduce(0) { $0 + $1.byteCount }

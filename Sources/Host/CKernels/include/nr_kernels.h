@@ -33,11 +33,27 @@ int32_t     nrk_has_isa(const char *);                          /* whether this 
 
 /* ---- weights: packed once into panels of 16 outputs: [ceil(N/16)][K][16], zero-padded -------------- */
 
-typedef enum nrk_kind { NRK_F32 = 0, NRK_BF16 = 1 } nrk_kind;
+/* NRK_NF4 and NRK_NF4_BF16 are the same bytes: products read their values as float32, or rounded to bfloat16. */
+typedef enum nrk_kind { NRK_F32 = 0, NRK_BF16 = 1, NRK_NF4 = 2, NRK_NF4_BF16 = 3 } nrk_kind;
 int64_t nrk_panel_elements(int64_t N, int64_t K);
-/* src [N, K] row-major of src_kind -> panels of dst_kind (f32 -> bf16 rounds to nearest even). */
+/* src [N, K] row-major of src_kind -> panels of dst_kind (f32 -> bf16 rounds to nearest even); not of four bits. */
 void nrk_pack(nrk_pool *, int64_t N, int64_t K, const void *src, nrk_kind src_kind, int64_t ld, void *panels,
               nrk_kind dst_kind);
+/* Weights of four bits, in the order of a file and with its numbers, those of bitsandbytes on a CPU: blocks of 64 weights, two codes a
+   byte, the first in the upper half; an odd count is filled up with code 7, which is 0. codes [ceil(count/2)], absmax [ceil(count/64)];
+   the source is float32 or bfloat16. */
+void nrk_nf4_quantize(nrk_pool *, int64_t count, const void *source, nrk_kind kind, uint8_t *codes, float *absmax);
+/* The magnitudes of blocks in a byte each: less their mean, which is returned, in blocks of 256 of one magnitude each, by the map of 256
+   numbers. codes [blocks], nested [ceil(blocks/256)]. */
+float nrk_nf4_nest(int64_t blocks, const float *absmax, uint8_t *codes, float *nested);
+const float *nrk_nf4_map(void);
+/* Their values as float32. absmax_codes, map and offset where magnitudes are in a byte; absmax is then [ceil(blocks/256)]. */
+void nrk_nf4_expand(int64_t count, const uint8_t *codes, const float *absmax, const uint8_t *absmax_codes, const float *map, float offset,
+                    float *out);
+/* Panels of them, what they were made of within: nrk_nf4_bytes bytes. */
+int64_t nrk_nf4_bytes(int64_t N, int64_t K, int32_t is_nested);
+void nrk_nf4_pack(nrk_pool *, int64_t N, int64_t K, const uint8_t *codes, const float *absmax, const uint8_t *absmax_codes,
+                  const float *map, float offset, void *panels);
 /* The same for several float32 matrices at once: after an optimiser step. */
 typedef struct nrk_packing { int64_t N, K, ld; const float *source; void *panels; nrk_kind kind; } nrk_packing;
 void nrk_pack_list(nrk_pool *, int64_t count, const nrk_packing *);

@@ -58,7 +58,13 @@ import Support
     unsafe UnsafeMutableRawPointer(bitPattern: storage.address)!
   }
 
-  private func kind(_ format: WeightFormat) -> nrk_kind { format == .float32 ? NRK_F32 : NRK_BF16 }
+  private func kind(_ format: WeightFormat) -> nrk_kind {
+    switch format {
+    case .float32: NRK_F32
+    case .bfloat16: NRK_BF16
+    case .nf4(let nf4): nf4.roundsToBFloat16 ? NRK_NF4_BF16 : NRK_NF4
+    }
+  }
 
   // MARK: Memory
 
@@ -109,7 +115,12 @@ import Support
   package func pack(
     _ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, as target: WeightFormat
   ) throws(Failure) -> PackedMatrix {
-    precondition(bytes.count == outputs * inputs * format.byteCount)
+    precondition(bytes.count == outputs * inputs * (format.byteCount ?? 0), "the bytes are those of a dense matrix")
+    if case .nf4(let nf4) = target {
+      return try pack(
+        unsafe quantize(bytes, format: format, outputs: outputs, inputs: inputs, isNested: nf4.isNested),
+        roundsToBFloat16: nf4.roundsToBFloat16)
+    }
     let matrix = try packed(outputs: outputs, inputs: inputs, as: target)
     unsafe nrk_pack(
       pool, Int64(outputs), Int64(inputs), bytes.baseAddress, kind(format), Int64(inputs), raw(matrix.storage), kind(target))
@@ -117,7 +128,36 @@ import Support
   }
 
   package static func packedBytes(outputs: Int, inputs: Int, _ format: WeightFormat) -> Int {
-    Int(nrk_panel_elements(Int64(outputs), Int64(inputs))) * format.byteCount
+    switch format {
+    case .float32: Int(nrk_panel_elements(Int64(outputs), Int64(inputs))) * 4
+    case .bfloat16: Int(nrk_panel_elements(Int64(outputs), Int64(inputs))) * 2
+    case .nf4(let nf4): Int(nrk_nf4_bytes(Int64(outputs), Int64(inputs), nf4.isNested ? 1 : 0))
+    }
+  }
+
+  package func quantize(_ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, isNested: Bool) -> NF4Blocks {
+    let count = outputs * inputs
+    precondition(bytes.count == count * (format.byteCount ?? 0), "the bytes are those of a dense matrix")
+    var magnitudes = [Float](repeating: 0, count: NF4Blocks.blockCount(count))
+    let codes = unsafe [UInt8](unsafeUninitializedCapacity: NF4Blocks.codeCount(count)) { buffer, made in
+      unsafe nrk_nf4_quantize(pool, Int64(count), bytes.baseAddress, kind(format), buffer.baseAddress, &magnitudes)
+      made = NF4Blocks.codeCount(count)
+    }
+    return NF4Blocks(
+      outputs: outputs, inputs: inputs, codes: codes, magnitudes: isNested ? .nested(NF4Blocks.NestedMagnitudes(magnitudes)) : .float32(magnitudes))
+  }
+
+  package func pack(_ blocks: NF4Blocks, roundsToBFloat16: Bool) throws(Failure) -> PackedMatrix {
+    let (outputs, inputs) = (blocks.outputs, blocks.inputs)
+    let matrix = try packed(outputs: outputs, inputs: inputs, as: blocks.format(roundsToBFloat16: roundsToBFloat16))
+    switch blocks.magnitudes {
+    case .float32(let values):
+      unsafe nrk_nf4_pack(pool, Int64(outputs), Int64(inputs), blocks.codes, values, nil, nil, 0, raw(matrix.storage))
+    case .nested(let nested):
+      unsafe nrk_nf4_pack(
+        pool, Int64(outputs), Int64(inputs), blocks.codes, nested.absmax, nested.codes, nested.map, nested.offset, raw(matrix.storage))
+    }
+    return matrix
   }
 
   package func packed(outputs: Int, inputs: Int, as format: WeightFormat) throws(Failure) -> PackedMatrix {
@@ -129,6 +169,7 @@ import Support
   package func repack(_ list: [Repacking]) {
     let packings = unsafe list.map { item -> nrk_packing in
       precondition(item.value.rows == item.matrix.outputs && item.value.columns == item.matrix.inputs)
+      precondition(item.matrix.format.byteCount != nil, "blocks of four bits are not trained")
       return unsafe nrk_packing(
         N: Int64(item.value.rows), K: Int64(item.value.columns), ld: Int64(item.value.stride), source: floats(item.value),
         panels: raw(item.matrix.storage), kind: kind(item.matrix.format))

@@ -197,6 +197,12 @@ package struct Architecture: Sendable {
   /// How the vocabulary head is kept, the embedding where the two are tied.
   package var headFormat: WeightFormat { tensors.last { $0.role == .head || $0.role == .embedding }?.format ?? .float32 }
 
+  /// For people: the format of the head and embedding, and that of the linear layers where it is another.
+  package var formatName: String {
+    let isQuantised = tensors.contains { if case .nf4 = $0.format { true } else { false } }
+    return isQuantised ? "\(headFormat.name), linear layers as nf4" : headFormat.name
+  }
+
   package var parameterCount: Int { tensors.reduce(0) { $0 + $1.count } }
 
   /// The linear layers that an adapter can be put on, in the model's order.
