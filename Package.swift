@@ -67,13 +67,18 @@ let package = Package(
 
     .target(name: "CKernels", path: "Sources/Host/CKernels", cSettings: kernels),
     .target(
-      name: "Support", path: "Sources/Host/Support", resources: [.embedInCode("Helper/python_packages.py")], swiftSettings: host),
+      name: "Support", path: "Sources/Host/Support",
+      resources: [.embedInCode("Helper/python_packages.py"), .embedInCode("Helper/parquet_helper.py")], swiftSettings: host),
+    .target(name: "CHub", path: "Sources/Host/CHub"),
+    .target(
+      name: "Hub", dependencies: ["CHub", "Support"], path: "Sources/Host/Hub", resources: [.embedInCode("Helper/hub_helper.py")],
+      swiftSettings: host),
     room("Arguments", ["Support"]),
     room("Compute", ["CKernels", "Support"]),
-    room("Transformer", ["Compute", "Support"]),
+    room("Transformer", ["Compute", "Hub", "Support"]),
     room("Tokenization", ["Support"]),
     .target(
-      name: "Tasks", dependencies: ["Tokenization", "Support"], path: "Sources/Host/Tasks",
+      name: "Tasks", dependencies: ["Tokenization", "Hub", "Support"], path: "Sources/Host/Tasks",
       resources: [.embedInCode("Helper/math_verify_helper.py")], swiftSettings: host),
     room("Rollouts", ["Transformer", "Compute", "Support"]),
     .target(name: "CPluginCheck", path: "Sources/Host/CPluginCheck"),
@@ -102,17 +107,18 @@ let package = Package(
       name: "CommandLineTool",
       dependencies: [
         "Arguments", "Benchmarking", "Training", "Evaluation", "Rollouts", "Tasks", "Tokenization", "PluginHost", "Telemetry",
-        "Transformer", "Compute", "Support",
+        "Transformer", "Compute", "Hub", "Support",
       ],
       path: "Sources/Host/CommandLineTool", resources: [], swiftSettings: host),
 
     .target(name: "TestSupport", dependencies: ["Compute", "Support"], path: "Tests/TestSupport", swiftSettings: host),
     tests("SupportTests", ["Support"]),
+    tests("HubTests", ["Hub", "Support"]),
     tests("ArgumentsTests", ["Arguments", "Support"]),
     tests("ComputeTests", ["Compute", "Support"]),
     tests("TransformerTests", ["Transformer", "Compute", "Support"]),
     tests("TokenizationTests", ["Tokenization", "Support"]),
-    tests("TasksTests", ["Tasks", "Tokenization", "Support"]),
+    tests("TasksTests", ["Tasks", "Tokenization", "Hub", "Support"]),
     tests("RolloutsTests", ["Rollouts", "Transformer", "Compute", "Support"]),
     tests("PluginHostTests", ["PluginHost", "Support"], excluding: ["Broken", "ABI"]),
     tests("TelemetryTests", ["Telemetry", "Support"]),

@@ -31,6 +31,37 @@ import Testing
     #expect(examples.last?.level == 3)
   }
 
+  @Test func `of several traces the first that is whole and right is learned`() throws {
+    func row(_ whole: String, _ verified: String, _ judged: String) -> String {
+      #"{"problem": "P", "solution": "S", "answer": "8", "generations": ["a", "b", "c"], "is_reasoning_complete": \#(whole), "correctness_math_verify": \#(verified), "correctness_llama": \#(judged), "messages": [{"role": "user", "content": "P"}, {"role": "assistant", "content": "b"}]}"#
+    }
+    let (all, none) = ("[true, true, true]", "[false, false, false]")
+    let examples = try parse(
+      [
+        row(all, all, "null"), row("[false, true, true]", all, "null"), row(all, "[false, false, true]", "[true, true, true]"),
+        row(all, none, "[false, true, true]"), row(all, "null", "[false, false, true]"), row(all, none, "null"), row(none, all, all), row(all, "null", "null"),
+        row("null", "[false, true, false]", "null"),
+      ].joined(separator: "\n"))
+    #expect(examples.map(\.solution) == ["a", "b", "c", "b", "c", "S", "S", "S", "b"])
+    #expect(examples.map { $0.origin == .unverified } == [false, false, false, false, false, true, true, true, false])
+    #expect(examples.allSatisfy { $0.question == "P" && $0.answer == "8" })
+    #expect(throws: Failure(.badData, "data.jsonl: line 1: key \"correctness_llama\": expected a list of 3, one for each of \"generations\", found an array of 1")) {
+      try parse(row(all, none, "[true]"))
+    }
+  }
+
+  @Test func `of a table the columns are read that its form needs`() {
+    let traces = ["problem", "solution", "answer", "source", "uuid", "is_reasoning_complete", "generations", "correctness_math_verify", "correctness_llama", "messages"]
+    func needed(_ columns: [String], _ purpose: ExampleFile.Purpose, _ keys: ExampleFile.Keys = .init()) -> [String] {
+      ExampleColumns.needed(of: columns, keys: keys, for: purpose)
+    }
+    #expect(needed(traces, .learning) == ["problem", "solution", "answer", "is_reasoning_complete", "generations", "correctness_math_verify", "correctness_llama"])
+    #expect(needed(traces, .answers) == ["problem", "solution", "answer"])
+    #expect(needed(["problem", "answer", "messages", "id"], .learning) == ["problem", "answer", "messages"])
+    #expect(needed(["q", "meta", "x"], .answers, .init(question: "q", answer: "meta.gold")) == ["q", "meta"])
+    #expect(needed(["foo", "bar"], .learning) == ["foo", "bar"])
+  }
+
   @Test func `a text is taken as it is, a prompt with its completion`() throws {
     let examples = try parse(
       """
@@ -112,7 +143,7 @@ import Testing
         Issue.record("read \(name)")
       } catch {
         #expect(error.code == .badData)
-        #expect(error.message.contains("Parquet is not supported yet") && error.message.contains("python3 -c"))
+        #expect(error.message.contains("a Parquet file that is cut off"))
       }
     }
   }

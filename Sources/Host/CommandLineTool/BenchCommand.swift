@@ -28,7 +28,7 @@ enum BenchCommand {
       .value("baseline", .text, "the algorithm the others are compared with, as it stands in --algos; default: the first", group: .training, placeholder: "A"),
       .value("model", .path, "a Hugging Face model folder, or a hub name in the local cache; default: the base model that ships with the program", group: .model, placeholder: "M"),
       ModelOptions.adapter, ModelOptions.promptForm,
-      .value("data", .path, "JSON lines with questions and answers; default: generated problems", group: .data, placeholder: "F"),
+      .value("data", .path, "\(DataOptions.training); default: generated problems", group: .data, placeholder: "F"),
       .value("eval-data", .path, "held-out questions; default: up to a fifth of --data, from its end, which is then not trained on", group: .data, placeholder: "F"),
       .value("eval-limit", .integer(Limits.generated), "evaluate on the first N held-out questions; default: 1000 at most", group: .data),
       .value("eval-every", .integer(Limits.countOrNone), default: .integer(defaults.curveEvery), "steps between evaluations that draw the learning curve; 0: only its ends", group: .data),
@@ -205,7 +205,7 @@ enum BenchCommand {
     var sha256: String?
     if let data {
       let contents = try ExampleFile.load(
-        data, limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments))
+        try DataSource(data, for: .training), limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments))
       (training, sha256) = (contents.examples, contents.sha256)
     } else {
       let rl = settings(0)
@@ -215,8 +215,9 @@ enum BenchCommand {
     var heldOut: [Example]
     var name: String
     if let evaluationData {
-      heldOut = try ExampleFile.read(
-        evaluationData, limit: limit ?? quickstart.heldOut, keys: try DataOptions.keys(arguments))
+      heldOut = try ExampleFile.load(
+        try DataSource(evaluationData, for: .evaluation), limit: limit ?? quickstart.heldOut, keys: try DataOptions.keys(arguments)
+      ).examples
       name = evaluationData
     } else if let data {
       let count = min(limit ?? quickstart.heldOut, training.count / 5)

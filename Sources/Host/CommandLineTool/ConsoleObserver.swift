@@ -63,6 +63,17 @@ final class ConsoleObserver: RecipeObserver {
     }
   }
 
+  /// The same of something whose end nobody knows.
+  func patient(counting stage: String) -> (Int) -> Void {
+    let watch = Stopwatch()
+    var isShown = false
+    return { [console] step in
+      if !isShown, step % 16 != 0 || watch.seconds < 1 { return }
+      isShown = true
+      console.show(Progress(stage: stage, step: step))
+    }
+  }
+
   /// Progress of sampling apart from training; returns whether to go on.
   func generated(_ stage: String, _ progress: GenerationProgress) -> Bool {
     console.show(

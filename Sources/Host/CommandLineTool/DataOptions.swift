@@ -10,6 +10,11 @@ enum DataOptions {
     .value("answer-key", .text, "the key of the gold answer, where it is another", group: .data, placeholder: "K"),
   ]
 
+  /// What `--data` of a command that trains takes.
+  static let training = "a file (JSON lines or Parquet), or a data set in the hub's cache: NAME[:SPLIT], whose split train is the default"
+  /// What it takes where questions are asked.
+  static let evaluation = "a file (JSON lines or Parquet), or a data set in the hub's cache: NAME[:SPLIT], whose split test is the default"
+
   static func keys(_ arguments: ParsedArguments) throws(Failure) -> ExampleFile.Keys {
     ExampleFile.Keys(
       question: try arguments.optionalText("question-key"), answer: try arguments.optionalText("answer-key"))
@@ -19,7 +24,7 @@ enum DataOptions {
   static func questions(
     _ path: String, limit: Int?, _ arguments: ParsedArguments, tokenizer: Tokenizer, form: PromptForm, context: Int
   ) throws(Failure) -> (prompts: PromptSet, sha256: String) {
-    let contents = try ExampleFile.load(path, limit: limit, keys: try keys(arguments))
+    let contents = try ExampleFile.load(try DataSource(path, for: .evaluation), limit: limit, keys: try keys(arguments))
     let prompts = try PromptSet(contents.examples, tokenizer: tokenizer, form: form, name: path)
     try prompts.requireRoom(context: context)
     return (prompts, contents.sha256)

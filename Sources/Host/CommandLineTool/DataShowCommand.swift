@@ -18,7 +18,7 @@ enum DataShowCommand {
       "For --stage sft the whole sequence; tokens that are learned are marked (coloured on a terminal, between » and « elsewhere). For --stage rl the prompt and the gold answer.",
     options: [
       ModelOptions.model, ModelOptions.promptForm,
-      .required("data", .path, "the data file", group: .data, placeholder: "F"),
+      .required("data", .path, DataOptions.training, group: .data, placeholder: "F"),
       .value("limit", .integer(Limits.count), default: 3, "show the first N examples", group: .data),
       .value("stage", .choice(Stage.self), default: "sft", "what it is read for", group: .data),
       .value("loss-on", .choice(TrainingDocuments.LossOn.self), default: "all", "tokens that are learned", group: .training),
@@ -28,11 +28,14 @@ enum DataShowCommand {
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let path = try arguments.text("data")
-    let examples = try ExampleFile.read(
-      path, limit: try arguments.integer("limit"), keys: try DataOptions.keys(arguments))
+    let stage: Stage = try arguments.choice("stage")
+    var examples: [Example] = []
+    _ = try ExampleFile.forEach(
+      in: try DataSource(path, for: .training), limit: try arguments.integer("limit"), keys: try DataOptions.keys(arguments),
+      for: stage == .sft ? .learning : .answers, isCounted: false
+    ) { examples.append($0) }
     let folder = try ModelFolder.locate(try arguments.text("model"))
     let tokenizer = try Tokenizer(folder: folder)
-    let stage: Stage = try arguments.choice("stage")
     var documents = TrainingDocuments()
     documents.form = try ModelOptions.promptForm(arguments, folder: folder, tokenizer)
     documents.lossOn = try arguments.choice("loss-on")
@@ -76,7 +79,7 @@ enum DataShowCommand {
     let isTerminal = Output.isTerminal
     let (open, close) = isTerminal ? ("\u{1B}[32m", "\u{1B}[0m") : ("»", "«")
     var output = "example \(number)"
-    if let line = example.source.line { output += " (line \(line))" }
+    if let line = example.source.line { output += " (\(example.source.unit ?? "line") \(line))" }
     output += ": \(sequence.tokens.count) tokens"
     if stage == .sft { output += ", \(sequence.predictedCount) learned" }
     if let answer = example.answer { output += ", gold \(OneLine.text(answer.debugDescription))" }

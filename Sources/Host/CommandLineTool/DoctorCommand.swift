@@ -1,5 +1,6 @@
 import Arguments
 import Compute
+import Hub
 import PluginHost
 import Support
 
@@ -11,6 +12,15 @@ enum DoctorCommand {
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let backend = try Backends.open()
     let registry = PluginRegistry()
+    let python = PythonHelper.packages(["pyarrow", "huggingface_hub"])
+    func package(_ name: String, _ use: String) -> (String, String, Bool) {
+      let version = python?[name] ?? nil
+      return (name, version ?? "not in \(PythonHelper.interpreter) (NR_PYTHON names another); \(use)", version != nil)
+    }
+    func system(_ name: String, _ names: [String], _ use: String) -> (String, String, Bool) {
+      let library = DynamicLibrary.first(of: names)
+      return (name, library?.path ?? "\(names[0]) not found; \(use)", library != nil)
+    }
     let findings: [(String, String, Bool)] = [
       ("program", Files.program ?? "unknown", true),
       ("cpu", backend.name, true),
@@ -21,6 +31,13 @@ enum DoctorCommand {
       ("plugins", plugins(registry), true),
       ("swift compiler", command("swiftc"), command("swiftc") != "not found"),
       ("C compiler", command("cc"), command("cc") != "not found"),
+      ("python", python == nil ? "\(PythonHelper.interpreter) does not answer" : PythonHelper.interpreter, python != nil),
+      package("pyarrow", "Parquet files are read with it"),
+      package("huggingface_hub", "`download` takes it where it is there"),
+      system("libcurl", HubDownload.curlNames, "`download` takes it where huggingface_hub is missing"),
+      system("zlib", CompressedFile.gzipNames, ".gz files are read with it"),
+      system("zstd", CompressedFile.zstandardNames, ".zst files are read with it"),
+      ("hub cache", HubCache.user.path, true),
     ]
     if try arguments.flag("json") {
       var object = JSON.Object()

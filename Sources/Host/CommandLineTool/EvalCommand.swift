@@ -15,7 +15,7 @@ enum EvalCommand {
       "Intervals are over problems: samples of one problem are not independent (docs/evaluation.md). With --samples N come pass@k (one of k right, unbiased) and maj@k (the most frequent answer right) for k of 2, 4 … N.",
     options: ModelOptions.all + [
       ModelOptions.promptForm,
-      .required("data", .path, "JSON lines with questions and answers", group: .data, placeholder: "F"),
+      .required("data", .path, DataOptions.evaluation, group: .data, placeholder: "F"),
       .value("limit", .integer(Limits.count), "use the first N questions", group: .data),
       .value("samples", .integer(Limits.group), default: 1, "completions per question", group: .sampling),
       .value("reward", .choice(Verifier.Mode.self), default: "numeric", "when an answer equals the gold one", group: .data),

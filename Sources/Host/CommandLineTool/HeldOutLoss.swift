@@ -26,15 +26,17 @@ struct HeldOutLoss {
 
   init?(_ arguments: ParsedArguments, _ documents: TrainingDocuments, _ tokenizer: Tokenizer) throws(Failure) {
     guard let path = try arguments.optionalText("eval-data") else { return nil }
-    let contents = try ExampleFile.load(
-      path, limit: try arguments.optionalInteger("eval-limit"), keys: try DataOptions.keys(arguments))
-    sequences = try documents.sequences(contents.examples, tokenizer, name: path)
+    var report = TrainingDocuments.Report()
+    let (held, contents) = try documents.sequences(
+      of: try DataSource(path, for: .evaluation), limit: try arguments.optionalInteger("eval-limit"), keys: try DataOptions.keys(arguments),
+      tokenizer, report: &report)
+    sequences = try held.all()
     every = try arguments.optionalInteger("eval-every")
-    identity = HeldOutEvaluation.identity(contents.sha256, count: sequences.count)
-    count = sequences.count
-    let cut = sequences.count(where: \.isCut)
+    identity = HeldOutEvaluation.identity(contents.sha256, count: held.count)
+    count = held.count
+    let cut = held.cutCount
     description =
-      "\(count) examples of \(path), \(sequences.reduce(0) { $0 + $1.predictedCount }) tokens\(cut > 0 ? ", \(cut) of them cut to \(documents.maxLength) tokens" : "")"
+      "\(count) examples of \(path), \(held.predictedCount) tokens\(cut > 0 ? ", \(cut) of them cut to \(documents.maxLength) tokens" : "")"
   }
 
   /// The metrics of the step that was just made; empty where none are due.

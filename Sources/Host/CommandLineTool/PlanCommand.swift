@@ -66,9 +66,11 @@ enum PlanCommand {
       var documents = TrainingDocuments()
       documents.form = form
       documents.maxLength = longest
-      let contents = try ExampleFile.load(
-        data, limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments))
-      lengths = try documents.sequences(contents.examples, tokenizer, name: data).map(\.tokens.count)
+      var report = TrainingDocuments.Report()
+      lengths = try documents.sequences(
+        of: try DataSource(data, for: .training), limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments),
+        tokenizer, report: &report
+      ).0.lengths
     }
     return try SFTCommand.plan(lengths, batchSize: batchSize, try TrainingOptions.policy(arguments, steps: 1), trained)
   }
@@ -79,15 +81,15 @@ enum PlanCommand {
     let library = try PluginOptions.open(
       try arguments.text("algo"), settings: try PluginOptions.settings(arguments), arguments)
     let plugin = try PluginInstance(library, settings: try PluginOptions.settings(arguments))
-    func prompts(_ path: String, limit: Int?) throws(Failure) -> RLCommand.Prompts {
-      let contents = try ExampleFile.load(path, limit: limit, keys: try DataOptions.keys(arguments))
+    func prompts(_ path: String, for use: DataSource.Use, limit: Int?) throws(Failure) -> RLCommand.Prompts {
+      let contents = try ExampleFile.load(try DataSource(path, for: use), limit: limit, keys: try DataOptions.keys(arguments))
       let set = try PromptSet(contents.examples, tokenizer: tokenizer, form: form, name: path)
       return RLCommand.Prompts(count: set.count, longest: set.longest)
     }
     var training = RLCommand.Prompts(count: 1, longest: assumedPrompt)
-    if let data = try arguments.optionalText("data") { training = try prompts(data, limit: try arguments.optionalInteger("max-samples")) }
+    if let data = try arguments.optionalText("data") { training = try prompts(data, for: .training, limit: try arguments.optionalInteger("max-samples")) }
     var heldOut: RLCommand.Prompts?
-    if let data = try arguments.optionalText("eval-data") { heldOut = try prompts(data, limit: try arguments.optionalInteger("eval-limit")) }
+    if let data = try arguments.optionalText("eval-data") { heldOut = try prompts(data, for: .evaluation, limit: try arguments.optionalInteger("eval-limit")) }
     let settings = try RLCommand.settings(arguments, examples: training.count)
     return try RLCommand.plan(
       settings, try TrainingOptions.policy(arguments, steps: 1), needs: plugin.needs, training, heldOut, trained)

@@ -23,7 +23,7 @@ enum RLCommand {
     examples: ["nano-reasoner rl --model M --adapter sft/adapter --data train.jsonl --algo grpo --set beta=0.04 --out runs/grpo"],
     options: [
       ModelOptions.model, ModelOptions.adapter, ModelOptions.promptForm,
-      .required("data", .path, "JSON lines with questions and answers", group: .data, placeholder: "F"),
+      .required("data", .path, DataOptions.training, group: .data, placeholder: "F"),
       .required("algo", .text, "the plugin's name, or the path of its library", group: .training, placeholder: "NAME|PATH"),
       PluginOptions.parameters, PluginOptions.trust,
       .value("group-size", .integer(Limits.group), default: .integer(defaults.groupSize), "completions per prompt (G)", group: .training),
@@ -131,7 +131,7 @@ enum RLCommand {
     try checkUse(arguments, by: [plugin])
     let data = try arguments.text("data")
     let contents = try ExampleFile.load(
-      data, limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments))
+      try DataSource(data, for: .training), limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments))
     let (folder, tokenizer, form) = try ModelOptions.open(try arguments.text("model"), arguments)
     let context = folder.configuration.maxPositions
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))

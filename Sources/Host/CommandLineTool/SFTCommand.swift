@@ -13,7 +13,7 @@ enum SFTCommand {
       "Data are JSON lines: question and answer (GSM8K), problem and solution (OpenR1-Math), or {\"text\": …}, which is taken as it is. The loss is the mean over all predicted tokens of the batch.",
     options: [
       ModelOptions.model, ModelOptions.adapter, ModelOptions.promptForm,
-      .required("data", .path, "JSON lines", group: .data, placeholder: "F"),
+      .required("data", .path, DataOptions.training, group: .data, placeholder: "F"),
       .value("batch-size", .integer(Limits.batch), default: 4, "sequences per update", group: .training),
       .value("max-samples", .integer(Limits.count), default: 5000, "use at most the first N examples", group: .data),
       .value("max-length", .integer(2...Limits.tokens.upperBound), default: 2048, "cut longer sequences, in tokens", group: .data),
@@ -36,9 +36,8 @@ enum SFTCommand {
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let data = try arguments.text("data")
-    let contents = try ExampleFile.load(
-      data, limit: try arguments.integer("max-samples"), keys: try DataOptions.keys(arguments))
-    let (examples, total) = (contents.examples, contents.rowCount)
+    let source = try DataSource(data, for: .training)
+    try source.check()
     let (folder, tokenizer, form) = try ModelOptions.open(try arguments.text("model"), arguments)
     var documents = TrainingDocuments()
     documents.form = form
@@ -48,8 +47,10 @@ enum SFTCommand {
     var cuts = TrainingDocuments.Report()
     let context = folder.configuration.maxPositions
     if documents.maxLength > context { documents.maxLength = context }
-    let sequences = try documents.sequences(
-      examples, tokenizer, name: data, report: &cuts, progress: observer.patient("tokenising"))
+    let (sequences, contents) = try documents.sequences(
+      of: source, limit: try arguments.integer("max-samples"), keys: try DataOptions.keys(arguments), tokenizer, report: &cuts,
+      progress: observer.patient(counting: "tokenising"), reading: observer.patient("reading \(data)"))
+    let total = contents.rowCount - contents.unverified.count
     let heldOut = try HeldOutLoss(arguments, documents, tokenizer)
     let batchSize = try arguments.integer("batch-size")
     var batches = SFTBatches(
@@ -59,7 +60,7 @@ enum SFTCommand {
     let updates = batches.updates(ofSteps: steps)
     let chosen = try TrainingOptions.modelToTrain(arguments, folder)
     let policy = try TrainingOptions.policy(arguments, steps: updates)
-    let plan = try plan(sequences.map(\.tokens.count), batchSize: batchSize, policy, chosen)
+    let plan = try plan(sequences.lengths, batchSize: batchSize, policy, chosen)
     try plan.requireRoom(on: chosen.options.backend)
     let (model, adapter) = try chosen.load(observer)
     let runFolder = RunFolder(try arguments.text("out"))
@@ -68,12 +69,15 @@ enum SFTCommand {
     trained.form = form
     var summary = RunSummary()
     summary.add(chosen, plan)
-    summary.add("data", "\(examples.count) of \(total) rows of \(data)\(total > examples.count ? " (--max-samples \(examples.count))" : ""), \(sequences.reduce(0) { $0 + $1.predictedCount }) tokens to learn", .integer(examples.count))
+    summary.add("data", "\(sequences.count) of \(total) rows of \(data)\(total > sequences.count ? " (--max-samples \(sequences.count))" : ""), \(sequences.predictedCount) tokens to learn", .integer(sequences.count))
     if let heldOut { summary.add("held out", heldOut.description, .integer(heldOut.count)) }
     summary.add("updates", "\(updates), \(batchSize) sequences each\(updates < steps ? "; \(steps - updates) of \(steps) steps have no token to learn and make none" : "")", .integer(updates))
     summary.add("out", runFolder.path)
-    if total > examples.count { summary.note("\(data): \(examples.count) of \(total) rows are used; --max-samples \(total) takes all") }
-    let unit = examples.first?.source.unit ?? "line"
+    if total > sequences.count { summary.note("\(data): \(sequences.count) of \(total) rows are used; --max-samples \(total) takes all") }
+    let unit = contents.unit
+    if !contents.unverified.isEmpty {
+      summary.note("\(data): \(contents.unverified.count) rows have no trace that is known to be right and are left out (\(Example.places(contents.unverified, unit: unit)))")
+    }
     if !cuts.cut.isEmpty {
       summary.note("\(data): \(cuts.cut.count) sequences are longer than \(documents.maxLength) tokens and are cut (\(Example.places(cuts.cut, unit: unit)))\(documents.maxLength == context ? "; the model's context is no longer" : "; --max-length takes longer ones")")
     }
@@ -95,9 +99,9 @@ enum SFTCommand {
     if try arguments.flag("json") {
       return try Output.json([
         "steps": .integer(steps), "loss": loss.map { .number($0) } ?? .null, "out": .string(result),
-        "examples": .integer(examples.count),
+        "examples": .integer(sequences.count),
       ])
     }
-    try Output.line("\(result): \(steps) steps over \(examples.count) examples, last loss \(loss.map { Format.fixed($0, 4) } ?? "–")")
+    try Output.line("\(result): \(steps) steps over \(sequences.count) examples, last loss \(loss.map { Format.fixed($0, 4) } ?? "–")")
   }
 }

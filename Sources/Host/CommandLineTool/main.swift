@@ -31,6 +31,7 @@ let program = Program(
         Command(PluginCommands.eval, run: PluginCommands.runEval),
       ]),
     .group("data", "data sets", [Command(DataCommand.spec, run: DataCommand.run), Command(DataShowCommand.spec, run: DataShowCommand.run)]),
+    Command(DownloadCommand.spec, run: DownloadCommand.run),
     Command(DoctorCommand.spec, run: DoctorCommand.run),
   ])
 

@@ -14,6 +14,12 @@
     unsafe self.handle = handle
   }
 
+  /// The first of several names that there is; nil where there is none.
+  package static func first(of names: [String]) -> DynamicLibrary? {
+    for name in names { if let library = try? DynamicLibrary(name) { return library } }
+    return nil
+  }
+
   /// The address of an exported symbol, nil where the library has none of that name.
   package func symbol(_ name: String) -> UnsafeMutableRawPointer? {
     unsafe dlsym(handle, name)

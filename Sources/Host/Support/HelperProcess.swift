@@ -9,7 +9,7 @@ package final class HelperProcess: Sendable {
   private let input: Atomic<Int32>
   /// The reading end of its standard output; -1 where that goes to a file.
   private let output: Int32
-  private let unread = Mutex<[UInt8]>([])
+  private let unread = Mutex(Unread())
 
   /// - Parameters:
   ///   - words: the program, looked up on PATH, and its arguments.
@@ -48,26 +48,54 @@ package final class HelperProcess: Sendable {
 
   /// The next line of what it writes, without its end; nil where it has ended or says nothing for so long.
   package func readLine(within seconds: Double) -> String? {
+    readBytes(within: seconds).map { String(decoding: $0, as: UTF8.self) }
+  }
+
+  /// The same as the bytes that it wrote.
+  package func readBytes(within seconds: Double) -> [UInt8]? {
     let watch = Stopwatch()
     return unread.withLock { unread in
-      var buffer = [UInt8](repeating: 0, count: 4096)
       while true {
-        if let end = unread.firstIndex(of: 0x0A) {
-          let line = String(decoding: unread[..<end], as: UTF8.self)
-          unread.removeSubrange(...end)
-          return line
-        }
+        if let line = unread.next() { return line }
         var ready = pollfd(fd: output, events: Int16(POLLIN), revents: 0)
         if unsafe poll(&ready, 1, 100) > 0 {
-          let count = unsafe buffer.withUnsafeMutableBytes { unsafe read(output, $0.baseAddress!, $0.count) }
-          if count > 0 {
-            unread += buffer[..<count]
+          let part = unsafe [UInt8](unsafeUninitializedCapacity: 1 << 16) { buffer, count in
+            count = max(0, unsafe read(output, buffer.baseAddress!, buffer.count))
+          }
+          if !part.isEmpty {
+            unread.add(part)
             continue
           }
-          if count == 0 || errno != EINTR { return nil }
+          if errno != EINTR { return nil }
         }
         if watch.seconds >= seconds { return nil }
       }
+    }
+  }
+
+  /// What has been read and not asked for. A line may be megabytes long: no byte is looked at twice, and none is moved for each line.
+  private struct Unread {
+    private var bytes: [UInt8] = []
+    private var start = 0
+    private var searched = 0
+
+    mutating func add(_ part: [UInt8]) {
+      bytes.removeSubrange(..<start)
+      searched -= start
+      start = 0
+      bytes += part
+    }
+
+    mutating func next() -> [UInt8]? {
+      guard let end = bytes[searched...].firstIndex(of: 0x0A) else {
+        searched = bytes.count
+        return nil
+      }
+      defer {
+        start = end + 1
+        searched = start
+      }
+      return Array(bytes[start..<end])
     }
   }
 

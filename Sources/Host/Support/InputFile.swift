@@ -33,17 +33,26 @@ struct InputFile: ~Copyable {
 
   var byteCount: Int { Int(status.st_size) }
 
+  var isRegular: Bool { (status.st_mode & S_IFMT) == S_IFREG }
+
+  /// What it is if it never ends.
+  var endlessKind: String? { Self.endless(descriptor, status) }
+
   /// Whether a text has no hole, which would read as zeros without end, and leaves the machine half its memory.
   func checkRoom() throws(Failure) {
-    guard (status.st_mode & S_IFMT) == S_IFREG, byteCount > 1 << 16 else { return }
+    try checkHoles()
+    if isRegular, byteCount > physicalMemory() / 2 {
+      throw .badData("\(path): has \(byteCount >> 20) MiB, more than half of this machine's memory; it is read as a whole, so split it")
+    }
+  }
+
+  func checkHoles() throws(Failure) {
+    guard isRegular, byteCount > 1 << 16 else { return }
     let hole = lseek(descriptor, 0, Self.seekHole)
     if hole >= 0, hole < status.st_size {
       throw .badData("\(path): is no text: \(byteCount) bytes with a hole of zeros from byte \(hole) on")
     }
     lseek(descriptor, 0, SEEK_SET)
-    if byteCount > physicalMemory() / 2 {
-      throw .badData("\(path): has \(byteCount >> 20) MiB, more than half of this machine's memory; it is read as a whole, so split it")
-    }
   }
 
   /// Where descriptors of the process have names.

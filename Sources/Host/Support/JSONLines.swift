@@ -8,8 +8,11 @@ package enum JSONLines {
     package let place: String
     /// The line, counted from 1; in an array the number of the record.
     package let number: Int
-    /// What is counted: `line` or `record`.
+    /// What is counted: `line`, `record`, or `row` of a table or of several files.
     package let unit: String
+
+    /// The same as one of several files.
+    func numbered(_ number: Int) -> Record { Record(object: object, place: place, number: number, unit: "row") }
 
     /// The text under a key; a number counts as its digits in the file, null as absent.
     package func text(_ key: String) throws(Failure) -> String? {
@@ -28,74 +31,95 @@ package enum JSONLines {
   /// All records, or the first `limit`. Byte order marks, CRLF and blank lines are accepted; the first thing that is not as
   /// it should be ends the reading with one `Failure` that names place and key.
   package static func read(_ bytes: [UInt8], name: String, limit: Int? = nil) throws(Failure) -> [Record] {
-    if let kind = foreignKind(bytes) { throw .badData("\(name): expected JSON lines in UTF-8, found \(kind)") }
-    let start = JSON.textStart(bytes)
-    guard let first = bytes[start...].first(where: { !isSpace($0) }) else { return [] }
-    if first == UInt8(ascii: "[") { return try array(Array(bytes[start...]), name: name, limit: limit) }
-    return try lines(bytes, from: start, name: name, limit: limit)
+    let reader = try Reader(ByteStream(bytes), name: name)
+    var records: [Record] = []
+    while limit.map({ records.count < $0 }) ?? true, let record = try reader.next() { records.append(record) }
+    return records
   }
 
   /// How many records there are, lines counted without being parsed.
   package static func count(_ bytes: [UInt8], name: String) throws(Failure) -> Int {
-    let start = JSON.textStart(bytes)
-    guard let first = bytes[start...].first(where: { !isSpace($0) }) else { return 0 }
-    if first == UInt8(ascii: "[") { return try read(bytes, name: name).count }
-    return bytes[start...].split(separator: 0x0A).count { !$0.allSatisfy(isSpace) }
+    try Reader(ByteStream(bytes), name: name).countRest()
   }
 
-  private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
+  static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
 
-  private static func lines(_ bytes: [UInt8], from first: Int, name: String, limit: Int?) throws(Failure) -> [Record] {
-    var records: [Record] = []
-    var start = first
-    var line = 0
-    while start < bytes.count, limit.map({ records.count < $0 }) ?? true {
-      line += 1
-      let end = bytes[start...].firstIndex(of: 0x0A) ?? bytes.count
-      let content = bytes[start..<end]
-      start = end + 1
-      if content.allSatisfy(isSpace) { continue }
+  /// Reads the records of a text one by one; none is kept.
+  package final class Reader {
+    private let name: String
+    private var lines: LineReader
+    private var line = 0
+    private var count = 0
+    /// The items that are left of an array.
+    private var array: ArraySlice<JSON>?
+
+    package init(_ stream: ByteStream, name: String) throws(Failure) {
+      self.name = name
+      lines = LineReader(stream, name: name)
+      let head = Array(try lines.peek(128))
+      if let kind = JSONLines.foreignKind(head) { throw .badData("\(name): expected JSON lines in UTF-8, found \(kind)") }
+      lines.skip(JSON.textStart(head))
+      if try lines.first(where: { !JSONLines.isSpace($0) }) == UInt8(ascii: "[") {
+        array = (try JSON.parse(try lines.rest(), name: name).array ?? [])[...]
+      }
+    }
+
+    package func next() throws(Failure) -> Record? {
+      if array != nil { return try nextItem() }
+      while let content = try lines.next() {
+        line += 1
+        if content.allSatisfy(JSONLines.isSpace) { continue }
+        defer { count += 1 }
+        return try record(content)
+      }
+      return nil
+    }
+
+    /// How many records are left, lines counted without being parsed.
+    package func countRest() throws(Failure) -> Int {
+      if let array { return array.count }
+      var rest = 0
+      while let content = try lines.next() { if !content.allSatisfy(JSONLines.isSpace) { rest += 1 } }
+      return rest
+    }
+
+    private func record(_ content: [UInt8]) throws(Failure) -> Record {
       let place = "\(name): line \(line)"
       let value: JSON
       do throws(Failure) {
-        value = try JSON.parse(Array(content), name: "")
+        value = try JSON.parse(content, name: "")
       } catch {
         // The parser has seen one line and calls it line 1.
         let prefix = ": line 1"
         let rest = error.message.hasPrefix(prefix) ? error.message.dropFirst(prefix.count) : ": \(error.message)"
-        let hint = records.isEmpty && content.allSatisfy({ isSpace($0) || $0 == UInt8(ascii: "{") })
+        let hint = count == 0 && content.allSatisfy({ JSONLines.isSpace($0) || $0 == UInt8(ascii: "{") })
           ? "; an object over several lines? JSON lines have one on each line" : ""
         throw Failure(error.code, place + rest + hint)
       }
       guard let object = value.object else {
         throw .badData("\(place): expected one JSON object per line, found \(value.kind)")
       }
-      records.append(Record(object: object, place: place, number: line, unit: "line"))
+      return Record(object: object, place: place, number: line, unit: "line")
     }
-    return records
-  }
 
-  /// The objects of a text that is an array.
-  private static func array(_ bytes: [UInt8], name: String, limit: Int?) throws(Failure) -> [Record] {
-    var records: [Record] = []
-    for (index, item) in (try JSON.parse(bytes, name: name).array ?? []).enumerated() {
-      if let limit, records.count >= limit { break }
-      let place = "\(name): record \(index + 1)"
+    private func nextItem() throws(Failure) -> Record? {
+      guard let item = array?.popFirst() else { return nil }
+      count += 1
+      let place = "\(name): record \(count)"
       guard let object = item.object else { throw .badData("\(place): expected an object, found \(item.kind)") }
-      records.append(Record(object: object, place: place, number: index + 1, unit: "record"))
+      return Record(object: object, place: place, number: count, unit: "record")
     }
-    return records
   }
 
   /// What a file is by its first bytes where it is no UTF-8 text, and what to do about it.
   package static func foreignKind(_ bytes: [UInt8]) -> String? {
     let marks: [([UInt8], String)] = [
-      ([0x1F, 0x8B], "gzip-compressed data; unpack it first: gunzip -k FILE"),
-      ([0x28, 0xB5, 0x2F, 0xFD], "Zstandard-compressed data; unpack it first: zstd -d FILE"),
+      ([0x1F, 0x8B], "gzip-compressed data, which is read from a regular file only; unpack it first: gunzip -k FILE"),
+      ([0x28, 0xB5, 0x2F, 0xFD], "Zstandard-compressed data, which is read from a regular file only; unpack it first: zstd -d FILE"),
       ([0xFD, 0x37, 0x7A, 0x58, 0x5A], "xz-compressed data; unpack it first: xz -dk FILE"),
       ([0x42, 0x5A, 0x68], "bzip2-compressed data; unpack it first: bunzip2 -k FILE"),
       ([0x50, 0x4B, 0x03, 0x04], "a ZIP archive; unpack it first: unzip FILE"),
-      (Array("PAR1".utf8), "a Parquet file: Parquet is not supported yet; convert it: python3 -c \"import pandas; pandas.read_parquet('FILE').to_json('FILE.jsonl', orient='records', lines=True)\""),
+(Array("PAR1".utf8), "a Parquet file, which is read from a regular file only; write it to one first"),
       (Array("ARROW1".utf8), "an Arrow file; convert it to JSON lines first"),
       (Array("%PDF".utf8), "a PDF file"), ([0x7F, 0x45, 0x4C, 0x46], "a program (ELF)"),
       (Array("SQLite format 3".utf8), "an SQLite database"), ([0x89, 0x50, 0x4E, 0x47], "a PNG picture"),

@@ -8,4 +8,26 @@ package enum PythonHelper {
 
   /// The words that run a script, given as a path or behind `-c`.
   package static func words(_ script: String...) -> [String] { [interpreter, "-I"] + script }
+
+  /// The versions of packages that the interpreter has; nil where there is no interpreter.
+  package static func packages(_ names: [String]) -> [String: String?]? {
+    let own = """
+      import json
+      from importlib import metadata
+
+      def version(name):
+          try:
+              return metadata.version(name)
+          except metadata.PackageNotFoundError:
+              return None
+
+      find_user_packages()
+      print(json.dumps({name: version(name) for name in sys.argv[1:]}))
+      """
+    let script = String(decoding: script(Array(own.utf8)), as: UTF8.self)
+    guard let process = try? HelperProcess(words("-c", script) + names, log: nil), let line = process.readLine(within: 30),
+      let answer = try? JSON.parse(line, name: "python")
+    else { return nil }
+    return Dictionary(uniqueKeysWithValues: names.map { ($0, answer[$0]?.string) })
+  }
 }

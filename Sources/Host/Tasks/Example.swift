@@ -25,6 +25,8 @@ package struct Example: Sendable, Equatable {
     case turn
     /// A completion of this program's own (`eval --out`, `generate`), kept to the letter.
     case sample(isTruncated: Bool)
+    /// Several traces of which none is known to be right: there is nothing to learn.
+    case unverified
   }
 
   /// The turns of a dialogue before the question.
@@ -35,7 +37,7 @@ package struct Example: Sendable, Equatable {
   package struct Source: Sendable, Equatable {
     /// The line of its file, counted from 1; in an array the number of the record.
     package let line: Int?
-    /// What is counted: `line` or `record`.
+    /// What is counted: `line`, `record` or `row`.
     package let unit: String?
 
     package init(line: Int? = nil, unit: String? = nil) {
@@ -65,6 +67,13 @@ package struct Example: Sendable, Equatable {
     for part in [question, answer, text] { hash.combine(part) }
     if system != nil || !history.isEmpty { for part in [system] + history.map(\.content) { hash.combine(part) } }
     key = hash.value
+  }
+
+  /// The same without what only supervised training reads.
+  var withoutSolution: Example {
+    var example = Example(question: question, answer: answer, text: text, level: level, system: system, history: history, origin: origin)
+    example.source = source
+    return example
   }
 
   /// The same with another gold answer.

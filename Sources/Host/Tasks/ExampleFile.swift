@@ -14,39 +14,81 @@ package enum ExampleFile {
     }
   }
 
+  /// What examples are read for.
+  package enum Purpose: Sendable {
+    /// Worked solutions and texts: supervised training. Of rows with several traces those are left out that have none known to be right.
+    case learning
+    /// Questions with answers: reinforcement learning and evaluation. Solutions are not kept.
+    case answers
+  }
+
   /// Reads the first `limit` examples, or all.
   ///
   /// A byte order mark, CRLF and blank lines are accepted. The first line that is not as it should be ends the reading
   /// with one `Failure` that names path, line and key.
   package static func read(_ path: String, limit: Int? = nil, keys: Keys = Keys()) throws(Failure) -> [Example] {
-    try examples(try Files.read(path, orPipe: true), path, limit: limit, keys: keys)
+    var examples: [Example] = []
+    _ = try forEach(in: DataSource(path: path), limit: limit, keys: keys, for: .learning, isCounted: false) { examples.append($0) }
+    return examples
   }
 
-  /// What reading a file once tells.
+  /// What reading data once tells.
+  package struct Summary: Sendable {
+    /// Examples that were given.
+    package var count = 0
+    /// Rows of the data, those behind the limit too.
+    package var rowCount = 0
+    /// Of the bytes of the files.
+    package var sha256 = ""
+    /// Places of rows that were left out because none of their traces is known to be right.
+    package var unverified: [Int] = []
+    /// What is counted: `line`, `record` or `row`.
+    package var unit = "line"
+  }
+
   package struct Contents: Sendable {
     package let examples: [Example]
-    /// Rows of the file, those behind the limit too.
     package let rowCount: Int
-    /// Of the file's bytes.
     package let sha256: String
   }
 
-  /// Reads the first `limit` examples, or all, with what a run says of its data.
-  package static func load(_ path: String, limit: Int? = nil, keys: Keys = Keys()) throws(Failure) -> Contents {
-    let bytes = try Files.read(path, orPipe: true)
-    let examples = try examples(bytes, path, limit: limit, keys: keys)
-    let isWhole = limit.map { examples.count < $0 } ?? true
-    return Contents(
-      examples: examples, rowCount: isWhole ? examples.count : try JSONLines.count(bytes, name: path),
-      sha256: SHA256.hex(bytes))
+  /// Reads the first `limit` questions with answers, or all, with what a run says of its data.
+  package static func load(_ source: DataSource, limit: Int? = nil, keys: Keys = Keys()) throws(Failure) -> Contents {
+    var examples: [Example] = []
+    let summary = try forEach(in: source, limit: limit, keys: keys, for: .answers) { examples.append($0) }
+    return Contents(examples: examples, rowCount: summary.rowCount, sha256: summary.sha256)
   }
 
-  private static func examples(_ bytes: [UInt8], _ path: String, limit: Int?, keys: Keys) throws(Failure) -> [Example] {
-    let examples = try parse(bytes, name: path, limit: limit, keys: keys)
-    if examples.isEmpty, limit != 0 {
-      throw .badData("\(path): expected one JSON object per line, found an empty file")
+  /// Gives the first `limit` examples, or all, one by one; what has been given is not kept.
+  ///
+  /// - Parameter isCounted: whether the rows behind the limit are counted and the digest is taken.
+  package static func forEach(
+    in source: DataSource, limit: Int? = nil, keys: Keys = Keys(), for purpose: Purpose, isCounted: Bool = true,
+    progress: (Int, Int) -> Void = { _, _ in }, _ body: (Example) throws(Failure) -> Void
+  ) throws(Failure) -> Summary {
+    let reader = try RecordReader(source.files) { ExampleColumns.needed(of: $0, keys: keys, for: purpose) }
+    var summary = Summary()
+    var read = 0
+    while limit.map({ summary.count < $0 }) ?? true, let record = try reader.next() {
+      var example = try ExampleRecord(record, keys: keys).example()
+      example.source = Example.Source(line: record.number, unit: record.unit)
+      summary.unit = record.unit
+      read += 1
+      if purpose == .learning, example.origin == .unverified {
+        summary.unverified.append(record.number)
+        continue
+      }
+      summary.count += 1
+      try body(purpose == .answers ? example.withoutSolution : example)
     }
-    return examples
+    if read == 0, limit != 0 { throw .badData("\(source.name): expected one JSON object per line, found an empty file") }
+    if summary.count == 0, limit != 0 {
+      throw .badData("\(source.name): none of \(read) rows has a trace that is known to be right (\(ExampleRecord.verdicts.map { "\"\($0)\"" }.joined(separator: " or ")) true, \"is_reasoning_complete\" true)")
+    }
+    if !isCounted { return summary }
+    summary.rowCount = read + (try reader.countRest())
+    summary.sha256 = try reader.sha256(progress: progress)
+    return summary
   }
 
   package static func parse(

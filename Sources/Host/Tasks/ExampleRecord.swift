@@ -17,6 +17,7 @@ struct ExampleRecord {
     let text = try string("text")
     let level = object["level"]?.int
     if keys.question != nil || keys.answer != nil, let example = try byKeys(level: level) { return example }
+    if let example = try traces(level: level) { return example }
     for key in ["messages", "conversations"] where isPresent(key) { return try dialogue(key, level: level) }
     if case .array? = object["prompt"] { return try dialogue("prompt", level: level) }
     if isPresent("instruction") { return try instruction(level: level) }
@@ -90,6 +91,42 @@ struct ExampleRecord {
       value = next
     }
     return value
+  }
+
+  // MARK: Several traces of a problem
+
+  /// OpenR1-Math's `generations`: what is learned is the first trace that is whole and that math-verify, or else the judging model, found
+  /// right.
+  private func traces(level: Int?) throws(Failure) -> Example? {
+    guard let generations = object["generations"]?.array, Self.verdicts.contains(where: { object[$0] != nil }),
+      let key = ["problem", "question"].first(where: isPresent), let question = try string(key)
+    else { return nil }
+    try require(question, key)
+    let isWhole = try flags("is_reasoning_complete", of: generations.count)
+    var verified: Int?
+    for key in Self.verdicts where verified == nil {
+      guard let isRight = try flags(key, of: generations.count) else { continue }
+      verified = generations.indices.first { isRight[$0] && isWhole?[$0] ?? true }
+    }
+    let (solution, answer) = try solutionAndAnswer()
+    guard let verified else {
+      return Example(question: question, solution: solution, answer: answer, level: level, origin: .unverified)
+    }
+    let trace = try text(generations[verified], "generations")
+    let inBox = answer == nil ? try boxed(trace, "generations") : nil
+    return Example(question: question, solution: trace, answer: answer ?? inBox, level: level, origin: .turn)
+  }
+
+  /// In the order in which they are believed.
+  static let verdicts = ["correctness_math_verify", "correctness_llama"]
+
+  /// A list of true and false, one for each of the traces; nil where there is none.
+  private func flags(_ key: String, of count: Int) throws(Failure) -> [Bool]? {
+    guard let value = object[key], !value.isNull else { return nil }
+    guard let items = value.array, items.count == count else {
+      throw .badData("\(place): key \"\(key)\": expected a list of \(count), one for each of \"generations\", found \(value.kind)")
+    }
+    return items.map { $0.bool ?? false }
   }
 
   // MARK: Dialogues

@@ -25,7 +25,7 @@ package final class SFTTrainer {
 
   /// One update.
   package func trainStep() throws(Failure) -> StepResult {
-    let batch = batches.batch(step).filter { $0.predictedCount > 0 }
+    let batch = try batches.batch(step).filter { $0.predictedCount > 0 }
     let predicted = batch.reduce(0) { $0 + $1.predictedCount }
     // Nothing to learn: no update, not by momentum or decay either.
     guard predicted > 0 else {

@@ -114,23 +114,48 @@ package struct TrainingDocuments: Sendable {
     var sequences: [TrainingSequence] = []
     for (number, example) in examples.enumerated() {
       progress(number + 1, examples.count)
-      guard let sequence = sequence(example, tokenizer) else {
-        throw .badData("\(name): \(example.place(or: number + 1)) has a question but neither an answer nor a solution to learn")
-      }
-      let place = example.source.line ?? number + 1
-      if sequence.isCut { report.cut.append(place) }
-      if sequence.predictedCount == 0 { report.empty.append(place) }
-      if let answer = example.answer, let boxed = example.solution.flatMap({ AnswerExtraction.boxed(in: $0) }),
-        !AnswerEquality.numeric(boxed, answer)
-      {
-        report.differing.append(place)
-      }
-      sequences.append(sequence)
+      sequences.append(try sequence(example, tokenizer, name: name, number: number + 1, report: &report))
     }
-    guard sequences.contains(where: { $0.predictedCount > 0 }) else {
-      throw .badData(
-        "\(name): no sequence has a token to learn\(report.cut.isEmpty ? "; there is nothing to predict in sequences of one token" : ": \(report.cut.count) were cut to \(maxLength) tokens (--max-length), which their prompts fill")")
-    }
+    try requireTokens(sequences.contains { $0.predictedCount > 0 }, name: name, report)
     return sequences
+  }
+
+  /// The sequences of a data set, each made when its row is read, with what reading it tells.
+  ///
+  /// - Parameter progress: called with the number of rows that have been read.
+  package func sequences(
+    of source: DataSource, limit: Int?, keys: ExampleFile.Keys, _ tokenizer: Tokenizer, report: inout Report, progress: (Int) -> Void = { _ in },
+    reading: (Int, Int) -> Void = { _, _ in }
+  ) throws(Failure) -> (SequenceStore, ExampleFile.Summary) {
+    var store = SequenceStore()
+    let summary = try ExampleFile.forEach(in: source, limit: limit, keys: keys, for: .learning, progress: reading) { example throws(Failure) in
+      progress(store.count + 1)
+      try store.append(try sequence(example, tokenizer, name: source.name, number: store.count + 1, report: &report))
+    }
+    try requireTokens(store.predictedCount > 0, name: source.name, report)
+    return (store, summary)
+  }
+
+  private func sequence(
+    _ example: Example, _ tokenizer: Tokenizer, name: String, number: Int, report: inout Report
+  ) throws(Failure) -> TrainingSequence {
+    guard let sequence = sequence(example, tokenizer) else {
+      throw .badData("\(name): \(example.place(or: number)) has a question but neither an answer nor a solution to learn")
+    }
+    let place = example.source.line ?? number
+    if sequence.isCut { report.cut.append(place) }
+    if sequence.predictedCount == 0 { report.empty.append(place) }
+    if let answer = example.answer, let boxed = example.solution.flatMap({ AnswerExtraction.boxed(in: $0) }),
+      !AnswerEquality.numeric(boxed, answer)
+    {
+      report.differing.append(place)
+    }
+    return sequence
+  }
+
+  private func requireTokens(_ hasSome: Bool, name: String, _ report: Report) throws(Failure) {
+    if hasSome { return }
+    throw .badData(
+      "\(name): no sequence has a token to learn\(report.cut.isEmpty ? "; there is nothing to predict in sequences of one token" : ": \(report.cut.count) were cut to \(maxLength) tokens (--max-length), which their prompts fill")")
   }
 }

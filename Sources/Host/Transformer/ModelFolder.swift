@@ -1,4 +1,5 @@
 import Compute
+import Hub
 import Support
 
 /// A Hugging Face model folder: configuration, generation settings, and weights in one `safetensors` file or in shards.
@@ -14,7 +15,8 @@ package struct ModelFolder: Sendable {
   private let files: [SafetensorsFile]
   private let fileOfTensor: [String: Int]
 
-  /// - Parameter model: a folder, or a hub name such as `Qwen/Qwen2.5-Math-1.5B-Instruct` in the hub's local cache.
+  /// - Parameter model: a folder, or a hub name such as `Qwen/Qwen2.5-Math-1.5B-Instruct` in the hub's cache, perhaps with a revision
+  ///   (`name@revision`).
   package init(_ model: String) throws(Failure) {
     path = try Self.locate(model)
     let configPath = path + "/config.json"
@@ -138,31 +140,12 @@ package struct ModelFolder: Sendable {
     return folder
   }
 
-  /// The folder a model name stands for: itself, or the newest snapshot in the hub's cache.
+  /// The folder a model name stands for: itself, or a snapshot in the hub's cache.
   package static func locate(_ model: String) throws(Failure) -> String {
     if Files.isDirectory(model) { return model }
     if Files.exists(model) { throw .missingInput("\(model): is a file; a Hugging Face model folder is needed") }
-    let parts = model.split(separator: "/", omittingEmptySubsequences: false)
-    guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty && !$0.hasPrefix(".") }) else {
-      throw .missingInput("\(model): no such folder")
-    }
-    let home = environmentVariable("HF_HOME") ?? (environmentVariable("HOME") ?? "") + "/.cache/huggingface"
-    let cache = environmentVariable("HF_HUB_CACHE") ?? home + "/hub"
-    let repository = "\(cache)/models--\(parts[0])--\(parts[1])"
-    guard Files.isDirectory(repository) else {
-      throw .missingInput("\(model): no such folder, and the hub's cache \(cache) holds no model of that name")
-    }
-    let reference = repository + "/refs/main"
-    if Files.exists(reference) {
-      let commit = try Files.readText(reference).split(whereSeparator: \.isWhitespace).first.map(String.init) ?? ""
-      let snapshot = repository + "/snapshots/" + commit
-      if !commit.isEmpty, Files.isDirectory(snapshot) { return snapshot }
-    }
-    let snapshots = repository + "/snapshots"
-    guard Files.isDirectory(snapshots), let only = try Files.list(snapshots).last else {
-      throw .missingInput("\(repository): holds no snapshot")
-    }
-    return snapshots + "/" + only
+    guard let name = HubName(model), name.part == nil else { throw .missingInput("\(model): no such folder") }
+    return try HubCache.user.snapshot(.model, name)
   }
 
   private static func ids(_ value: JSON?, name: String) throws(Failure) -> [Int32] {
