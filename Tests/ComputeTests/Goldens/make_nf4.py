@@ -11,6 +11,7 @@ import pathlib
 import numpy as np
 import torch
 import bitsandbytes.functional as bnb
+from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
 from safetensors.torch import save_file
 
 torch.set_num_threads(1)
@@ -50,9 +51,12 @@ for number, (values, dtype) in enumerate(cases):
     magnitudes = bnb.dequantize_blockwise(state.absmax, state.state2) + state.offset
     def expand(kind):
         return torch.ops.bitsandbytes.dequantize_4bit.default(codes, magnitudes, 64, "nf4", state.shape, kind)
-    wide = expand(torch.float32)
+    # In torch: the kernel of 0.50.2 for AVX-512 takes other blocks than were quantised where a width is a multiple of 16 and not of 64.
+    wide = _dequantize_4bit_compute(codes.reshape(-1), magnitudes, state.code, 64, state.shape, torch.float32)
     narrow, theirs = wide.to(torch.bfloat16), expand(torch.bfloat16)
-    assert torch.equal(torch.where(narrow.float().abs() < 2.0**-126, 0, narrow), torch.where(theirs.float().abs() < 2.0**-126, 0, theirs))
+    if source.shape[1] % 64 == 0 or source.shape[1] % 16 != 0:
+        assert torch.equal(wide, expand(torch.float32))
+        assert torch.equal(torch.where(narrow.float().abs() < 2.0**-126, 0, narrow), torch.where(theirs.float().abs() < 2.0**-126, 0, theirs))
     name = f"{number:02}."
     tensors |= {
         name + "source": source, name + "codes": codes.reshape(-1), name + "absmax": state.absmax, name + "nested_absmax": state.state2.absmax,

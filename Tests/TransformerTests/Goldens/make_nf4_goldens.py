@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import oracle
 import bitsandbytes.functional as bnb
+from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
 from bitsandbytes.nn import Linear4bit
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig, Qwen2ForCausalLM
 
@@ -31,13 +32,14 @@ def linears(model):
 
 
 def plain(folder, dtype):
-    """The folder's values as plain matrices, in float64."""
+    """The folder's values as plain matrices, in float64. In torch: bitsandbytes 0.50.2 has a kernel for AVX-512 that takes other blocks than
+    were quantised where a width is a multiple of 16 and not of 64."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, device_map="cpu").eval()
     values = {}
     for name, module in linears(model).items():
         state = module.weight.quant_state
         magnitudes = bnb.dequantize_blockwise(state.absmax, state.state2) + state.offset if state.nested else state.absmax
-        values[name] = torch.ops.bitsandbytes.dequantize_4bit.default(module.weight.data, magnitudes, 64, "nf4", state.shape, dtype)
+        values[name] = _dequantize_4bit_compute(module.weight.data.reshape(-1), magnitudes, state.code, 64, state.shape, dtype)
         layer = torch.nn.Linear(module.in_features, module.out_features, module.bias is not None)
         layer.weight = torch.nn.Parameter(values[name].double())
         layer.bias = module.bias
