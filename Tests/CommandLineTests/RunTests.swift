@@ -35,18 +35,20 @@ import Testing
     return unsafe stat(path, &status) == 0 ? Int(status.st_size) : 0
   }
 
-  @Test func aRunThatIsKilledAgainAndAgainEndsAtTheBytesOfTheUninterruptedOne() throws {
+  @Test(arguments: [[], ["--quantize", "nf4"]])
+  func aRunThatIsKilledAgainAndAgainEndsAtTheBytesOfTheUninterruptedOne(_ quantisation: [String]) throws {
     let folder = try TrialFolder()
     let (whole, killed) = (folder.file("whole"), folder.file("killed"))
-    #expect(try sft(whole).code == 0)
+    let words = Self.options + quantisation
+    #expect(try tool(["sft", "--out", whole] + words).code == 0)
     var kills = 0
     for bytes in [1, 20_000, 60_000] {
-      let run = try RunningTool(["sft", "--out", killed] + Self.options + (kills > 0 ? ["--resume"] : []))
+      let run = try RunningTool(["sft", "--out", killed] + words + (kills > 0 ? ["--resume"] : []))
       guard run.wait(until: { size(killed + "/metrics.jsonl") > bytes }) else { break }
       run.signal(SIGSTOP)
       for more in [[], ["--dry-run"]] {
         expectRefusal(
-          try tool(["sft", "--out", killed, "--resume", "--quiet"] + Self.options + more), 64, killed, "another process is writing this run")
+          try tool(["sft", "--out", killed, "--resume", "--quiet"] + words + more), 64, killed, "another process is writing this run")
       }
       run.signal(SIGKILL)
       #expect(run.wait().code == -SIGKILL)
@@ -54,7 +56,7 @@ import Testing
     }
     #expect(kills == 3, "the run was too short to be killed")
     #expect(!Files.exists(killed + "/adapter"))
-    let last = try sft(killed, "--resume")
+    let last = try tool(["sft", "--out", killed, "--resume"] + words)
     #expect(last.code == 0, "\(last.error)")
     try expectSameRun(whole, killed)
     // Nothing that a killed process left half-written stays behind.
@@ -110,7 +112,7 @@ import Testing
     for (option, key) in [
       (["--lr", "1"], "\"lr\""), (["--batch-size", "3"], "\"batch-size\""), (["--seed", "1"], "\"seed\""),
       (["--full"], "\"full\""), (["--adapter", Place.adapter], "\"adapter\""), (["--no-shuffle"], "\"no-shuffle\""),
-      (["--lora-rank", "4"], "\"lora-rank\""), (["--schedule", "linear"], "\"schedule\""),
+      (["--lora-rank", "4"], "\"lora-rank\""), (["--schedule", "linear"], "\"schedule\""), (["--quantize", "nf4"], "\"quantize\""),
     ] {
       expectRefusal(try tool(options + ["--resume"] + option), 65, out + "/run.json", key, "was", "now it is")
     }

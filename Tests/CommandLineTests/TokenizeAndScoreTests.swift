@@ -71,6 +71,32 @@ func expectScores(_ model: String, _ expected: String, _ options: [String] = [],
     try expectScores(folder.file("merged"), adapter + "/expected.safetensors")
   }
 
+  /// Folders that bitsandbytes quantised; and one that is quantised here, on the way or in a folder of its own.
+  @Test(arguments: ["nf4", "nf4-plain", "nf4-some"]) func scoresOfAQuantisedFolderAreThoseOfBitsAndBytesValues(_ name: String) throws {
+    let model = "\(Place.transformerGoldens)/\(name)"
+    try expectScores(model, model + "/expected.safetensors", ["--precision", "fp32"])
+  }
+
+  @Test(arguments: ["bf16", "untied"]) func whatIsQuantisedOnTheWayIsWhatAFolderOfItHolds(_ name: String) throws {
+    let folder = try TrialFolder()
+    let model = "\(Place.transformerGoldens)/\(name)"
+    let tokens = try folder.write("[[1, 2, 3, 4, 5, 6, 7, 8, 9]]", "tokens.json")
+    func bytes(_ words: String...) throws -> [UInt8] {
+      let result = try tool(["score", "--tokens", tokens, "--out", folder.file("o")] + words)
+      #expect(result.code == 0, "\(result.error)")
+      return try Files.read(folder.file("o"))
+    }
+    let export = try tool("export", "--model", model, "--quantize", "nf4", "--out", folder.file("small"))
+    #expect(export.code == 0 && export.output.contains("linear layers as nf4"), "\(export.error)")
+    let full = try tool("export", "--model", folder.file("small"), "--precision", "fp32", "--out", folder.file("full"))
+    #expect(full.code == 0, "\(full.error)")
+    let small = try bytes("--model", folder.file("small"))
+    #expect(try bytes("--model", model, "--quantize", "nf4") == small)
+    #expect(try bytes("--model", folder.file("small"), "--quantize", "nf4") == small)
+    #expect(try bytes("--model", model) != small)
+    #expect(try bytes("--model", folder.file("small"), "--precision", "fp32") == bytes("--model", folder.file("full"), "--precision", "fp32"))
+  }
+
   @Test func threadsDoNotChangeABitOfAScore() throws {
     let folder = try TrialFolder()
     let list = try folder.write("[[1, 2, 3, 4, 5, 60], [], [7], [8, 9], [4, 4, 4, 4, 4]]", "tokens.json")

@@ -1,7 +1,7 @@
 """NF4 beside bitsandbytes on the CPU: bits of quantised folders, and scores of quantised models.
 
 usage: check_nf4.py BINARY [--smollm2 ~/.cache/smollm2] [--tolerance 1e-4]
-Part one makes Qwen2 folders of 56 matrices (odd shapes, zeros, outliers, denormals; float32 and bfloat16), has `export --quantize nf4`
+Part one makes Qwen2 folders of 63 matrices (odd shapes, zeros, outliers, denormals; float32 and bfloat16), has `export --quantize nf4`
 write them, and counts, matrix by matrix, what is not bit for bit what bitsandbytes makes of the same tensor; the written folder is
 then loaded by AutoModelForCausalLM, and `export` without --quantize writes its values in full again. torch runs with one thread:
 with several, its mean of more than 32768 numbers depends on how many, and so does bitsandbytes' offset.
@@ -23,6 +23,7 @@ import torch
 import torch._dynamo
 import oracle
 import bitsandbytes.functional as bnb
+from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
 from bitsandbytes.nn import Linear4bit
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Qwen2ForCausalLM
@@ -98,8 +99,11 @@ def linears(model):
 
 
 def expand(weight, state, dtype):
-    """What bitsandbytes multiplies with."""
+    """What bitsandbytes multiplies with. Its kernel for AVX-512 (0.50.2) takes other blocks than were quantised where a width is a multiple
+    of 16 and not of 64; there it is what its own torch code makes, as its CUDA kernels do."""
     magnitudes = bnb.dequantize_blockwise(state.absmax, state.state2) + state.offset if state.nested else state.absmax
+    if state.shape[1] % 16 == 0 and state.shape[1] % 64 != 0:
+        return _dequantize_4bit_compute(weight.reshape(-1), magnitudes, state.code, 64, state.shape, dtype)
     return torch.ops.bitsandbytes.dequantize_4bit.default(weight, magnitudes, 64, "nf4", state.shape, dtype)
 
 
@@ -109,6 +113,7 @@ def bits(binary, work):
         (dict(hidden=128, layers=2, heads=4, kv_heads=2, intermediate=192, vocabulary=64, tied=True, theta=1e4), torch.float32),
         (dict(hidden=35, layers=2, heads=3, kv_heads=1, intermediate=33, vocabulary=50, tied=False, theta=1e4, head_dim=6), torch.float32),
         (dict(hidden=90, layers=2, heads=5, kv_heads=5, intermediate=129, vocabulary=50, tied=True, theta=1e4, head_dim=18), torch.bfloat16),
+        (dict(hidden=80, layers=1, heads=5, kv_heads=1, intermediate=112, vocabulary=50, tied=True, theta=1e4), torch.float32),
         (dict(hidden=896, layers=2, heads=14, kv_heads=2, intermediate=4864, vocabulary=64, tied=True, theta=1e6), torch.bfloat16),
     ]
     print(f"{'matrix':48}{'shape':>14}  {'source':9}{'codes':>7}{'absmax':>8}{'nested':>8}{'offset':>8}{'loaded':>8}{'float32':>9}{'bfloat16':>9}")

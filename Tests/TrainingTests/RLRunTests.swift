@@ -17,10 +17,10 @@ import Transformer
 
   private func run(
     _ folder: String, _ algorithm: Algorithm, resumes: Bool = false, stopAfter: Int? = nil,
-    full: Bool = false, every: Int = 2, copyBudget: Int? = nil, observer: TrialObserver = TrialObserver(),
+    full: Bool = false, quantises: Bool = false, every: Int = 2, copyBudget: Int? = nil, observer: TrialObserver = TrialObserver(),
     task: RLTask = RLTests.makeTask(), maxNewTokens: Int = 10, afterStep: @escaping (Int) throws(Failure) -> Metrics = { _ in [:] }
   ) throws -> RunOutcome {
-    let (model, adapter) = try loadModel(full: full, adapter: full ? nil : "initial")
+    let (model, adapter) = try loadModel(full: full, adapter: full ? nil : "initial", quantises: quantises)
     var policy = PolicySettings()
     policy.learningRate = 1e-3
     policy.copyBudget = copyBudget
@@ -42,12 +42,12 @@ import Transformer
     return try run.run(observer)
   }
 
-  private func expectResumed(_ algorithm: Algorithm, full: Bool = false, at step: Int) throws {
+  private func expectResumed(_ algorithm: Algorithm, full: Bool = false, quantises: Bool = false, at step: Int) throws {
     let folder = try TrialFolder()
     let (whole, parts) = (folder.file("whole"), folder.file("parts"))
-    #expect(try run(whole, algorithm, full: full) == .finished)
-    #expect(try run(parts, algorithm, stopAfter: step, full: full) == .interrupted(step: step))
-    #expect(try run(parts, algorithm, resumes: true, full: full) == .finished)
+    #expect(try run(whole, algorithm, full: full, quantises: quantises) == .finished)
+    #expect(try run(parts, algorithm, stopAfter: step, full: full, quantises: quantises) == .interrupted(step: step))
+    #expect(try run(parts, algorithm, resumes: true, full: full, quantises: quantises) == .finished)
     let result = full ? "model/model.safetensors" : "adapter/adapter_model.safetensors"
     try expectSameResult(
       whole, parts,
@@ -92,6 +92,9 @@ import Transformer
   }
 
   @Test func soIsAWholeModelsRun() throws { try expectResumed(grpo(), full: true, at: 3) }
+
+  /// With a reference: the quantised model is read by two policies.
+  @Test func soIsARunOnAQuantisedModel() throws { try expectResumed(grpo("beta=0.1"), quantises: true, at: 2) }
 
   @Test func theReferenceOfAResumedRunIsThePolicyTheRunBeganWith() throws {
     try expectResumed(grpo("beta=0.1"), at: 3)

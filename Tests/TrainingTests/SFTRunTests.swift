@@ -7,11 +7,11 @@ import Transformer
 
 @Suite struct SFTRunTests {
   private func run(
-    _ folder: String, full: Bool = false, resumes: Bool = false, stopAfter: Int? = nil, every: Int = 3, steps: Int = 9,
+    _ folder: String, full: Bool = false, quantises: Bool = false, resumes: Bool = false, stopAfter: Int? = nil, every: Int = 3, steps: Int = 9,
     observer: TrialObserver = TrialObserver(), afterStep: @escaping (SFTTrainer) throws(Failure) -> Metrics = { _ in [:] },
     shape: LearningRateSchedule.Shape = .cosine
   ) throws -> RunOutcome {
-    let (model, adapter) = try loadModel(full: full, adapter: full ? nil : "initial")
+    let (model, adapter) = try loadModel(full: full, adapter: full ? nil : "initial", quantises: quantises)
     var settings = PolicySettings()
     settings.learningRate = 1e-3
     settings.schedule = LearningRateSchedule(shape: shape, warmupSteps: 2, totalSteps: steps)
@@ -41,6 +41,18 @@ import Transformer
     #expect(!Files.exists(folder.file("parts/adapter")) && !Files.exists(folder.file("parts/model")))
     #expect(try run(folder.file("parts"), full: full, resumes: true) == .finished)
     try expectSameResult(folder.file("whole"), folder.file("parts"), files: results(full: full))
+  }
+
+  @Test(arguments: [1, 5]) func soIsARunOnAQuantisedModel(_ step: Int) throws {
+    let folder = try TrialFolder()
+    #expect(try run(folder.file("whole"), quantises: true) == .finished)
+    #expect(try run(folder.file("parts"), quantises: true, stopAfter: step) == .interrupted(step: step))
+    #expect(try run(folder.file("parts"), quantises: true, resumes: true) == .finished)
+    try expectSameResult(folder.file("whole"), folder.file("parts"), files: results(full: false))
+    // It is another run than that of the weights as they are.
+    #expect(try run(folder.file("dense")) == .finished)
+    let name = "adapter/adapter_model.safetensors"
+    #expect(try Files.read(folder.file("dense/\(name)")) != Files.read(folder.file("whole/\(name)")))
   }
 
   @Test func stepsBehindTheNewestCheckpointAreTakenAgain() throws {

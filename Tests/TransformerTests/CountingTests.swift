@@ -75,7 +75,7 @@ import Transformer
   @Test(
     arguments: backends,
     pairs(
-      [("tied", "r16"), ("qwen3", nil), ("untied", nil), ("bf16", nil)] as [(String, String?)], [Retention.everything, .checkpoints]))
+      [("tied", "r16"), ("qwen3", nil), ("untied", nil), ("bf16", nil), ("nf4", "../nf4/adapter"), ("nf4-plain", "../nf4-plain/adapter")] as [(String, String?)], [Retention.everything, .checkpoints]))
   func aPlanCountsExactlyWhatTheBackendTakes(_ tested: TestedBackend, _ point: (model: (name: String, adapter: String?), retention: Retention))
     throws
   {

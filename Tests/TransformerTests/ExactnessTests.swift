@@ -6,8 +6,11 @@ import Transformer
 
 /// What the design promises: bits do not depend on batch, split, cache or threads.
 @Suite struct ExactnessTests {
-  private func trial(_ tested: TestedBackend, threads: Int = 2) throws -> Trial {
-    try Trial("tied", adapter: "r16", on: tested.open(threads: threads))
+  /// Models with an adapter.
+  private static let models = [("tied", "r16"), ("nf4", "../nf4/adapter")]
+
+  private func trial(_ tested: TestedBackend, _ model: (name: String, adapter: String) = models[0], threads: Int = 2) throws -> Trial {
+    try Trial(model.name, adapter: model.adapter, on: tested.open(threads: threads))
   }
 
   private let prompt: [Int32] = [5, 9, 33, 1, 60, 2, 17]
@@ -25,17 +28,17 @@ import Transformer
     return try trial.scores(trial.forward(batch), targets, temperature: 0.8).logProbs.value()
   }
 
-  @Test(arguments: backends) func aSharedPromptGivesTheBitsOfSeparateSequences(_ tested: TestedBackend) throws {
-    let trial = try trial(tested)
+  @Test(arguments: backends, models) func aSharedPromptGivesTheBitsOfSeparateSequences(_ tested: TestedBackend, _ model: (String, String)) throws {
+    let trial = try trial(tested, model)
     #expect(try scores(trial, shared: true).map(\.bitPattern) == scores(trial, shared: false).map(\.bitPattern))
   }
 
-  @Test(arguments: backends) func threadsDoNotChangeABit(_ tested: TestedBackend) throws {
-    #expect(try scores(trial(tested, threads: 1), shared: true) == scores(trial(tested, threads: 3), shared: true))
+  @Test(arguments: backends, models) func threadsDoNotChangeABit(_ tested: TestedBackend, _ model: (String, String)) throws {
+    #expect(try scores(trial(tested, model, threads: 1), shared: true) == scores(trial(tested, model, threads: 3), shared: true))
   }
 
-  @Test(arguments: backends) func decodingGivesTheHiddenStatesOfTheWholeSequence(_ tested: TestedBackend) throws {
-    let trial = try trial(tested)
+  @Test(arguments: backends, models) func decodingGivesTheHiddenStatesOfTheWholeSequence(_ tested: TestedBackend, _ model: (String, String)) throws {
+    let trial = try trial(tested, model)
     let (model, backend) = (trial.model, trial.backend)
     let sequence: [Int32] = (0..<40).map { Int32(($0 * 37 + 5) % 61) }
     var batch = TokenBatch()
@@ -104,10 +107,11 @@ import Transformer
     #expect(try hidden(nil) == base)
   }
 
-  @Test(arguments: backends, ["adapter", "tied", "untied", "llama-biases", "qwen3"])
+  @Test(arguments: backends, ["adapter", "nf4", "tied", "untied", "llama-biases", "qwen3"])
   func gradientsAreTheSameBitsHoweverGroupsAreSplitIntoMicroBatches(_ tested: TestedBackend, _ trained: String) throws {
     func gradients(_ split: [Range<Int>]) throws -> [[UInt32]] {
-      let trial = trained == "adapter" ? try trial(tested) : try Trial(trained, trainable: .full, on: tested.open())
+      let frozen = ["adapter": Self.models[0], "nf4": Self.models[1]][trained]
+      let trial = try frozen.map { try self.trial(tested, $0) } ?? Trial(trained, trainable: .full, on: tested.open())
       let prompts: [[Int32]] = [[1, 2, 3], [50, 40, 30, 20], [9]]
       trial.gradients.begin()
       for range in split {

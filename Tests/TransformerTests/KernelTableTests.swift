@@ -98,8 +98,13 @@ private struct KernelWork {
     let (outputs, inputs) = (141, 67)
     let values = try backend.read(numbers(outputs, inputs, 1))
     let bias = try numbers(1, outputs, 2)
-    for format in [WeightFormat.float32, .bfloat16] {
-      let weight = try backend.pack(values, outputs: outputs, inputs: inputs, as: format)
+    let formats: [(String, WeightFormat, Int)] = [
+      ("float32", .float32, inputs), ("bfloat16", .bfloat16, inputs), ("nf4", .nf4(NF4Format(roundsToBFloat16: false)), inputs),
+      ("nf4-aligned", .nf4(NF4Format(roundsToBFloat16: false)), 128), ("nf4-rounded", .nf4(NF4Format(roundsToBFloat16: true)), 448),
+    ]
+    for (format, kept, inputs) in formats {
+      let values = try backend.read(numbers(outputs, inputs, 1))
+      let weight = try backend.pack(values, outputs: outputs, inputs: inputs, as: kept)
       for rows in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 31] {
         let (x, y) = (try numbers(rows, inputs, 3), try numbers(rows, outputs, 4))
         let (dx, dw, db) = (try arena.zeros(rows, inputs), try numbers(outputs, inputs, 5), try numbers(1, outputs, 6))

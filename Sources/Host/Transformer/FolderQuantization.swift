@@ -7,7 +7,7 @@ package struct FolderQuantization: Sendable, Equatable {
   /// `bnb_4bit_compute_dtype`: what values are rounded to before they are multiplied.
   package let computeType: String
   /// Modules that are said to be as they were.
-  let skipped: [String]
+  private let skipped: [String]
 
   /// Keys that say nothing of weights of four bits.
   private static let irrelevant: Set<String> = [
@@ -56,6 +56,9 @@ package struct FolderQuantization: Sendable, Equatable {
     self.computeType = computeType
     self.skipped = skipped
   }
+
+  /// Whether a module is one of those; of patterns, the plain ones count: a name, its beginning up to a dot, its end.
+  func skips(_ module: some StringProtocol) -> Bool { skipped.contains { module.hasSuffix($0) || module.hasPrefix($0 + ".") } }
 
   private static func refusal(_ path: String, _ key: String, _ method: String) -> Failure {
     .badData("\(path): \"\(key)\": the weights are quantised (\(method)): not supported; take the folder with float32 or bfloat16 weights")

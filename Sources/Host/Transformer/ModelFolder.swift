@@ -92,7 +92,7 @@ package struct ModelFolder: Sendable {
     let tensors = Architecture(configuration).tensors
     let quantised = tensors.filter { isQuantised($0.name) }.map(\.name)
     let beside = Set(quantised.flatMap { name in NF4Tensors.suffixes.map { name + $0 } })
-    if let name = quantised.first(where: { name in quantization?.skipped.contains { name == $0 + ".weight" } == true }) {
+    if let name = quantised.first(where: { quantization?.skips($0.dropLast(".weight".count)) == true }) {
       throw .badData("\(path): tensor \"\(name)\" is quantised, but config.json has its module in \"llm_int8_skip_modules\"; one of the two is wrong")
     }
     for name in fileOfTensor.keys.sorted() where !beside.contains(name) {
