@@ -84,10 +84,11 @@ import Testing
 
   @Test(.enabled(if: hasPyarrow, "pyarrow")) func gsm8kIsReadFromParquetWithoutItsAnnotations() throws {
     let folder = try TrialFolder()
-    let shown = try show("openai/gsm8k", try cache(folder), "--loss-on", "completion")
+    let environment = try cache(folder)
+    let shown = try show("openai/gsm8k", environment, "--loss-on", "completion")
     #expect(shown.map(\.gold) == ["12", "1,000", "3.5"] && shown.map(\.line) == [1, 2, 3])
     #expect(shown[1].learned == "He pays 2*500=$1,000.\n</think>\n\\boxed{1,000}<|im_end|>")
-    #expect(try show("openai/gsm8k:socratic/test", try cache(folder)).map(\.gold) == ["5"])
+    #expect(try show("openai/gsm8k:socratic/test", environment).map(\.gold) == ["5"])
   }
 
   /// What is learned of a row is the first whole trace that math-verify found right, or else the model; rows without one are left out.
@@ -121,7 +122,8 @@ import Testing
     #expect(try show(types, environment).map(\.text) == ["a", "b \u{2028} \u{1D465}"])
     let keyed = try show(types, environment, "--question-key", "text", "--answer-key", "whole", "--stage", "rl")
     #expect(keyed.map(\.gold) == ["9007199254740993", "-1"])
-    #expect(try show(types, environment, "--question-key", "text", "--answer-key", "raw", "--stage", "rl", "--limit", "1").map(\.gold) == ["bytes"])
+    #expect(try show(types, environment, "--question-key", "text", "--answer-key", "day", "--stage", "rl").map(\.gold) == ["2025-01-02", "2025-01-03"])
+    #expect(try show(types, environment, "--question-key", "text", "--answer-key", "raw", "--stage", "rl").map(\.gold) == ["bytes", "b"])
     expectRefusal(
       try tool(["data", "show", "--model", Self.base, "--data", types, "--answer-key", "small", "--question-key", "text", "--stage", "rl"], environment: environment), 65,
       "types.parquet: row 2: key \"small\"")

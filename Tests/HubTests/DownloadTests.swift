@@ -164,6 +164,24 @@ import Testing
     #expect(git.message.contains("config.json: what came has the git digest"), "\(git)")
   }
 
+  /// What libcurl brought, the hub's own client finds without asking the hub.
+  @Test(.enabled(if: ways.count == 2, "libcurl, and huggingface_hub in NR_PYTHON or python3")) func `by libcurl is one of the hub's own programs`() throws {
+    let (hub, folder) = (try Self.hub(), try TrialFolder())
+    let own = """
+      import huggingface_hub as hub
+      for kind, name in {"model": "Math-1B", "dataset": "gsm"}.items():
+          print(hub.snapshot_download("ann/" + name, repo_type=kind, cache_dir=sys.argv[1], local_files_only=True))
+      info = hub.scan_cache_dir(sys.argv[1])
+      print(len(info.warnings), info.size_on_disk, sorted(repo.repo_id for repo in info.repos))
+      """
+    let results = [try download("ann/Math-1B", from: hub, into: folder, .curl), try download("ann/gsm", from: hub, into: folder, .curl)]
+    let script = String(decoding: PythonHelper.script(Array(("find_user_packages()\n" + own).utf8)), as: UTF8.self)
+    let process = try HelperProcess(PythonHelper.words("-c", script) + [folder.path], log: nil)
+    #expect(process.readLine(within: 60) == results[0].snapshot)
+    #expect(process.readLine(within: 60) == results[1].snapshot)
+    #expect(process.readLine(within: 60) == "0 \(results[0].bytes + results[1].bytes) ['ann/Math-1B', 'ann/gsm']")
+  }
+
   // MARK: What libcurl's client does by itself
 
   @Test(.enabled(if: ways.contains(.curl), "libcurl")) func `goes on where a connection broke`() throws {

@@ -62,7 +62,7 @@ package final class TrialServer: Sendable {
     (self.port, self.listener, self.log) = (port, listener, log)
     _ = BackgroundThread.start {
       while true {
-        let connection = unsafe accept(listener, nil, nil)
+        let connection = accept(listener, nil, nil)
         if connection < 0 {
           if errno == EINTR || errno == ECONNABORTED { continue }
           return

@@ -149,9 +149,9 @@ enum GenerateCommand {
       return [Prompt(text: prompt)]
     }
     let name = path == "-" ? "standard input" : path
-    let bytes = path == "-" ? try Files.readAll(STDIN_FILENO, name: name) : try Files.read(path, orPipe: true)
+    let records = path == "-" ? try JSONLines.read(try Files.readAll(STDIN_FILENO, name: name), name: name) : try RecordReader.all(of: path)
     var prompts: [Prompt] = []
-    for record in try JSONLines.read(bytes, name: name) {
+    for record in records {
       guard let prompt = ["prompt", "question", "problem"].lazy.compactMap({ record.object[$0]?.string }).first else {
         throw .badData("\(record.place): expected \"prompt\", \"question\" or \"problem\" with a text")
       }

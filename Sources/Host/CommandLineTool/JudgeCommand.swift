@@ -32,10 +32,10 @@ enum JudgeCommand {
     }
     let path = try arguments.text("data")
     let isInput = path == "-"
-    let name = isInput ? "standard input" : path
-    let bytes = isInput ? try Files.readAll(STDIN_FILENO, name: name) : try Files.read(path, orPipe: true)
+    let name = "standard input"
+    let records = isInput ? try JSONLines.read(try Files.readAll(STDIN_FILENO, name: name), name: name) : try RecordReader.all(of: path)
     var output = ""
-    for record in try JSONLines.read(bytes, name: name) {
+    for record in records {
       output += json(try verdict(record, verifier)).text() + "\n"
       if output.utf8.count > 1 << 16 {
         try Output.write(output)

@@ -39,6 +39,13 @@ struct HubBlob {
       count = Files.size(path)
       descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
       if descriptor < 0 { throw .inputOutput("\(path): cannot write: \(lastSystemError())") }
+      // Two that write to one file would spoil it.
+      var lock = flock()
+      lock.l_type = Int16(F_WRLCK)
+      lock.l_whence = Int16(SEEK_SET)
+      if unsafe fcntl(descriptor, F_SETLK, &lock) != 0, errno == EACCES || errno == EAGAIN {
+        throw .inputOutput("\(path): is being written by another download; wait for it to end")
+      }
     }
 
     deinit { close(descriptor) }

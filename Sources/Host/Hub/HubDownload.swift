@@ -43,6 +43,11 @@ package struct HubDownload {
     _ way: Way, endpoint: HubEndpoint, cache: HubCache, say: @escaping (String) -> Void, progress: @escaping (Progress) -> Void,
     goesOn: @escaping () -> Bool
   ) throws(Failure) {
+    for name in ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"] {
+      if let value = environmentVariable(name)?.lowercased(), ["1", "on", "yes", "true"].contains(value) {
+        throw .usage("\(name) is set: nothing is fetched; unset it, or use what the hub's cache holds")
+      }
+    }
     client = try Self.client(way, endpoint, say: say, goesOn: goesOn)
     self.cache = cache
     self.endpoint = endpoint

@@ -46,6 +46,7 @@ package struct DigestCache: Sendable {
     for start in stride(from: 0, to: file.byteCount, by: part) {
       let end = min(file.byteCount, start + part)
       unsafe file.withBytes { unsafe hash.update(UnsafeRawBufferPointer(rebasing: $0[start..<end])) }
+      file.release(start..<end)
       progress(end >> 20, file.byteCount >> 20)
     }
     return hash.hexDigest()

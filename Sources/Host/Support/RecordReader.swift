@@ -50,6 +50,14 @@ package final class RecordReader {
     return true
   }
 
+  /// All records of one file, for what is small.
+  package static func all(of path: String) throws(Failure) -> [JSONLines.Record] {
+    let reader = try RecordReader([path])
+    var records: [JSONLines.Record] = []
+    while let record = try reader.next() { records.append(record) }
+    return records
+  }
+
   package func next() throws(Failure) -> JSONLines.Record? {
     repeat {
       switch source {

@@ -43,7 +43,8 @@ package struct TrainingDocuments: Sendable {
 
   /// A turn without the token that ends it, which the form writes.
   private func withoutEnd(_ written: String) -> String {
-    let trimmed = String(written.reversed().drop { $0.isWhitespace }.reversed())
+    var trimmed = written[...]
+    while trimmed.last?.isWhitespace == true { trimmed.removeLast() }
     return trimmed.hasSuffix(form.end) ? String(trimmed.dropLast(form.end.count)) : written
   }
 

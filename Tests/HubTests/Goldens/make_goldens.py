@@ -134,7 +134,7 @@ math500 = [
 write("types.parquet", [
     {"text": "a", "number": float("nan"), "whole": 2**53 + 1, "small": 0.1, "day": datetime.date(2025, 1, 2), "price": decimal.Decimal("1.50"), "raw": b"bytes",
      "word": "x", "pairs": [("k", 1)]},
-    {"text": "b \u2028 \U0001d465", "number": float("inf"), "whole": -1, "small": None, "day": None, "price": None, "raw": None, "word": "y", "pairs": []},
+    {"text": "b \u2028 \U0001d465", "number": float("inf"), "whole": -1, "small": None, "day": datetime.date(2025, 1, 3), "price": None, "raw": b"b", "word": "y", "pairs": []},
 ], pa.schema([
     ("text", pa.large_string()), ("number", pa.float64()), ("whole", pa.int64()), ("small", pa.float64()), ("day", pa.date32()), ("price", pa.decimal128(6, 2)),
     ("raw", pa.binary()), ("word", pa.dictionary(pa.int32(), pa.string())), ("pairs", pa.map_(pa.string(), pa.int64())),
