@@ -16,32 +16,26 @@ package struct PolicyLimits: Sendable, Equatable {
     let budget = MemoryBudget(backend.availableBytes)
     let trained = adapter == nil ? architecture.tensors.reduce(0) { $0 + ($1.isTrained ? $1.count : 0) } : 0
     keepsSnapshot = adapter != nil || 12 * trained <= settings.copyBudget ?? budget.copies
-    let affordable = budget.activations / max(1, Self.bytesPerRow(architecture.configuration))
-    microBatchRows = settings.microBatchRows ?? max(Self.fewestRows, min(4096, affordable))
+    let affordable = { (retention: Retention) in budget.activations / max(1, Self.bytesPerRow(architecture.configuration, retention)) }
     switch settings.checkpointing {
-    case .auto: retention = affordable < microBatchRows ? .checkpoints : .everything
+    case .auto: retention = affordable(.everything) < Self.fewestRows ? .checkpoints : .everything
     case .on: retention = .checkpoints
     case .off: retention = .everything
     }
+    microBatchRows = settings.microBatchRows ?? max(Self.fewestRows, min(4096, affordable(retention)))
   }
 
   /// With fewer rows at once products would read weights more than they compute.
   static let fewestRows = 256
 
-  /// How many sizes of micro-batches there are to try, each half of the one before.
-  static func halvings(of rows: Int) -> Int {
-    var count = 1
-    while rows >> (count - 1) > fewestRows { count += 1 }
-    return count
-  }
-
-  /// About what a row costs in a forward that keeps everything.
-  private static func bytesPerRow(_ configuration: ModelConfiguration) -> Int {
+  /// About what a row costs in a forward.
+  private static func bytesPerRow(_ configuration: ModelConfiguration, _ retention: Retention) -> Int {
     let heads = configuration.heads
     let block =
       4 * configuration.hiddenSize + 2 * heads.channels * (heads.queryHeads + heads.keyValueHeads)
       + 3 * configuration.intermediateSize + 7 * 16
-    return 4 * configuration.layerCount * block
+    let (layers, inputs) = (configuration.layerCount, configuration.layerCount * configuration.hiddenSize)
+    return 4 * (retention == .everything ? layers * block : inputs + block)
   }
 }
 
@@ -105,22 +99,41 @@ package struct MemoryPlan: Sendable {
   ///   - backend: the one that the run will compute on.
   package init(_ architecture: Architecture, _ run: PlannedRun, on backend: any Backend) throws(Failure) {
     let room = MemoryBudget(backend.availableBytes).run
-    let rows = PolicyLimits(architecture, adapter: run.adapter, run.policy, on: backend).microBatchRows
-    var plan: MemoryPlan?
-    // Fewer rows at once cost hardly any time, computing a forward again costs a third of a step: so that comes last.
-    for checkpointing in run.policy.checkpointing == .auto ? [.off, .on] : [run.policy.checkpointing] {
-      for halvings in 0..<(run.policy.microBatchRows == nil ? PolicyLimits.halvings(of: rows) : 1) {
-        var trial = run
-        trial.policy.checkpointing = checkpointing
-        trial.policy.microBatchRows = run.policy.microBatchRows ?? max(PolicyLimits.fewestRows, rows >> halvings)
-        let made = try MemoryPlan(counting: trial, architecture, on: backend)
-        plan = made
-        if made.bytes <= room { break }
+    var best: (plan: MemoryPlan, fits: Bool, cost: Double)?
+    for checkpointing in run.policy.checkpointing == .auto ? [Checkpointing.off, .on] : [run.policy.checkpointing] {
+      var trial = run
+      trial.policy.checkpointing = checkpointing
+      var plan = try MemoryPlan(counting: trial, architecture, on: backend)
+      while plan.bytes > room, run.policy.microBatchRows == nil, plan.limits.microBatchRows > PolicyLimits.fewestRows {
+        trial.policy.microBatchRows = max(PolicyLimits.fewestRows, plan.limits.microBatchRows / 2)
+        plan = try MemoryPlan(counting: trial, architecture, on: backend)
       }
-      if let plan, plan.bytes <= room { break }
+      // A forward again: half of what it cost where weights have no gradients, else a third.
+      let again = checkpointing == .on ? run.adapter == nil ? 4.0 / 3 : 1.5 : 1
+      let cost = again * Double(Self.rowsRead(run.groups, limit: plan.limits.microBatchRows))
+      let fits = plan.bytes <= room
+      if let best, fits ? best.fits && best.cost <= cost : best.fits || best.plan.bytes <= plan.bytes { continue }
+      best = (plan, fits, cost)
     }
-    guard let plan else { throw .internalError("a plan of a run that has no micro-batches") }
-    self = plan
+    guard let best else { throw .internalError("a plan without a way to train") }
+    self = best.plan
+  }
+
+  /// Rows that go through the model in an update: prompts are read once more with every part that a group is cut into.
+  private static func rowsRead(_ groups: [(prompt: Int, completions: [Int])], limit: Int) -> Int {
+    var rows = 0
+    for group in groups {
+      var room = 0
+      for length in group.completions {
+        if room < length {
+          rows += group.prompt
+          room = max(length, limit - group.prompt)
+        }
+        rows += length
+        room -= length
+      }
+    }
+    return rows
   }
 
   /// Refuses a run that cannot have what it takes.
