@@ -38,21 +38,51 @@ static float *numbers(int64_t n) {
     }                                                                                            \
   }
 
+#define TIMED(best, body)                     \
+  {                                           \
+    double start = now();                     \
+    body;                                     \
+    double each = now() - start;              \
+    if (each < best) best = each;             \
+  }
+
+static void *four_bits(int64_t N, int64_t K, const float *w) {
+  int64_t blocks = (N * K + 63) / 64;
+  uint8_t *codes = malloc((size_t)(N * K + 1) / 2), *small = malloc((size_t)blocks);
+  float *absmax = malloc((size_t)blocks * 4), *nested = malloc((size_t)(blocks + 255) / 256 * 4);
+  void *panels = aligned_alloc(64, (size_t)(nrk_nf4_bytes(N, K, 1) + 63) / 64 * 64);
+  nrk_nf4_quantize(pool, N * K, w, NRK_F32, codes, absmax);
+  float offset = nrk_nf4_nest(blocks, absmax, small, nested);
+  nrk_nf4_pack(pool, N, K, codes, nested, small, nrk_nf4_map(), offset, panels);
+  free(codes), free(small), free(absmax), free(nested);
+  return panels;
+}
+
 static void linear(int64_t T, int64_t N, int64_t K) {
   float *x = numbers(T * K), *w = numbers(N * K), *y = numbers(T * N), *dx = numbers(T * K), *dw = numbers(N * K);
   float *f32 = malloc((size_t)nrk_panel_elements(N, K) * 4);
   uint16_t *bf16 = malloc((size_t)nrk_panel_elements(N, K) * 2);
+  void *nf4 = four_bits(N, K, w);
   nrk_pack(pool, N, K, w, NRK_F32, K, f32, NRK_F32);
   nrk_pack(pool, N, K, w, NRK_F32, K, bf16, NRK_BF16);
   double flops = 2.0 * (double)T * (double)N * (double)K;
   BEST(forward, nrk_linear(pool, T, N, K, x, K, f32, NRK_F32, NULL, y, N, 0))
   BEST(half, nrk_linear(pool, T, N, K, x, K, bf16, NRK_BF16, NULL, y, N, 0))
   BEST(input, nrk_linear_dx(pool, T, N, K, y, N, f32, NRK_F32, dx, K, 0))
+  /* Ratios, so the two are timed in turns. */
+  double whole = 1e30, small = 1e30, rounded = 1e30, back = 1e30, small_back = 1e30;
+  for (double begin = now(); now() - begin < 0.7;) {
+    TIMED(whole, nrk_linear(pool, T, N, K, x, K, bf16, NRK_BF16, NULL, y, N, 0))
+    TIMED(small, nrk_linear(pool, T, N, K, x, K, nf4, NRK_NF4, NULL, y, N, 0))
+    TIMED(rounded, nrk_linear(pool, T, N, K, x, K, nf4, NRK_NF4_BF16, NULL, y, N, 0))
+    TIMED(back, nrk_linear_dx(pool, T, N, K, y, N, bf16, NRK_BF16, dx, K, 0))
+    TIMED(small_back, nrk_linear_dx(pool, T, N, K, y, N, nf4, NRK_NF4, dx, K, 0))
+  }
   BEST(weight, nrk_linear_dw(pool, T, N, K, y, N, x, K, dw, K))
-  printf("%6lld %7lld %6lld | %8.1f us %7.1f | bf16 %7.1f | dx %7.1f | dw %7.1f GFLOP/s | weights %5.1f GB/s\n", (long long)T,
+  printf("%6lld %7lld %6lld | %8.1f us %7.1f | bf16 %7.1f | dx %7.1f | dw %7.1f GFLOP/s | weights %5.1f GB/s | time by that of bf16: nf4 %4.2f, rounded %4.2f, dx %4.2f\n", (long long)T,
          (long long)N, (long long)K, forward * 1e6, flops / forward * 1e-9, flops / half * 1e-9, flops / input * 1e-9,
-         flops / weight * 1e-9, (double)(N * K) * 4 / forward * 1e-9);
-  free(x), free(w), free(y), free(dx), free(dw), free(f32), free(bf16);
+         flops / weight * 1e-9, (double)(N * K) * 4 / forward * 1e-9, small / whole, rounded / whole, small_back / back);
+  free(nf4), free(x), free(w), free(y), free(dx), free(dw), free(f32), free(bf16);
 }
 
 static void attention(int64_t prompt, int64_t completions, int64_t length, int64_t H, int64_t G, int64_t C) {
@@ -71,7 +101,7 @@ static void attention(int64_t prompt, int64_t completions, int64_t length, int64
   float *cache = numbers(completions * nrk_kv_slot_elements(G, C, capacity));
   int32_t *slots = malloc((size_t)completions * 4), *lengths = malloc((size_t)completions * 4);
   for (int32_t i = 0; i < completions; i++) slots[i] = i, lengths[i] = (int32_t)(prompt + length);
-  BEST(decode, nrk_attention_decode(pool, completions, H, G, C, q, H * C, cache, capacity, slots, lengths, 0.1f, o, H * C))
+  BEST(decode, nrk_attention_decode(pool, completions, H, G, C, q, H * C, cache, capacity, slots, NULL, cache, capacity, slots, lengths, 0.1f, o, H * C))
   printf("attention %lld + %lld x %lld, %lld/%lld heads of %lld | %8.1f us %6.1f | backward %9.1f us %6.1f GFLOP/s | decode %7.1f us\n",
          (long long)prompt, (long long)completions, (long long)length, (long long)H, (long long)G, (long long)C, forward * 1e6,
          flops / forward * 1e-9, backward * 1e6, 2.5 * flops / backward * 1e-9, decode * 1e6);
@@ -106,7 +136,8 @@ static void rows(int64_t T, int64_t K) {
   BEST(gate, nrk_swiglu(pool, n, x, d, y))
   BEST(dgate, nrk_swiglu_backward(pool, n, x, d, y, u, m))
   BEST(adam, nrk_adamw(pool, n, x, d, y, v, 1e-9, 0.9, 0.999, 1e-8, 0, 10, 1))
-  BEST(squares, nrk_sum_squares(pool, n, x))
+  nrk_part all = {0, n};
+  BEST(squares, nrk_sum_squares(pool, 1, &all, x))
   printf("rows %lld x %lld, ns an element | rmsnorm %5.2f | backward %5.2f | swiglu %5.2f | backward %5.2f | adamw %5.2f | squares %5.2f\n",
          (long long)T, (long long)K, norm / (double)n * 1e9, dnorm / (double)n * 1e9, gate / (double)n * 1e9, dgate / (double)n * 1e9,
          adam / (double)n * 1e9, squares / (double)n * 1e9);
@@ -115,13 +146,15 @@ static void rows(int64_t T, int64_t K) {
 
 int main(int argc, char **argv) {
   int threads = argc > 1 ? atoi(argv[1]) : 1;
-  if (argc > 2 && !nrk_use_isa(argv[2])) return fprintf(stderr, "this machine has no %s\n", argv[2]), 64;
+  if (argc > 2) setenv("NR_ISA", argv[2], 1);
+  if (argc > 2 && !nrk_has_isa(argv[2])) return fprintf(stderr, "this machine has no %s\n", argv[2]), 64;
   if (!(pool = nrk_pool_create(threads))) return fprintf(stderr, "no pool of %d threads\n", threads), 70;
   printf("%s, %d threads\n     T       N      K\n", nrk_isa(), threads);
   const int64_t shapes[][3] = {
       {8, 128, 128},   {8, 384, 128},   {8, 512, 128},    {32, 192, 192},  {64, 512, 192},   {64, 192, 512},    {1, 896, 896},
       {8, 896, 896},   {64, 16, 896},   {64, 896, 16},    {1024, 16, 896}, {1024, 896, 16},  {1024, 192, 192},  {1024, 512, 192},
-      {1024, 192, 512}, {512, 896, 896}, {512, 4864, 896}, {512, 896, 4864}, {256, 8960, 1536}, {1, 16384, 896}, {16, 16384, 896}};
+      {1024, 192, 512}, {512, 896, 896}, {512, 4864, 896}, {512, 896, 4864}, {256, 8960, 1536}, {1, 16384, 896}, {16, 16384, 896},
+      {1, 8960, 1536}, {4, 8960, 1536}, {8, 8960, 1536}, {16, 8960, 1536}, {1, 1536, 8960}, {8, 1536, 8960}};
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) linear(shapes[i][0], shapes[i][1], shapes[i][2]);
   attention(60, 8, 100, 4, 2, 32);
   attention(100, 8, 200, 14, 2, 64);
