@@ -112,7 +112,7 @@ import Testing
     #expect(run.code == 0 && run.error.contains("3 of 6 rows are used"), "\(run.error)")
     let all = try tool(
       ["sft", "--model", Self.base, "--data", "open-r1/OpenR1-Math-220k", "--max-steps", "1", "--out", folder.file("all")], environment: environment)
-    #expect(all.code == 0 && all.error.contains("1 rows have no trace that is known to be right and are left out (row 4)"), "\(all.error)")
+    #expect(all.code == 0 && all.error.contains("1 row has no trace that is known to be right and is left out (row 4)"), "\(all.error)")
   }
 
   @Test(.enabled(if: hasPyarrow, "pyarrow")) func whatJSONHasNoFormForComesAsTextOrNull() throws {

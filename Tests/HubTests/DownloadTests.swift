@@ -28,7 +28,7 @@ import Testing
 
   private static let model = TrialHub.Repository([
     "config.json": Array("{\"model_type\": \"qwen2\"}".utf8), "generation_config.json": Array("{}".utf8), "tokenizer.json": bytes(5000, 2),
-    "tokenizer_config.json": Array("{}".utf8), "model.safetensors": weights, "pytorch_model.bin": bytes(2000, 3), "model-q4.gguf": bytes(2000, 4),
+    "tokenizer_config.json": Array("{\"model_max_length\": 7}".utf8), "model.safetensors": weights, "pytorch_model.bin": bytes(2000, 3), "model-q4.gguf": bytes(2000, 4),
     "README.md": Array("# A model\n".utf8), "onnx/model.onnx": bytes(2000, 5),
   ])
 

@@ -76,7 +76,7 @@ enum SFTCommand {
     if total > sequences.count { summary.note("\(data): \(sequences.count) of \(total) rows are used; --max-samples \(total) takes all") }
     let unit = contents.unit
     if !contents.unverified.isEmpty {
-      summary.note("\(data): \(contents.unverified.count) rows have no trace that is known to be right and are left out (\(Example.places(contents.unverified, unit: unit)))")
+      summary.note("\(data): \(contents.unverified.count) row\(contents.unverified.count == 1 ? " has" : "s have") no trace that is known to be right and \(contents.unverified.count == 1 ? "is" : "are") left out (\(Example.places(contents.unverified, unit: unit)))")
     }
     if !cuts.cut.isEmpty {
       summary.note("\(data): \(cuts.cut.count) sequences are longer than \(documents.maxLength) tokens and are cut (\(Example.places(cuts.cut, unit: unit)))\(documents.maxLength == context ? "; the model's context is no longer" : "; --max-length takes longer ones")")

@@ -90,22 +90,24 @@ extension CurlLibrary: @unchecked Sendable {}
     static let protocols: Int32 = 181, redirectProtocols: Int32 = 182, noProgress: Int32 = 43
     static let writer: Int32 = 20011, writerData: Int32 = 10001, headerWriter: Int32 = 20079, headerData: Int32 = 10029
     static let watcher: Int32 = 20219, watcherData: Int32 = 10057
-    static let httpAndHTTPS = 3
+    /// Bits of the protocols.
+    static let http = 1, https = 2
   }
 
   private let curl: CurlLibrary
   private let handle: OpaquePointer
   private static let agent = "nano-reasoner"
 
-  init(_ curl: CurlLibrary) throws(Failure) {
+  /// - Parameter isPlain: whether what is asked is not encrypted itself; what is encrypted is not redirected to what is not.
+  init(_ curl: CurlLibrary, isPlain: Bool) throws(Failure) {
     guard let handle = unsafe curl.create() else { throw .internalError("libcurl cannot be initialised") }
     self.curl = curl
     unsafe self.handle = handle
     set(Option.followsRedirects, 1)
     set(Option.mostRedirects, 10)
     set(Option.noSignals, 1)
-    set(Option.protocols, Option.httpAndHTTPS)
-    set(Option.redirectProtocols, Option.httpAndHTTPS)
+    set(Option.protocols, Option.http | Option.https)
+    set(Option.redirectProtocols, isPlain ? Option.http | Option.https : Option.https)
     // What gives nothing for so long has broken; what is slow has not.
     set(Option.connectSeconds, 30)
     set(Option.slowBytes, 1)

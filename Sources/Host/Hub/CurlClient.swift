@@ -14,7 +14,7 @@ struct CurlClient: HubClient {
 
   /// - Parameter say: is told why it waits.
   init(_ library: CurlLibrary, _ endpoint: HubEndpoint, say: @escaping (String) -> Void, goesOn: @escaping () -> Bool) throws(Failure) {
-    curl = try Curl(library)
+    curl = try Curl(library, isPlain: endpoint.address.hasPrefix("http:"))
     self.endpoint = endpoint
     self.say = say
     self.goesOn = goesOn

@@ -4,7 +4,7 @@ import Support
 protocol HubClient {
   /// Which one it is, in words.
   var description: String { get }
-  /// Whether it checks digests and goes on with files that were begun by itself.
+  /// What a repository holds.
   func listing(_ kind: HubName.Kind, _ name: HubName) throws(HubProblem) -> HubListing
   /// The names of an owner's repositories, for a hint; empty where they cannot be had.
   func names(_ kind: HubName.Kind, of owner: String) -> [String]

@@ -39,7 +39,12 @@ final class PythonClient: HubClient {
         default: throw .failure(.inputOutput("\(description): \(answer["message"]?.string ?? "failed")"))
         }
       }
-      if !goesOn() || !progress() { throw .stopped }
+      if !goesOn() || !progress() {
+        // Where nobody waits for it, nothing is fetched.
+        process.terminate()
+        _ = process.ends(within: 5)
+        throw .stopped
+      }
       if process.ends(within: 0) { throw gone }
     }
   }

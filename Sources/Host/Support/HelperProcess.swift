@@ -125,6 +125,9 @@ package final class HelperProcess: Sendable {
     return true
   }
 
+  /// Tells the process, and whatever it started, to end.
+  package func terminate() { kill(-process, SIGTERM) }
+
   /// Whether the process has ended within some seconds.
   package func ends(within seconds: Double) -> Bool {
     let watch = Stopwatch()

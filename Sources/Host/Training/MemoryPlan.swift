@@ -94,6 +94,8 @@ package struct MemoryPlan: Sendable {
   /// Bytes in all.
   package var bytes: Int { families.reduce(0) { $0 + $1.bytes } + arenaBytes }
 
+  /// What the settings leave open is chosen so that the run fits with the least to compute.
+  ///
   /// - Parameters:
   ///   - architecture: with what is trained, and in which format what is frozen is kept.
   ///   - backend: the one that the run will compute on.

@@ -14,6 +14,7 @@ import sys
 def main():
     # The program tells when it stops; Ctrl-C in its terminal is not for this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     find_user_packages()
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["HF_HUB_DISABLE_UPDATE_CHECK"] = "1"
