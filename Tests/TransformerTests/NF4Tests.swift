@@ -87,6 +87,35 @@ private let quantisedFolders = ["nf4", "nf4-plain", "nf4-some"]
     #expect(try hidden(source, .float32) != hidden(written, .bfloat16))
   }
 
+  /// What is quantised beside the linear layers of blocks, or without a word in config.json, or against it.
+  @Test(arguments: ["model.embed_tokens.weight", "config.json", "llm_int8_skip_modules"])
+  func whatIsQuantisedElsewhereIsRefusedByName(_ place: String) throws {
+    let folder = try TrialFolder()
+    let model = try folder.copy("\(goldens)/nf4", "model")
+    var config = try #require(try JSON.read(model + "/config.json").object)
+    var expected = place
+    switch place {
+    case "config.json":
+      config["quantization_config"] = nil
+      expected = ".absmax"
+    case "llm_int8_skip_modules":
+      var settings = try #require(config["quantization_config"]?.object)
+      settings[place] = ["model.layers.1.mlp"]
+      config["quantization_config"] = .object(settings)
+    default:
+      let file = try SafetensorsFile(model + "/model.safetensors")
+      var list = try file.names.map { SafetensorsStream.Tensor($0, shape: try file.entry($0).shape, type: try file.entry($0).type) }
+      var bytes = try Dictionary(uniqueKeysWithValues: file.names.map { name in (name, unsafe file.withBytes(try file.entry(name)) { unsafe Array($0) }) })
+      let state = place + ".quant_state.bitsandbytes__nf4"
+      list.append(SafetensorsStream.Tensor(state, shape: [2], type: .uint8))
+      bytes[state] = Array("{}".utf8)
+      try SafetensorsStream.write(list, to: model + "/model.safetensors", bytes: { bytes[$0.name] ?? [] })
+    }
+    try AtomicFile.write(JSON.object(config).text(), to: model + "/config.json")
+    let error = #expect(throws: Failure.self) { try ModelFolder(model) }
+    #expect(error?.code == .badData && error?.message.contains(expected) == true, "\(error?.message ?? "nothing")")
+  }
+
   @Test func linearLayersOfBlocksAreQuantisedAndNothingElse() throws {
     let folder = try ModelFolder("\(goldens)/untied")
     for spec in folder.architecture(trainable: .nothing, format: nil, quantises: true).tensors {

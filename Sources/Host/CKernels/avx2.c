@@ -2,6 +2,7 @@
 #if defined(__x86_64__)
 #define NRK_FMA 1
 #define NRK_LOOKUP 8
+#define NRK_PAIRS 0
 #include "system.h"
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #include "vectors.h"

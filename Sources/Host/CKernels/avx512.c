@@ -2,6 +2,7 @@
 #if defined(__x86_64__)
 #define NRK_FMA 1
 #define NRK_LOOKUP 16
+#define NRK_PAIRS 1
 #include "system.h"
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
 #include "vectors.h"

@@ -10,7 +10,7 @@
 enum { BLOCK = 384, ROW = BLOCK + 16, STAGE = 16 * ROW, SCALES = BLOCK / NF4_BLOCK };
 
 /* Bytes that so many weights of a panel take. */
-NRK_INLINE int64_t panel_bytes(nrk_kind kind, int64_t elements) {
+NRK_INLINE int64_t panel_bytes(int kind, int64_t elements) {
   return kind == NRK_F32 ? elements * 4 : kind == NRK_BF16 ? elements * 2 : elements / 2;
 }
 
@@ -19,7 +19,7 @@ typedef void (*tile_function)(const float *a, const void *b, const float *scales
 
 /* R rows by P panels held in registers; `last` columns of the last panel exist. Weights of four bits are expanded on the way: `scales`
    [P][SCALES][16] are the magnitudes of their blocks, of which depth is a multiple. */
-NRK_INLINE void tile(const int R, const int P, const nrk_kind kind, const float *a, const void *b, const float *scales, int64_t panel,
+NRK_INLINE void tile(const int R, const int P, const int kind, const float *a, const void *b, const float *scales, int64_t panel,
                      int64_t depth, float *c, int64_t ldc, int64_t last, int load_c, const float *bias) {
   const int bf16 = kind == NRK_BF16;
   v16 sum[NRK_ROWS][NRK_PANELS];
@@ -34,6 +34,29 @@ NRK_INLINE void tile(const int R, const int P, const nrk_kind kind, const float 
         u16 word[NRK_PANELS];
 #pragma clang loop unroll(full)
         for (int p = 0; p < P; p++) word[p] = load_words((const uint32_t *)((const char *)b + (p * panel + k * 16) / 2));
+#if NRK_PAIRS
+        if (kind == NF4_ROUNDED_IN_PAIRS) {
+          for (int i = 0; i < 8; i += 2) {
+            v16 pair[2][NRK_PANELS];
+#pragma clang loop unroll(full)
+            for (int p = 0; p < P; p++) {
+              v16 scale = load(scales + (p * SCALES + block / NF4_BLOCK) * 16);
+              pair[0][p] = numbers_of(word[p]) * scale, pair[1][p] = numbers_of(word[p] >> 4) * scale;
+              word[p] >>= 8;
+              round_pair(&pair[0][p], &pair[1][p]);
+            }
+#pragma clang loop unroll(full)
+            for (int half = 0; half < 2; half++)
+#pragma clang loop unroll(full)
+              for (int m = 0; m < R; m++) {
+                v16 row = splat(a[m * ROW + k + i + half]);
+#pragma clang loop unroll(full)
+                for (int p = 0; p < P; p++) sum[m][p] = fma16(row, pair[half][p], sum[m][p]);
+              }
+          }
+          continue;
+        }
+#endif
         for (int i = 0; i < 8; i++) {
           v16 column[NRK_PANELS];
 #pragma clang loop unroll(full)
@@ -87,10 +110,17 @@ NRK_INLINE void tile(const int R, const int P, const nrk_kind kind, const float 
   NRK_TILE_OF(f32, NRK_F32, R, P) NRK_TILE_OF(bf16, NRK_BF16, R, P) NRK_TILE_OF(nf4, NRK_NF4, R, P)                            \
   NRK_TILE_OF(nf4_bf16, NRK_NF4_BF16, R, P)
 NRK_TILES(NRK_TILE)
+#if NRK_PAIRS
+#define NRK_PAIRED(R, P) NRK_TILE_OF(nf4_pairs, NF4_ROUNDED_IN_PAIRS, R, P)
+NRK_TILES(NRK_PAIRED)
+#define NRK_PAIRED_ENTRY(R, P) [NF4_ROUNDED_IN_PAIRS][R][P] = tile_nf4_pairs_##R##_##P,
+#else
+#define NRK_PAIRED_ENTRY(R, P)
+#endif
 #define NRK_ENTRY(R, P)                                                                                                        \
   [NRK_F32][R][P] = tile_f32_##R##_##P, [NRK_BF16][R][P] = tile_bf16_##R##_##P, [NRK_NF4][R][P] = tile_nf4_##R##_##P,          \
-  [NRK_NF4_BF16][R][P] = tile_nf4_bf16_##R##_##P,
-static const tile_function tiles[4][NRK_ROWS + 1][NRK_PANELS + 1] = {NRK_TILES(NRK_ENTRY)};
+  [NRK_NF4_BF16][R][P] = tile_nf4_bf16_##R##_##P, NRK_PAIRED_ENTRY(R, P)
+static const tile_function tiles[TILE_KINDS][NRK_ROWS + 1][NRK_PANELS + 1] = {NRK_TILES(NRK_ENTRY)};
 
 /* Rows m0 ..< m0 + count of a, depth columns, into the stage. Element (m, k) is a[m * row + k * column]; one of the two
    strides is 1. `rows` is how many rows may be read in all. */
@@ -125,7 +155,7 @@ NRK_INLINE void stage_rows(float *stage, const float *a, int64_t row, int64_t co
 
 /* One block of the reduction: depth <= BLOCK. `stage` holds STAGE floats. */
 static void multiply_block(float *stage, int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t row, int64_t column,
-                           const void *b, const float *scales, nrk_kind kind, int64_t panel, float *c, int64_t ldc, int load_c,
+                           const void *b, const float *scales, int kind, int64_t panel, float *c, int64_t ldc, int load_c,
                            const float *bias) {
   int64_t panels = nrk_ceil(columns, 16), blocks = nrk_ceil(rows, NRK_ROWS), done = 0;
   for (int64_t i = 0; i < blocks; i++) {
@@ -157,19 +187,21 @@ static void multiply(float *stage, int64_t rows, int64_t columns, int64_t depth,
 }
 
 /* The same over panels of four bits, n0 the first output of them. Few rows expand them in registers; more, into a panel that all of them
-   read. `room` holds 16 * BLOCK * 16 floats: panels of sixteen columns, at most sixteen of them. */
+   read: the same numbers. `room` holds 16 * BLOCK * 16 floats: panels of sixteen columns, at most sixteen of them. */
 static void multiply_nf4(float *stage, float *room, int64_t rows, int64_t columns, const float *a, int64_t lda, const nf4_matrix *m,
                          nrk_kind kind, int64_t n0, float *c, int64_t ldc, int load_c, const float *bias) {
+  /* Where a look-up is one instruction, two tiles' rows cost no more than a panel; rounding leaves too few registers for many rows. */
+  int64_t few = kind == NRK_NF4_BF16 ? nrk_min(8, NRK_ROWS) : NRK_LOOKUP == 16 ? 2 * NRK_ROWS : NRK_ROWS;
   int64_t panels = nrk_ceil(columns, 16), k = 0;
   do {
     int64_t part = nrk_min(BLOCK, m->K - k);
     const float *add = k + part == m->K ? bias : NULL;
-    if (rows <= NRK_ROWS && is_aligned(m)) {
+    if (rows <= few && is_aligned(m)) {
       const uint32_t *words = m->words + n0 / 16 * nf4_panel_words(m->K) + k / 8 * 16;
       for (int64_t p = 0; p < panels; p++) panel_scales(room + p * SCALES * 16, m, n0 + p * 16, k, part);
-      multiply_block(stage, rows, columns, part, a + k, lda, 1, words, room, kind, m->K * 16, c, ldc, load_c || k > 0, add);
+      multiply_block(stage, rows, columns, part, a + k, lda, 1, words, room, tile_kind(m, kind), m->K * 16, c, ldc, load_c || k > 0, add);
     } else {
-      for (int64_t p = 0; p < panels; p++) expand_panel(room + p * BLOCK * 16, m, n0 + p * 16, k, part, kind == NRK_NF4_BF16);
+      for (int64_t p = 0; p < panels; p++) expand_panel(room + p * BLOCK * 16, m, n0 + p * 16, k, part, kind);
       multiply_block(stage, rows, columns, part, a + k, lda, 1, room, NULL, NRK_F32, BLOCK * 16, c, ldc, load_c || k > 0, add);
     }
     k += part;

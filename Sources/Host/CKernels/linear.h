@@ -68,7 +68,7 @@ static void linear_dx_task(void *context, int64_t index, int32_t worker) {
         if (j->kind >= NRK_NF4) {
           float expanded[16 * 16];
           int64_t exist = nrk_min(16, columns - k);
-          expand_panel(expanded, &m, n + i, k0 + k, exist, j->kind == NRK_NF4_BF16);
+          expand_panel(expanded, &m, n + i, k0 + k, exist, j->kind);
 #pragma clang loop unroll(full)
           for (int r = 0; r < 16; r++) block[r] = r >= exist ? splat(0) : load(expanded + r * 16);
           transpose(block);

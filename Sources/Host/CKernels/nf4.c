@@ -52,6 +52,11 @@ void nrk_nf4_pack(nrk_pool *pool, int64_t N, int64_t K, const uint8_t *codes, co
   int64_t blocks = nf4_blocks(N, K);
   if (absmax_codes) memcpy((void *)m.codes, absmax_codes, (size_t)blocks);
   memcpy((void *)m.absmax, absmax, (size_t)(absmax_codes ? nrk_ceil(blocks, NF4_NESTED_BLOCK) : blocks) * 4);
+  head->is_normal = 1;
+  for (int64_t i = 0; i < blocks; i++) {
+    float scale = nf4_scale(&m, i);
+    if (scale != 0 && !(fabsf(scale) >= 0x1p-120f)) head->is_normal = 0;
+  }
   layout_job job = {.N = N, .K = K, .codes = codes, .words = (uint32_t *)m.words};
   nrk_share(pool, N * K, nrk_ceil(N, 16), layout_task, &job);
 }

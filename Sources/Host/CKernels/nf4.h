@@ -17,7 +17,8 @@ typedef struct nf4_head {
   int32_t is_nested;
   float offset;
   float map[256];
-  char fill[56]; /* to a multiple of 64 bytes */
+  int32_t is_normal; /* no value but 0 is below the normal numbers, rounded or not */
+  char fill[52];     /* to a multiple of 64 bytes */
 } nf4_head;
 
 typedef struct nf4_matrix {
@@ -49,6 +50,10 @@ static inline float nf4_scale(const nf4_matrix *m, int64_t block) {
   float product = m->head->map[m->codes[block]] * m->absmax[block / NF4_NESTED_BLOCK];
   return product + m->head->offset;
 }
+
+/* Kinds of tiles beyond those of weights: NRK_NF4_BF16 where the processor rounds two columns to bfloat16 at once. It makes 0 of what is
+   below the normal numbers, so it serves matrices that have none. */
+enum { NF4_ROUNDED_IN_PAIRS = NRK_NF4_BF16 + 1, TILE_KINDS };
 
 /* A number of float32, rounded to the nearest of bfloat16, ties to even. */
 static inline float nf4_rounded(float x) {

@@ -6,6 +6,7 @@
 #define NRK_FMA 0
 #endif
 #define NRK_LOOKUP 0
+#define NRK_PAIRS 0
 #include "vectors.h"
 
 #if defined(__aarch64__) /* 32 registers of four floats */

@@ -91,6 +91,9 @@ package struct ModelFolder: Sendable {
   private func checkTensors() throws(Failure) {
     let tensors = Architecture(configuration).tensors
     let quantised = tensors.filter { isQuantised($0.name) }.map(\.name)
+    if let spec = tensors.first(where: { spec in if case .matrix = spec.role { false } else { isQuantised(spec.name) } }) {
+      throw .badData("\(path): tensor \"\(spec.name)\": the weights are quantised: not supported here; of quantised weights only the linear layers of blocks are computed")
+    }
     let beside = Set(quantised.flatMap { name in NF4Tensors.suffixes.map { name + $0 } })
     if let name = quantised.first(where: { quantization?.skips($0.dropLast(".weight".count)) == true }) {
       throw .badData("\(path): tensor \"\(name)\" is quantised, but config.json has its module in \"llm_int8_skip_modules\"; one of the two is wrong")
