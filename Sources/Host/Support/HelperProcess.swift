@@ -5,6 +5,9 @@ import Synchronization
 /// Writing never blocks for good: whoever writes is asked now and then whether to go on.
 package final class HelperProcess: Sendable {
   private let process: pid_t
+  /// Whether it has ended, and has been waited for. A thread does that for each process, whoever keeps or forgets it: what nobody waits for
+  /// stays in the machine's table of processes.
+  private let hasEnded = WaitableState(false)
   /// The writing end of its standard input; -1 once it is closed.
   private let input: Atomic<Int32>
   /// The reading end of its standard output; -1 where that goes to a file.
@@ -32,6 +35,17 @@ package final class HelperProcess: Sendable {
     }
     input = Atomic(writeEnd)
     self.output = answers
+    let (process, hasEnded) = (process, hasEnded)
+    let wait: @Sendable () -> Void = {
+      var status: Int32 = 0
+      while unsafe waitpid(process, &status, 0) < 0, errno == EINTR {}
+      hasEnded.change { $0 = true }
+    }
+    if !BackgroundThread.start(wait) {
+      kill(-process, SIGKILL)
+      wait()
+      throw .inputOutput("cannot start a thread to wait for \(words[0]): \(lastSystemError())")
+    }
   }
 
   deinit {
@@ -126,17 +140,8 @@ package final class HelperProcess: Sendable {
   }
 
   /// Tells the process, and whatever it started, to end.
-  package func terminate() { kill(-process, SIGTERM) }
+  package func terminate() { if !ends(within: 0) { kill(-process, SIGTERM) } }
 
   /// Whether the process has ended within some seconds.
-  package func ends(within seconds: Double) -> Bool {
-    let watch = Stopwatch()
-    while true {
-      var status: Int32 = 0
-      let result = unsafe waitpid(process, &status, WNOHANG)
-      if result == process || (result < 0 && errno == ECHILD) { return true }
-      if watch.seconds >= seconds { return false }
-      usleep(20_000)
-    }
-  }
+  package func ends(within seconds: Double) -> Bool { hasEnded.wait(until: { $0 }, within: seconds) }
 }
