@@ -44,6 +44,10 @@ import Testing
     // The other split was not asked for.
     expectRefusal(
       try tool(["eval", "--model", "ann/tiny", "--data", "ann/lines:test"], environment: environment), 66, "ann/lines: has no split", "train")
+    // As an interrupted download leaves it.
+    Files.remove(folder.file("home/hub/models--ann--tiny/snapshots/\(TrialHub.commit)/model.safetensors"))
+    expectRefusal(
+      try tool(["plan", "--model", "ann/tiny"], environment: environment), 66, "no model.safetensors", "nano-reasoner download ann/tiny")
   }
 
   @Test(.enabled(if: hasCurl, "libcurl")) func theKindThatIsMeantCanBeSaid() throws {

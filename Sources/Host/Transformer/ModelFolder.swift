@@ -19,9 +19,11 @@ package struct ModelFolder: Sendable {
   ///   (`name@revision`).
   package init(_ model: String) throws(Failure) {
     path = try Self.locate(model)
+    // A download that was interrupted leaves a snapshot with some of its files.
+    let fetch = path == model ? "" : "; fetch what is missing with: nano-reasoner download \(model)"
     let configPath = path + "/config.json"
     guard Files.exists(configPath) else {
-      throw .missingInput("\(path): no config.json; a Hugging Face model folder is needed")
+      throw .missingInput("\(path): no config.json; a Hugging Face model folder is needed\(fetch)")
     }
     let config = try JSON.read(configPath)
     configuration = try ModelConfiguration(json: config, path: configPath)
@@ -58,6 +60,7 @@ package struct ModelFolder: Sendable {
           throw .badData("\(indexPath): the shard of \"\(tensor)\" must be a file name in the same folder")
         }
         if numbers[shard] == nil {
+          guard Files.exists("\(path)/\(shard)") else { throw .missingInput("\(path)/\(shard): not there, and \(indexPath) names it\(fetch)") }
           numbers[shard] = files.count
           files.append(try SafetensorsFile(path + "/" + shard))
         }
@@ -74,7 +77,7 @@ package struct ModelFolder: Sendable {
         }
       }
     } else {
-      throw .missingInput("\(path): no model.safetensors and no model.safetensors.index.json")
+      throw .missingInput("\(path): no model.safetensors and no model.safetensors.index.json\(fetch)")
     }
     self.files = files
     self.fileOfTensor = fileOfTensor
