@@ -30,37 +30,12 @@ final class CPUMemory: Sendable {
   }
 
   private static func map(_ size: Int) -> UInt? {
-    let writable = PROT_READ | PROT_WRITE, own = MAP_PRIVATE | Int32(MAP_ANONYMOUS)
     #if os(Linux)
-      guard size >= huge else { return mapped(unsafe mmap(nil, size, writable, own | Int32(MAP_POPULATE), -1, 0)) }
-      // Large pages where the system has them: a model's weights are then a thousand entries of its page table instead of a million.
-      // They begin at multiples of their size, so what is mapped before the first one goes back.
-      guard let address = mapped(unsafe mmap(nil, size + huge, writable, own, -1, 0)) else { return nil }
-      let page = UInt(sysconf(Int32(_SC_PAGESIZE)))
-      let start = (address + UInt(huge) - 1) / UInt(huge) * UInt(huge), end = (start + UInt(size) + page - 1) / page * page
-      let (before, after) = (Int(start - address), Int(address + UInt(size + huge) - end))
-      if before > 0 { unsafe munmap(UnsafeMutableRawPointer(bitPattern: address), before) }
-      if after > 0 { unsafe munmap(UnsafeMutableRawPointer(bitPattern: end), after) }
-      let block = unsafe UnsafeMutableRawPointer(bitPattern: start)!
-      unsafe madvise(block, size, Int32(MADV_HUGEPAGE))
-      // MADV_POPULATE_WRITE; a kernel before 5.14 does not know it, there each page is touched.
-      if unsafe madvise(block, size, 23) != 0 {
-        if errno == ENOMEM {
-          unsafe munmap(block, size)
-          return nil
-        }
-        for offset in stride(from: 0, to: size, by: Int(page)) { unsafe block.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self) }
-      }
-      return start
+      let present = Int32(MAP_POPULATE)
     #else
-      return mapped(unsafe mmap(nil, size, writable, own, -1, 0))
+      let present: Int32 = 0
     #endif
-  }
-
-  /// Bytes of a large page.
-  private static let huge = 2 << 20
-
-  private static func mapped(_ pointer: UnsafeMutableRawPointer?) -> UInt? {
+    let pointer = unsafe mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | Int32(MAP_ANONYMOUS) | present, -1, 0)
     guard let pointer = unsafe pointer, unsafe pointer != MAP_FAILED else { return nil }
     return UInt(bitPattern: pointer)
   }
