@@ -180,7 +180,8 @@ package final class SafetensorsFile: Sendable {
     var start = 0
     while start < count {
       let end = min(count, start + block)
-      var found = 0
+      // As wide as an element, so that as many as a register holds are looked at together.
+      var found: Bits = 0
       for index in start..<end {
         found |= unsafe bytes.loadUnaligned(fromByteOffset: index * width, as: type) & exponent == exponent ? 1 : 0
       }
