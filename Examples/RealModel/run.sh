@@ -40,10 +40,11 @@ answer base "$out/held-out.jsonl" --max-new-tokens 96
 [ -e "$out/sft/adapter" ] || "$nr" sft --model "$model" --prompt-form qwen --data "$out/sft.jsonl" --out "$out/sft" \
   --lr 2e-4 --batch-size 8 --loss-on completion --live $(resume "$out/sft")
 
-# The owner's two algorithms from that start, three seeds each, on the same questions with the same sampler streams.
+# From that start, three seeds on the same questions with the same sampler streams. Sixteen prompts a step: with eight the gradient is mostly noise.
 "$nr" bench --model "$model" --prompt-form qwen --adapter "$out/sft/adapter" --data "$out/rl.jsonl" --eval-data "$out/held-out.jsonl" \
-  --algos "${ALGOS:-grpo}" --seeds 3 --out "$out/bench" --steps 60 --group-size 8 --prompts-per-step 8 --inner-epochs 1 \
-  --lr 6e-5 --schedule linear --max-new-tokens 96 --eval-every 15 $([ -e "$out/bench/bench.json" ] && echo --resume || true)
+  --algos "${ALGOS:-grpo}" --seeds 3 --out "$out/bench" --steps 30 --group-size 8 --prompts-per-step 16 --inner-epochs 2 \
+  --lr 1e-4 --warmup-steps 4 --schedule linear --temperature 1 --max-new-tokens 64 --eval-every 10 \
+  $([ -e "$out/bench/bench.json" ] && echo --resume || true)
 
 if [ -n "$gsm8k" ]; then
   for stage in base sft rl; do
