@@ -44,7 +44,7 @@ answer base "$out/held-out.jsonl" --max-new-tokens 96
 "$nr" bench --model "$model" --prompt-form qwen --adapter "$out/sft/adapter" --data "$out/rl.jsonl" --eval-data "$out/held-out.jsonl" \
   --algos "${ALGOS:-grpo}" --seeds 3 --out "$out/bench" --steps 30 --group-size 8 --prompts-per-step 16 --inner-epochs 2 \
   --lr 1e-4 --warmup-steps 4 --schedule linear --temperature 1 --max-new-tokens 64 --eval-every 10 \
-  $([ -e "$out/bench/bench.json" ] && echo --resume || true)
+  $([ -d "$out/bench" ] && echo --resume || true)
 
 if [ -n "$gsm8k" ]; then
   for stage in base sft rl; do
