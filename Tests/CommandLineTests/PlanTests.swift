@@ -44,6 +44,19 @@ import Testing
     #expect(!Files.exists(folder.file("run")))
   }
 
+  /// A prompt is read in every part that its group is cut into, which here costs more than to compute forwards again.
+  @Test func checkpointingIsTakenWhereItComputesLess() throws {
+    func rl(_ memory: String, _ checkpointing: String) throws -> Plan {
+      try Plan([
+        "--algo", "grpo", "--group-size", "16", "--max-new-tokens", "64", "--memory", memory, "--checkpointing", checkpointing,
+      ])
+    }
+    let (auto, off) = (try rl("0.008", "auto"), try rl("0.008", "off"))
+    #expect(auto.checkpoints && auto.rows > off.rows)
+    #expect(Double(off.bytes) <= 0.008 * 1_073_741_824 * 7 / 8, "keeping everything would fit as well")
+    #expect(try !rl("1", "auto").checkpoints)
+  }
+
   @Test func aCheckpointedRunIsTheSameBytes() throws {
     let folder = try TrialFolder()
     var adapters: [[UInt8]] = []

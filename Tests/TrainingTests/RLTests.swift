@@ -73,6 +73,22 @@ import Transformer
     #expect((metrics["kl_old_k3"] ?? 0) > 0)
   }
 
+  /// Every ratio that moved the way its advantage asks for is clipped; the divergence from the reference keeps its gradient from being
+  /// zero, so only the plugin can say so.
+  @Test func thePluginsOwnClipIsBelievedAndSaidOnce() throws {
+    let result = try setup("beta=0.1", "clip_low=0", "clip_high=0").train(steps: 1).results[0]
+    #expect((result.metrics["clip_low"] ?? 0) + (result.metrics["clip_high"] ?? 0) > 0.02)
+    #expect(result.metrics.names.contains("plugin/clamped_tokens"))
+    #expect(!result.metrics.names.contains { $0.hasPrefix("plugin/clip_") })
+    let deviations = result.rollout.groups.map { group in
+      let rewards = group.rewards.map { Double($0.total) }
+      let mean = rewards.reduce(0, +) / Double(rewards.count)
+      return (rewards.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(rewards.count - 1)).squareRoot()
+    }
+    let expected = deviations.reduce(0, +) / Double(deviations.count)
+    #expect(abs((result.metrics["reward_deviation_within_groups"] ?? -1) - expected) < 1e-6 && result.dropped.isEmpty)
+  }
+
   @Test func untemperedLogProbabilitiesAreMeasuredAgainstTheSamplers() throws {
     var setup = try setup()
     setup.settings.logProbTemperature = 1

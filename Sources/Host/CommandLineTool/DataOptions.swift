@@ -11,9 +11,13 @@ enum DataOptions {
   ]
 
   /// What `--data` of a command that trains takes.
-  static let training = "a file (JSON lines or Parquet), or a data set in the hub's cache: NAME[:SPLIT], whose split train is the default"
+  static let training = text(split: "train")
   /// What it takes where questions are asked.
-  static let evaluation = "a file (JSON lines or Parquet), or a data set in the hub's cache: NAME[:SPLIT], whose split test is the default"
+  static let evaluation = text(split: "test")
+
+  private static func text(split: String) -> String {
+    "a file (JSON lines or Parquet), or a data set in the hub's cache: NAME[:SPLIT], whose split \(split) is the default"
+  }
 
   static func keys(_ arguments: ParsedArguments) throws(Failure) -> ExampleFile.Keys {
     ExampleFile.Keys(

@@ -148,16 +148,14 @@ enum GenerateCommand {
       if prompt.isEmpty { throw .badData("standard input: holds no prompt; give --prompt TEXT, or write one to it") }
       return [Prompt(text: prompt)]
     }
-    let name = path == "-" ? "standard input" : path
-    let records = path == "-" ? try JSONLines.read(try Files.readAll(STDIN_FILENO, name: name), name: name) : try RecordReader.all(of: path)
     var prompts: [Prompt] = []
-    for record in records {
+    for record in try RecordReader.all(of: path) {
       guard let prompt = ["prompt", "question", "problem"].lazy.compactMap({ record.object[$0]?.string }).first else {
         throw .badData("\(record.place): expected \"prompt\", \"question\" or \"problem\" with a text")
       }
       prompts.append(Prompt(text: prompt, place: record.place))
     }
-    if prompts.isEmpty { throw .badData("\(name): holds no prompt") }
+    if prompts.isEmpty { throw .badData("\(path == "-" ? RecordReader.standardInput : path): holds no prompt") }
     return prompts
   }
 }

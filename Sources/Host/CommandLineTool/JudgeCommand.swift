@@ -30,12 +30,8 @@ enum JudgeCommand {
       if try arguments.flag("json") { return try Output.json(json(verdict)) }
       return try Output.line("\(verdict.isCorrect ? "correct" : "wrong"): \(verdict.reason)")
     }
-    let path = try arguments.text("data")
-    let isInput = path == "-"
-    let name = "standard input"
-    let records = isInput ? try JSONLines.read(try Files.readAll(STDIN_FILENO, name: name), name: name) : try RecordReader.all(of: path)
     var output = ""
-    for record in records {
+    for record in try RecordReader.all(of: try arguments.text("data")) {
       output += json(try verdict(record, verifier)).text() + "\n"
       if output.utf8.count > 1 << 16 {
         try Output.write(output)

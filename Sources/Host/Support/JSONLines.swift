@@ -119,7 +119,7 @@ package enum JSONLines {
       ([0xFD, 0x37, 0x7A, 0x58, 0x5A], "xz-compressed data; unpack it first: xz -dk FILE"),
       ([0x42, 0x5A, 0x68], "bzip2-compressed data; unpack it first: bunzip2 -k FILE"),
       ([0x50, 0x4B, 0x03, 0x04], "a ZIP archive; unpack it first: unzip FILE"),
-(Array("PAR1".utf8), "a Parquet file, which is read from a regular file only; write it to one first"),
+      (Array("PAR1".utf8), "a Parquet file, which is read from a regular file only; write it to one first"),
       (Array("ARROW1".utf8), "an Arrow file; convert it to JSON lines first"),
       (Array("%PDF".utf8), "a PDF file"), ([0x7F, 0x45, 0x4C, 0x46], "a program (ELF)"),
       (Array("SQLite format 3".utf8), "an SQLite database"), ([0x89, 0x50, 0x4E, 0x47], "a PNG picture"),

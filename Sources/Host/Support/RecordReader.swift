@@ -6,6 +6,9 @@ package final class RecordReader {
     case rows(ParquetReader)
   }
 
+  /// What messages call `-`.
+  package static let standardInput = "standard input"
+
   private let files: [String]
   private let columns: ([String]) -> [String]
   private var source: Source
@@ -50,8 +53,9 @@ package final class RecordReader {
     return true
   }
 
-  /// All records of one file, for what is small.
+  /// All records of one file, or of standard input for `-`: for what is small.
   package static func all(of path: String) throws(Failure) -> [JSONLines.Record] {
+    if path == "-" { return try JSONLines.read(try Files.readAll(STDIN_FILENO, name: standardInput), name: standardInput) }
     let reader = try RecordReader([path])
     var records: [JSONLines.Record] = []
     while let record = try reader.next() { records.append(record) }

@@ -14,23 +14,27 @@ package func lastSystemError() -> String {
 /// Bytes of memory that this machine has, or fewer where a container or a job's control group (cgroup 1 or 2) allows fewer.
 package func physicalMemory() -> Int { memoryOfTheMachine }
 
+/// Where the limits of control groups stand, by the text of `/proc/self/cgroup`: every group above limits a process too, and within a
+/// container the path is often that of the host, and only the root is there.
+package func memoryLimitFiles(_ groups: String) -> [String] {
+  var limits: [String] = []
+  for line in groups.split(separator: "\n") {
+    let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+    guard fields.count == 3, fields[1] == "memory" || fields[0] == "0" else { continue }
+    let (root, name) = fields[1] == "memory" ? ("/sys/fs/cgroup/memory", "memory.limit_in_bytes") : ("/sys/fs/cgroup", "memory.max")
+    var parts = fields[2].split(separator: "/")
+    while true {
+      limits.append((root + parts.map { "/" + $0 }.joined()) + "/" + name)
+      if parts.popLast() == nil { break }
+    }
+  }
+  return limits
+}
+
 private let memoryOfTheMachine: Int = {
   let machine = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
   #if os(Linux)
-  var limits: [String] = []
-  for line in (try? Files.readText("/proc/self/cgroup").split(separator: "\n")) ?? [] {
-    let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-    guard fields.count == 3 else { continue }
-    let (root, name) = fields[1] == "memory" ? ("/sys/fs/cgroup/memory", "memory.limit_in_bytes") : ("/sys/fs/cgroup", "memory.max")
-    guard fields[1] == "memory" || fields[0] == "0" else { continue }
-    // Every group above limits it too; within a container the path is often that of the host, and only the root is there.
-    var path = fields[2]
-    while true {
-      limits.append("\(root)\(path == "/" ? "" : String(path))/\(name)")
-      guard let slash = path.lastIndex(of: "/"), path != "/" else { break }
-      path = slash == path.startIndex ? "/" : path[..<slash]
-    }
-  }
+  let limits = memoryLimitFiles((try? Files.readText("/proc/self/cgroup")) ?? "")
   let allowed = limits.compactMap { path in
     (try? Files.readText(path)).flatMap { text in Int(text.split(separator: "\n").first ?? "") }
   }

@@ -70,8 +70,7 @@ package enum ExampleFile {
     var summary = Summary()
     var read = 0
     while limit.map({ summary.count < $0 }) ?? true, let record = try reader.next() {
-      var example = try ExampleRecord(record, keys: keys).example()
-      example.source = Example.Source(line: record.number, unit: record.unit)
+      let example = try example(record, keys)
       summary.unit = record.unit
       read += 1
       if purpose == .learning, example.origin == .unverified {
@@ -95,12 +94,14 @@ package enum ExampleFile {
     _ bytes: [UInt8], name: String, limit: Int? = nil, keys: Keys = Keys()
   ) throws(Failure) -> [Example] {
     var examples: [Example] = []
-    for record in try JSONLines.read(bytes, name: name, limit: limit) {
-      var example = try ExampleRecord(record, keys: keys).example()
-      example.source = Example.Source(line: record.number, unit: record.unit)
-      examples.append(example)
-    }
+    for record in try JSONLines.read(bytes, name: name, limit: limit) { examples.append(try example(record, keys)) }
     return examples
+  }
+
+  private static func example(_ record: JSONLines.Record, _ keys: Keys) throws(Failure) -> Example {
+    var example = try ExampleRecord(record, keys: keys).example()
+    example.source = Example.Source(line: record.number, unit: record.unit)
+    return example
   }
 
   /// GSM8K's calculator annotations, `<<48/2=24>>`, taken out.

@@ -101,7 +101,9 @@ package struct MemoryPlan: Sendable {
   ///   - backend: the one that the run will compute on.
   package init(_ architecture: Architecture, _ run: PlannedRun, on backend: any Backend) throws(Failure) {
     let room = MemoryBudget(backend.availableBytes).run
-    var best: (plan: MemoryPlan, fits: Bool, cost: Double)?
+    /// What does not fit is worse than whatever does.
+    typealias Worth = (misses: Int, cost: Double)
+    var best: (plan: MemoryPlan, worth: Worth)?
     for checkpointing in run.policy.checkpointing == .auto ? [Checkpointing.off, .on] : [run.policy.checkpointing] {
       var trial = run
       trial.policy.checkpointing = checkpointing
@@ -112,10 +114,10 @@ package struct MemoryPlan: Sendable {
       }
       // A forward again: half of what it cost where weights have no gradients, else a third.
       let again = checkpointing == .on ? run.adapter == nil ? 4.0 / 3 : 1.5 : 1
-      let cost = again * Double(Self.rowsRead(run.groups, limit: plan.limits.microBatchRows))
-      let fits = plan.bytes <= room
-      if let best, fits ? best.fits && best.cost <= cost : best.fits || best.plan.bytes <= plan.bytes { continue }
-      best = (plan, fits, cost)
+      let rows = Double(Self.rowsRead(run.groups, limit: plan.limits.microBatchRows))
+      let worth: Worth = plan.bytes <= room ? (0, again * rows) : (1, Double(plan.bytes))
+      if let best, best.worth <= worth { continue }
+      best = (plan, worth)
     }
     guard let best else { throw .internalError("a plan without a way to train") }
     self = best.plan
