@@ -26,4 +26,11 @@ import Testing
     while kill(process, 0) == 0, watch.seconds < 20 { usleep(10_000) }
     #expect(kill(process, 0) != 0)
   }
+
+  @Test func aHelperThatRunsHasNotEndedAndOneThatIsToldToEndHas() throws {
+    let helper = try HelperProcess(["sleep", "60"], log: nil)
+    #expect(!helper.ends(within: 0.05))
+    helper.terminate()
+    #expect(helper.ends(within: 20))
+  }
 }
