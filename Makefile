@@ -21,7 +21,7 @@ root = $(DESTDIR)$(PREFIX)
 api = $(root)/share/nano-reasoner/plugin-api
 plugins = $(root)/lib/nano-reasoner/plugins
 
-.PHONY: all test test-isa fuzz install uninstall
+.PHONY: all test test-isa test-cuda fuzz install uninstall
 
 # Embedded Swift has no static library to link: the plugins are built as anybody builds one.
 all:
@@ -41,6 +41,14 @@ test-isa:
 	    echo "test-isa: $$isa"; \
 	    NR_ISA=$$isa $(SWIFT) test -c release --skip-build --filter 'ComputeTests|TransformerTests|RolloutsTests'; \
 	  else echo "test-isa: SKIPPED $$isa: this machine does not have it"; fi; done
+
+# The emulated GPU: warps in three orders, then with every load and store of every kernel looked at.
+test-cuda:
+	$(SWIFT) build -c release --build-tests
+	set -e; for schedule in 0 1 77773; do echo "test-cuda: schedule $$schedule"; \
+	  NREMU_SCHEDULE=$$schedule $(SWIFT) test -c release --skip-build --filter 'ComputeTests|TransformerTests|RolloutsTests'; done
+	echo "test-cuda: every load and store"
+	NREMU_CHECK=1 $(SWIFT) test -c release --skip-build --filter 'ComputeTests|TransformerTests|RolloutsTests'
 
 # Every parser against mutants of its files for so many seconds; SEED begins elsewhere. A mutant that ends the program lies
 # in nr-fuzz-PID, in $TMPDIR or /dev/shm.

@@ -14,6 +14,8 @@ let host: [SwiftSetting] = [
 
 let kernels: [CSetting] = [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra"])]
 
+let emulator: [CXXSetting] = [.unsafeFlags(["-O2", "-fno-exceptions", "-fno-rtti", "-Wall", "-Wextra"])]
+
 /// A plugin is Embedded Swift: a library of some 50 KB that needs libc and nothing else.
 let embedded: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
@@ -30,6 +32,13 @@ let exportOneSymbol: [LinkerSetting] = [
       "-Xlinker", "--gc-sections",
     ], .when(platforms: [.linux])),
   .unsafeFlags(["-Xlinker", "-s"], .when(platforms: [.linux], configuration: .release)),
+]
+
+/// Headers first.
+let kernelFiles = [
+  "arguments.h", "device.cuh", "softmax.cuh", "attention_arguments.h", "head_arguments.h", "linear_arguments.h", "optimizer_arguments.h",
+  "rows_arguments.h", "sampler_arguments.h", "weights_arguments.h", "attention.cu", "head.cu", "linear.cu", "optimizer.cu", "rows.cu",
+  "sampler.cu", "weights.cu",
 ]
 
 func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -58,6 +67,8 @@ let package = Package(
     .library(name: "nr-gspo", type: .dynamic, targets: ["GSPOPlugin"]),
     .library(name: "nr-dapo", type: .dynamic, targets: ["DAPOPlugin"]),
     .library(name: "nr-grpo-lead", type: .dynamic, targets: ["GRPOLeadPlugin"]),
+    // A GPU for tests: the driver and NVRTC in one library that runs kernels on the CPU.
+    .library(name: "nr-cuda-emulator", type: .dynamic, targets: ["CUDAEmulator"]),
   ],
   dependencies: [],
   targets: [
@@ -74,7 +85,11 @@ let package = Package(
       name: "Hub", dependencies: ["CHub", "Support"], path: "Sources/Host/Hub", resources: [.embedInCode("Helper/hub_helper.py")],
       swiftSettings: host),
     room("Arguments", ["Support"]),
-    room("Compute", ["CKernels", "Support"]),
+    .target(name: "CCUDA", path: "Sources/Host/CCUDA"),
+    // Kernels of GPUs are text until NVRTC compiles them on the machine they run on.
+    .target(
+      name: "Compute", dependencies: ["CKernels", "CCUDA", "Support"], path: "Sources/Host/Compute",
+      resources: kernelFiles.map { .embedInCode("CUDA/Kernels/\($0)") }, swiftSettings: host),
     room("Transformer", ["Compute", "Hub", "Support"]),
     room("Tokenization", ["Support"]),
     .target(
@@ -111,6 +126,9 @@ let package = Package(
       ],
       path: "Sources/Host/CommandLineTool", resources: [], swiftSettings: host),
 
+    .target(
+      name: "CUDAEmulator", path: "Tests/CUDAEmulator", exclude: ["README.md", "harness", "planted.cu", "planted.txt"], publicHeadersPath: ".",
+      cxxSettings: emulator, linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     .target(name: "TestSupport", dependencies: ["Compute", "Support"], path: "Tests/TestSupport", swiftSettings: host),
     tests("SupportTests", ["Support"]),
     tests("HubTests", ["Hub", "Support"]),
@@ -142,5 +160,5 @@ let package = Package(
         "Training", "Tasks", "Tokenization", "PluginHost", "Evaluation", "Telemetry", "Transformer", "Compute", "Support",
       ]),
   ],
-  cLanguageStandard: .c11
+  cLanguageStandard: .c11, cxxLanguageStandard: .cxx17
 )

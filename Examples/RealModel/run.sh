@@ -54,4 +54,5 @@ if [ -n "$gsm8k" ]; then
     answer "gsm8k-$stage" "$gsm8k" --max-new-tokens 192 "${adapter[@]}"
   done
 fi
+python3 "$here/changed.py" "$out" > "$out/completions.md"
 python3 "$here/table.py" "$out" | tee "$out/table.md"

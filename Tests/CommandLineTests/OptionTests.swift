@@ -199,7 +199,7 @@ import Testing
     (["sft", "--data", Place.texts, "--out", "o", "--full", "--quantize", "nf4", "--dry-run"], ["--quantize nf4", "--full"]),
     (["plan", "--full", "--quantize", "nf4"], ["--quantize nf4", "--full"]),
     (["export", "--out", "o"], ["--adapter", "--quantize nf4"]),
-    (["score", "--tokens", "f", "--out", "o", "--device", "cuda:0"], ["cuda:0", "CPU"]),
+    (["score", "--tokens", "f", "--out", "o", "--device", "cuda:0"], ["cuda:0", "libcuda.so.1"]),
   ] as [([String], [String])]) func whatDoesNothingHereIsRefused(_ words: [String], _ parts: [String]) throws {
     let result = try tool(words + ["--model", Place.model])
     #expect(result.code == 64, "\(result.code) \(result.error)")

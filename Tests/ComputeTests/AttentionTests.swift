@@ -167,7 +167,7 @@ private func attention(_ test: AttentionCase, q: [Double], k: [Double], v: [Doub
               random: RandomStream(seed: 0))
           }, on: backend)
         let decoded = try backend.tensor(rows.count, widthQ)
-        backend.attention(state, heads, prompts: prompts, cache: own, q: q.rows(rows), into: decoded)
+        try backend.attention(state, heads, prompts: prompts, cache: own, q: q.rows(rows), into: decoded, in: Arena(on: backend))
         let expected = whole[(rows.lowerBound * widthQ)..<(rows.upperBound * widthQ)]
         try expectTheSameRows(backend.read(decoded), Array(expected), on: backend, within: tested.tolerance(2e-6), "prompt of \(promptLength)")
       }

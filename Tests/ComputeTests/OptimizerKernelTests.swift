@@ -29,13 +29,13 @@ import Testing
     let backend = try tested.open()
     let x = numbers(100_003, seed: 1)
     let expected = x.reduce(0.0) { $0 + Double($1) * Double($1) }
-    let found = try backend.sumOfSquares(try backend.vector(x), parts: [0..<x.count]).value()
+    let found = try backend.sumOfSquares(try backend.vector(x), backend.parts([0..<x.count])).value()
     #expect(abs(found - expected) < 1e-9 * expected)
-    let infinite = try backend.sumOfSquares(try backend.vector([1, .infinity]), parts: [0..<2]).value()
+    let infinite = try backend.sumOfSquares(try backend.vector([1, .infinity]), backend.parts([0..<2])).value()
     #expect(!infinite.isFinite)
     // Part after part, whatever lies between them; the bits of adding up the parts by themselves.
     let parts = [0..<40_000, 40_016..<40_017, 40_032..<40_032, 50_000..<100_003]
-    let apart = try parts.map { try backend.sumOfSquares(try backend.vector(Array(x[$0])), parts: [0..<$0.count]).value() }
-    #expect(try backend.sumOfSquares(try backend.vector(x), parts: parts).value() == apart.reduce(0, +))
+    let apart = try parts.map { try backend.sumOfSquares(try backend.vector(Array(x[$0])), backend.parts([0..<$0.count])).value() }
+    #expect(try backend.sumOfSquares(try backend.vector(x), backend.parts(parts)).value() == apart.reduce(0, +))
   }
 }

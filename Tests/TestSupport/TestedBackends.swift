@@ -4,7 +4,8 @@ import Support
 /// The backends that the conformance suite runs on: every test of an operation, a model or a rollout takes one of them as an argument.
 /// This is the one list of them.
 package let backends = [
-  TestedBackend(name: "cpu", unit: 0x1p-24) { threads throws(Failure) in try CPUBackend(threads: threads) }
+  TestedBackend(name: "cpu", unit: 0x1p-24) { threads throws(Failure) in try CPUBackend(threads: threads) },
+  TestedBackend(name: "cuda, emulated", unit: 0x1p-24) { threads throws(Failure) in try CUDABackend(Emulator.device(), threads: threads) },
 ]
 
 /// A backend under test, with what is to be expected of its numbers.

@@ -21,12 +21,13 @@ struct AlgorithmRunTests {
     var valueLearningRate = 1e-2
     var resumes = false
     var stopAfter: Int?
+    var backend: @Sendable () throws(Failure) -> any Backend = { () throws(Failure) in try CPUBackend(threads: 2) }
     /// A completion is right by its tokens, so that about half are.
     var isRight: @Sendable (Attempt) -> Bool = { $0.tokens.reduce(0, +) % 2 == 0 }
 
     /// Runs into a folder; the steps that were made.
     @discardableResult func run(_ folder: String) throws -> [RunStep] {
-      let model = try Transformer(ModelFolder(Place.model), on: CPUBackend(threads: 2))
+      let model = try Transformer(ModelFolder(Place.model), on: backend())
       var policy = PolicySettings()
       policy.learningRate = learningRate
       policy.valueLearningRate = valueLearningRate
@@ -121,6 +122,26 @@ struct AlgorithmRunTests {
     for name in [state, "checkpoints/step-4/state.json", "adapter/adapter_model.safetensors", "samples.jsonl"] {
       #expect(try Files.read("\(whole)/\(name)") == Files.read("\(parts)/\(name)"), "\(name) differs")
     }
+  }
+
+  /// The plain kernels of a GPU compute the CPU's bits, the emulated one's logarithms included.
+  @Test(
+    "A run on an emulated GPU, stopped and resumed, is the CPU's byte for byte",
+    .enabled(if: CPUBackend.fuses, "these kernels of the CPU do not fuse multiplications and additions"),
+    arguments: ["grpo", "dr-grpo", "ppo", "gspo", "dapo", "grpo-lead"])
+  func runsOnAnEmulatedGPU(algorithm: String) throws {
+    let folder = try TrialFolder()
+    let (cpu, gpu) = (folder.file("cpu"), folder.file("gpu"))
+    var trial = Trial(algorithm: algorithm, steps: 3)
+    try trial.run(cpu)
+    trial.backend = { () throws(Failure) in try CUDABackend(Emulator.device()) }
+    trial.stopAfter = 2
+    #expect(try trial.run(gpu).count == 2)
+    (trial.stopAfter, trial.resumes) = (nil, true)
+    let steps = try trial.run(gpu)
+    #expect(steps.count == 1 && steps.allSatisfy { $0["sampler_mismatch"] == 0 && $0["gradient_norm"] ?? 0 > 0 })
+    try expectSameResult(
+      cpu, gpu, files: ["checkpoints/step-3/state.safetensors", "adapter/adapter_model.safetensors", "samples.jsonl"])
   }
 
   @Test("DAPO replaces groups of equal rewards by fresh prompts and says what that cost")

@@ -1,3 +1,4 @@
+import Compute
 import Support
 import Telemetry
 import TestSupport
@@ -9,9 +10,9 @@ import Transformer
   private func run(
     _ folder: String, full: Bool = false, quantises: Bool = false, resumes: Bool = false, stopAfter: Int? = nil, every: Int = 3, steps: Int = 9,
     observer: TrialObserver = TrialObserver(), afterStep: @escaping (SFTTrainer) throws(Failure) -> Metrics = { _ in [:] },
-    shape: LearningRateSchedule.Shape = .cosine
+    shape: LearningRateSchedule.Shape = .cosine, on backend: (any Backend)? = nil
   ) throws -> RunOutcome {
-    let (model, adapter) = try loadModel(full: full, adapter: full ? nil : "initial", quantises: quantises)
+    let (model, adapter) = try loadModel(full: full, adapter: full ? nil : "initial", quantises: quantises, on: backend)
     var settings = PolicySettings()
     settings.learningRate = 1e-3
     settings.schedule = LearningRateSchedule(shape: shape, warmupSteps: 2, totalSteps: steps)
@@ -41,6 +42,17 @@ import Transformer
     #expect(!Files.exists(folder.file("parts/adapter")) && !Files.exists(folder.file("parts/model")))
     #expect(try run(folder.file("parts"), full: full, resumes: true) == .finished)
     try expectSameResult(folder.file("whole"), folder.file("parts"), files: results(full: full))
+  }
+
+  @Test(
+    .enabled(if: CPUBackend.fuses, "these kernels of the CPU do not fuse multiplications and additions"),
+    arguments: [(false, false), (false, true), (true, false)])
+  func aRunOnAnEmulatedGPUThatIsResumedIsTheCPUsByteForByte(_ full: Bool, _ quantises: Bool) throws {
+    let folder = try TrialFolder()
+    #expect(try run(folder.file("cpu"), full: full, quantises: quantises) == .finished)
+    #expect(try run(folder.file("gpu"), full: full, quantises: quantises, stopAfter: 5, on: CUDABackend(Emulator.device())) == .interrupted(step: 5))
+    #expect(try run(folder.file("gpu"), full: full, quantises: quantises, resumes: true, on: CUDABackend(Emulator.device())) == .finished)
+    try expectSameResult(folder.file("cpu"), folder.file("gpu"), files: results(full: full))
   }
 
   @Test(arguments: [1, 5]) func soIsARunOnAQuantisedModel(_ step: Int) throws {

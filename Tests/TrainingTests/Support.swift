@@ -15,9 +15,12 @@ extension Place {
   static func plugin(_ id: String) throws(Failure) -> PluginLibrary { try PluginLibrary(library(id)) }
 }
 
-func loadModel(full: Bool = false, adapter: String? = nil, quantises: Bool = false, threads: Int = 2) throws -> (Transformer, Adapter?) {
+func loadModel(full: Bool = false, adapter: String? = nil, quantises: Bool = false, threads: Int = 2, on backend: (any Backend)? = nil)
+  throws -> (Transformer, Adapter?)
+{
   let model = try Transformer(
-    ModelFolder(Place.model), trainable: full ? .full : .nothing, quantises: quantises, on: CPUBackend(threads: threads))
+    ModelFolder(Place.model), trainable: full ? .full : .nothing, quantises: quantises,
+    on: backend ?? CPUBackend(threads: threads))
   guard let adapter else { return (model, nil) }
   return (model, try Adapter("\(Place.goldens)/lora_steps/\(adapter)_adapter", for: model))
 }

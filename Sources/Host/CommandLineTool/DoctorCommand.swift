@@ -7,10 +7,22 @@ import Support
 /// `doctor`: what this machine offers and what is missing.
 enum DoctorCommand {
   static let spec = CommandSpec(
-    name: "doctor", summary: "what this machine offers and what is missing", options: [ModelOptions.json])
+    name: "doctor", summary: "what this machine offers and what is missing",
+    discussion:
+      "With --kernels it compiles every GPU kernel with NVRTC, which needs no GPU, and prints what ptxas says of them; it fails where one does not compile, spills registers or takes more than it may.",
+    examples: ["nano-reasoner doctor", "nano-reasoner doctor --kernels --arch sm_80,sm_90"],
+    options: [
+      .flag("kernels", "compile all GPU kernels and print their registers"),
+      .value(
+        "arch", .text, "architectures to compile for, as in sm_80,sm_90; default: the card's, or sm_80 and sm_90", placeholder: "LIST"),
+      ModelOptions.json,
+    ])
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
-    let backend = try Backends.open()
+    if try arguments.flag("kernels") { return try KernelGate.run(arguments) }
+    if try arguments.isGiven("arch") { throw .usage("--arch goes with --kernels") }
+    let backend = try CPUBackend()
+    let gpu = GPU()
     let registry = PluginRegistry()
     let python = PythonHelper.packages(["pyarrow", "huggingface_hub"])
     func package(_ name: String, _ use: String) -> (String, String, Bool) {
@@ -26,8 +38,7 @@ enum DoctorCommand {
       ("cpu", backend.name, true),
       ("memory", memory(), true),
       ("weights", "float32, bfloat16, nf4 (--precision, --quantize)", true),
-      ("cuda driver", library("libcuda.so.1"), isThere("libcuda.so.1")),
-      ("nvrtc", library("libnvrtc.so"), isThere("libnvrtc.so")),
+    ] + gpu.findings + [
       ("plugins", plugins(registry), true),
       ("swift compiler", command("swiftc"), command("swiftc") != "not found"),
       ("C compiler", command("cc"), command("cc") != "not found"),
@@ -48,16 +59,60 @@ enum DoctorCommand {
       let padded = name + String(repeating: " ", count: max(0, 16 - name.count))
       try Output.line("\(isFine ? "yes" : "no ")  \(padded)\(value)")
     }
-    if !isThere("libcuda.so.1") { try Output.line("\nNo CUDA driver: everything runs on the CPU.") }
+    try Output.line("\n\(gpu.conclusion)")
   }
+
+  /// What there is for computing on a GPU.
+  private struct GPU {
+    let findings: [(String, String, Bool)]
+    let conclusion: String
+
+    init() {
+      let libraries = CUDALibraries(asksPython: true)
+      var driver: CUDADriver?
+      var findings: [(String, String, Bool)] = []
+      var cards: [CUDADeviceProperties] = []
+      if let library = libraries.driver {
+        do throws(Failure) {
+          let found = try CUDADriver(library)
+          driver = found
+          findings.append(("cuda driver", "\(DoctorCommand.version(found.version)) (\(found.path))", true))
+          for ordinal in 0..<found.deviceCount { cards.append(try found.device(ordinal)) }
+        } catch { findings.append(("cuda driver", error.message, false)) }
+      } else {
+        findings.append(("cuda driver", "libcuda.so.1 not found; it comes with the driver of an NVIDIA card", false))
+      }
+      for card in cards {
+        let isNewEnough = card.capability >= CUDADeviceProperties.leastCapability
+        findings.append(
+          ("cuda:\(card.ordinal)",
+            "\(card.name), sm_\(card.capability), \(card.multiprocessors) multiprocessors, \(card.memoryBytes >> 30) GiB\(isNewEnough ? "" : "; kernels need sm_\(CUDADeviceProperties.leastCapability) or newer")",
+            isNewEnough))
+      }
+      if let driver, driver.deviceCount == 0 { findings.append(("cuda:0", "the driver sees no card", false)) }
+      let compiler = libraries.compiler(forDriver: driver?.version ?? 0).flatMap { try? KernelCompiler($0) }
+      let package = CUDALibraries.packageOfCompiler(forDriver: driver?.version ?? 13000)
+      findings.append(
+        ("nvrtc", compiler.map { "\($0.version) (\($0.path))" } ?? "libnvrtc.so not found; it compiles kernels for a GPU: pip install \(package)", compiler != nil))
+      findings.append(("kernel cache", KernelCache.user.folder ?? "none: HOME is not set", KernelCache.user.folder != nil))
+      self.findings = findings
+      conclusion =
+        if driver == nil {
+          "No CUDA driver: everything runs on the CPU."
+        } else if cards.contains(where: { $0.capability >= CUDADeviceProperties.leastCapability }) {
+          compiler != nil ? "--device auto takes cuda:0." : "With NVRTC (pip install \(package)) --device auto would take cuda:0; without, everything runs on the CPU."
+        } else {
+          "No card that kernels are written for: everything runs on the CPU."
+        }
+    }
+  }
+
+  private static func version(_ number: Int) -> String { "\(number / 1000).\(number % 1000 / 10)" }
 
   private static func plugins(_ registry: PluginRegistry) -> String {
     let names = registry.plugins.map(\.id)
     return names.isEmpty ? "none found; see `nano-reasoner plugin list`" : names.joined(separator: ", ")
   }
-
-  private static func isThere(_ name: String) -> Bool { (try? DynamicLibrary(name)) != nil }
-  private static func library(_ name: String) -> String { isThere(name) ? name : "\(name) not found" }
 
   private static func memory() -> String {
     return "\(Format.fixed(Double(physicalMemory()) / 1_073_741_824, 1)) GiB"

@@ -30,6 +30,18 @@ struct ModelOptions {
   static let json = OptionSpec.flag("json", "print one machine-readable result on standard output", group: .output)
   static let quiet = OptionSpec.flag("quiet", "no progress on standard error", group: .output)
 
+  static let device = OptionSpec.value(
+    "device", .checked(Backends.devices, Backends.isDevice), default: "auto",
+    "where to compute; auto: on an NVIDIA GPU where there is one, its driver and NVRTC, else on the CPU", group: .model,
+    placeholder: "auto|cpu|cuda[:N]")
+
+  /// The backend of `--device`; what is taken is said on standard error where a GPU is there or asked for.
+  static func backend(_ arguments: ParsedArguments, memory: Int? = nil) throws(Failure) -> any Backend {
+    try Backends.open(
+      device: try arguments.text("device"), threads: try arguments.optionalInteger("threads"), memory: memory
+    ) { note in try? AtomicFile.write(Array("\(note)\n".utf8), descriptor: STDERR_FILENO, name: "standard error") }
+  }
+
   static let compute: [OptionSpec] = [
     .value(
       "precision", .choice(Precision.self),
@@ -37,9 +49,7 @@ struct ModelOptions {
     .value(
       "quantize", .choice(Quantization.self), default: "none",
       "nf4: the linear layers of blocks in 4 bits, as bitsandbytes makes them; none: as the folder has them", group: .model),
-    .value(
-      "device",
-      .checked("auto or cpu", Backends.isDevice), default: "auto", "where to compute; this build computes on the CPU", group: .model, placeholder: "auto|cpu"),
+    device,
     .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
     .value(
       "memory", .number(above: 0, through: 1e6), "GiB of memory to plan with; default: what the machine, or its container, has", group: .model,
@@ -56,9 +66,7 @@ struct ModelOptions {
   init(_ arguments: ParsedArguments) throws(Failure) {
     quantization = try arguments.choice("quantize")
     format = try arguments.optionalText("precision").flatMap { Precision(rawValue: $0)?.format }
-    backend = try Backends.open(
-      device: try arguments.text("device"), threads: try arguments.optionalInteger("threads"),
-      memory: try arguments.optionalNumber("memory").map { Int($0 * 1_073_741_824) })
+    backend = try Self.backend(arguments, memory: try arguments.optionalNumber("memory").map { Int($0 * 1_073_741_824) })
   }
 
   /// The table of a model's tensors as these options have it.

@@ -32,6 +32,7 @@ enum PretrainCommand {
       .value("warmup-steps", .integer(Limits.countOrNone), default: .integer(defaults.warmupSteps), "linear warm-up", group: .training),
       .value("weight-decay", .number(Limits.weightDecay), default: .number(defaults.weightDecay), "decoupled weight decay", group: .training),
       .value("seed", .integer(Limits.seed), default: .integer(Int(defaults.seed)), "seed of all random numbers", group: .other),
+      ModelOptions.device,
       .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
       .value(
         "precision", .choice(Precision.self), default: "bf16", "how the finished weights are written", group: .output),
@@ -58,13 +59,13 @@ enum PretrainCommand {
     settings.warmupSteps = try arguments.integer("warmup-steps")
     settings.weightDecay = try arguments.number("weight-decay")
     settings.seed = UInt64(try arguments.integer("seed"))
-    let backend = try Backends.open(threads: try arguments.optionalInteger("threads"))
+    let backend = try ModelOptions.backend(arguments)
     var keeping = RunKeeping()
     keeping.resumes = try arguments.flag("resume")
     keeping.checkpointEvery = try arguments.integer("checkpoint-every")
     keeping.monitoring = try MonitoringOptions.monitoring(arguments)
     var identity = arguments.json.object ?? [:]
-    for key in ["out", "resume", "quiet", "threads", "config", "checkpoint-every", "checkpoint-minutes", "dry-run"] + MonitoringOptions.names { identity[key] = nil }
+    for key in ["out", "resume", "quiet", "device", "threads", "config", "checkpoint-every", "checkpoint-minutes", "dry-run"] + MonitoringOptions.names { identity[key] = nil }
     let record = RunRecord(
       stage: "pretrain", identity: identity, description: ["arguments": arguments.json, "given": .array(arguments.given.map { .string($0) }), "backend": .string(backend.name)])
     let precision: Precision = try arguments.choice("precision")

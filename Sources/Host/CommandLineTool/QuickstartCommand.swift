@@ -29,6 +29,7 @@ enum QuickstartCommand {
       .value("held-out", .integer(1...1_000_000), default: .integer(Quickstart().heldOut), "problems of the final evaluations", group: .data),
       .value("sft-steps", .integer(1...100_000), default: .integer(Quickstart().sftSteps), "updates of the SFT stage", group: .training),
       .value("rl-steps", .integer(1...100_000), default: .integer(Quickstart().rlSteps), "steps of the RL stage", group: .training),
+      ModelOptions.device,
       .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
       ModelOptions.seed, ModelOptions.quiet, ModelOptions.json,
     ])
@@ -47,7 +48,7 @@ enum QuickstartCommand {
     let named = try arguments.optionalText("base")
     let base: String = if let named { named } else { try ShippedModel.folder() }
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
-    let backend = try Backends.open(threads: try arguments.optionalInteger("threads"))
+    let backend = try ModelOptions.backend(arguments)
     let (folder, tokenizer, form) = try ModelOptions.open(base, arguments)
     var start = Quickstart.Base(name: base, folder: folder, tokenizer: tokenizer, form: form)
     let option = ModelOptions.promptForm.name

@@ -33,6 +33,7 @@ let program = Program(
     .group("data", "data sets", [Command(DataCommand.spec, run: DataCommand.run), Command(DataShowCommand.spec, run: DataShowCommand.run)]),
     Command(DownloadCommand.spec, run: DownloadCommand.run),
     Command(DoctorCommand.spec, run: DoctorCommand.run),
+    Command(GPUCheckCommand.spec, run: GPUCheckCommand.run),
   ])
 
 // A full disk is an error to report, not a signal to die of.

@@ -91,7 +91,9 @@ package protocol Backend: AnyObject, Sendable {
   func writeCache(
     _ cache: CacheLayer, _ heads: HeadShape, k: Tensor, v: Tensor, slots: IndexTensor, positions: IndexTensor)
   /// One query row per sequence against its prompt in `prompts` and what it has drawn in `cache`.
-  func attention(_ state: DecodeState, _ heads: HeadShape, prompts: CacheLayer, cache: CacheLayer, q: Tensor, into output: Tensor)
+  func attention(
+    _ state: DecodeState, _ heads: HeadShape, prompts: CacheLayer, cache: CacheLayer, q: Tensor, into output: Tensor, in arena: Arena
+  ) throws(Failure)
 
   // MARK: Loss head and sampler, on rows of logits [n, V]
 
@@ -114,7 +116,9 @@ package protocol Backend: AnyObject, Sendable {
     _ settings: AdamWSettings, step: Int, parameter: Tensor, gradient: Tensor, m: Tensor, v: Tensor,
     gradientFactor: Float)
   /// The sum of squares of the parts of a flat tensor, part after part; not finite where an element is not.
-  func sumOfSquares(_ x: Tensor, parts: [Range<Int>]) throws(Failure) -> Pending<Double>
+  func sumOfSquares(_ x: Tensor, _ parts: FlatParts) throws(Failure) -> Pending<Double>
+  /// Parts of a flat tensor, one after another, for sums over them.
+  func parts(_ ranges: [Range<Int>]) throws(Failure) -> FlatParts
 
   // MARK: Recording
 
@@ -212,6 +216,8 @@ extension Backend {
   }
 
   package func replay(_ recording: Recording) throws(Failure) { try recording.body() }
+
+  package func parts(_ ranges: [Range<Int>]) throws(Failure) -> FlatParts { FlatParts(ranges) }
 
   package func decodeRows(for sequences: Int) -> Int { sequences }
 }

@@ -10,11 +10,43 @@ package enum Backends {
   }
 
   /// - Parameters:
-  ///   - device: where to compute.
+  ///   - device: where to compute; `auto` takes a GPU where there is one that can be used.
   ///   - threads: of the CPU; nil takes one per core this process may run on.
   ///   - memory: bytes that may be taken; nil: what there is.
-  package static func open(device: String = "auto", threads: Int? = nil, memory: Int? = nil) throws(Failure) -> any Backend {
-    if device.hasPrefix("cuda") { throw .usage("--device \(device): this build computes on the CPU; use --device cpu") }
-    return try CPUBackend(threads: threads, memory: memory)
+  ///   - kernels: where machine code of kernels is kept.
+  ///   - note: told in one line what was taken and why, where a GPU was asked for or is there.
+  package static func open(
+    device: String = "auto", threads: Int? = nil, memory: Int? = nil, kernels: KernelCache = .user, note: (String) -> Void = { _ in }
+  ) throws(Failure) -> any Backend {
+    if device == "cpu" { return try CPUBackend(threads: threads, memory: memory) }
+    do throws(Failure) {
+      let ordinal = device.hasPrefix("cuda:") ? Int(device.dropFirst(5)) ?? 0 : 0
+      return try cuda(ordinal, threads: threads, memory: memory, kernels, note)
+    } catch {
+      if device != "auto" { throw Failure(.usage, "--device \(device): \(error.message)") }
+      if CUDALibraries().driver != nil { note("device: cpu (\(error.message))") }
+      return try CPUBackend(threads: threads, memory: memory)
+    }
+  }
+
+  private static func cuda(_ ordinal: Int, threads: Int?, memory: Int?, _ kernels: KernelCache, _ note: (String) -> Void) throws(Failure)
+    -> any Backend
+  {
+    let libraries = CUDALibraries()
+    guard let library = libraries.driver else {
+      throw .usage("no CUDA driver (libcuda.so.1) on this machine; it comes with the driver of an NVIDIA card")
+    }
+    let driver = try CUDADriver(library)
+    let card = try driver.device(ordinal)
+    guard let found = libraries.compiler(forDriver: driver.version) ?? CUDALibraries(asksPython: true).compiler(forDriver: driver.version) else {
+      throw .usage("\(card.name) is there, but NVRTC (libnvrtc.so), which compiles its kernels, is not: pip install \(CUDALibraries.packageOfCompiler(forDriver: driver.version))")
+    }
+    let compiler = try KernelCompiler(found)
+    let device = try CUDADevice(driver, ordinal: ordinal, compiler: compiler, cache: kernels) { count in
+      note("compiling \(count) files of kernels for sm_\(card.capability); they are kept in \(kernels.folder ?? "no place") for the next time")
+    }
+    let backend = try CUDABackend(device, threads: threads, memory: memory)
+    note("device: cuda:\(ordinal) (\(card.name), \(card.memoryBytes >> 30) GiB; driver \(driver.version / 1000).\(driver.version % 1000 / 10), NVRTC \(compiler.version))")
+    return backend
   }
 }

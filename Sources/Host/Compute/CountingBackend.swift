@@ -11,20 +11,27 @@ package final class CountingBackend: Backend {
   package let availableBytes: Int
 
   /// The sizes in which a backend keeps what it has a form of its own for.
-  private struct Sizes: Sendable {
-    let packed: @Sendable (Int, Int, WeightFormat) -> Int
-    let cache: @Sendable (HeadShape, Int, Int) -> (capacity: Int, bytes: Int)
-    let segment: Int
+  struct Sizes: Sendable {
+    /// Bytes to a multiple of which memory is taken.
+    let alignment: Int
+    let packed: @Sendable (_ outputs: Int, _ inputs: Int, WeightFormat) -> Int
+    let cache: @Sendable (HeadShape, _ slots: Int, _ capacity: Int) -> (capacity: Int, bytes: Int)
+    /// Words of a plan's lists, and of what attention and its backward take besides while they run.
+    let plan: @Sendable ([Segment], HeadShape, _ rows: Int) -> Int
+    /// Words that drawing tokens takes.
+    let sampling: @Sendable (_ rows: Int, _ columns: Int, SamplingSettings) -> Int
+    /// Words that attention of a step of decoding takes.
+    let scores: @Sendable (_ rows: Int, HeadShape, _ prompts: CacheLayer, _ cache: CacheLayer) -> Int
+    /// Bytes of a list of parts; 0: there is none.
+    let parts: @Sendable ([Range<Int>]) -> Int
   }
 
-  init(like cpu: CPUBackend) {
+  init(like backend: any Backend, _ sizes: Sizes) {
     use = Mutex(MemoryUse())
-    name = "a plan for \(cpu.name)"
-    isRowExact = cpu.isRowExact
-    availableBytes = cpu.availableBytes
-    sizes = Sizes(
-      packed: { CPUBackend.packedBytes(outputs: $0, inputs: $1, $2) },
-      cache: { CPUBackend.cacheShape($0, slots: $1, capacity: $2) }, segment: 32)
+    name = "a plan for \(backend.name)"
+    isRowExact = backend.isRowExact
+    availableBytes = backend.availableBytes
+    self.sizes = sizes
   }
 
   private init(like other: CountingBackend) {
@@ -36,7 +43,7 @@ package final class CountingBackend: Backend {
   package func counter() -> any Backend { CountingBackend(like: self) }
 
   package func allocate(byteCount: Int) -> Storage {
-    let size = (max(byteCount, 1) + 63) / 64 * 64
+    let size = (max(byteCount, 1) + sizes.alignment - 1) / sizes.alignment * sizes.alignment
     use.withLock { $0.take(size) }
     return Storage(address: 0, byteCount: size) { [self] _, size in use.withLock { $0.bytes -= size } }
   }
@@ -91,7 +98,7 @@ package final class CountingBackend: Backend {
 
   package func plan(_ segments: [Segment], _ heads: HeadShape, rows: Int, in arena: Arena) throws(Failure) -> AttentionPlan {
     AttentionPlan(
-      segments: segments.count, rows: rows, heads: heads, list: try arena.indices(count: segments.count * sizes.segment / 4))
+      segments: segments.count, rows: rows, heads: heads, list: try arena.indices(count: sizes.plan(segments, heads, rows)))
   }
 
   package func attention(_ plan: AttentionPlan, q: Tensor, k: Tensor, v: Tensor, into output: Tensor, logSum: Tensor) {}
@@ -109,8 +116,10 @@ package final class CountingBackend: Backend {
     _ cache: CacheLayer, _ heads: HeadShape, k: Tensor, v: Tensor, slots: IndexTensor, positions: IndexTensor
   ) {}
   package func attention(
-    _ state: DecodeState, _ heads: HeadShape, prompts: CacheLayer, cache: CacheLayer, q: Tensor, into output: Tensor
-  ) {}
+    _ state: DecodeState, _ heads: HeadShape, prompts: CacheLayer, cache: CacheLayer, q: Tensor, into output: Tensor, in arena: Arena
+  ) throws(Failure) {
+    try arena.scope { () throws(Failure) in _ = try arena.indices(count: sizes.scores(q.rows, heads, prompts, cache)) }
+  }
   package func logSoftmax(
     _ logits: Tensor, inverseTemperature: Float, targets: IndexTensor, logProb: Tensor, entropy: Tensor, logSum: Tensor
   ) {}
@@ -120,7 +129,7 @@ package final class CountingBackend: Backend {
   ) {}
 
   package func sampleStep(_ logits: Tensor, _ settings: SamplingSettings, _ state: DecodeState, in arena: Arena) throws(Failure) {
-    try arena.scope { () throws(Failure) in _ = try arena.indices(count: 2 * logits.rows) }
+    try arena.scope { () throws(Failure) in _ = try arena.indices(count: sizes.sampling(logits.rows, logits.columns, settings)) }
   }
 
   package func drawn(_ state: DecodeState) -> Pending<DrawnTokens> {
@@ -134,5 +143,9 @@ package final class CountingBackend: Backend {
   package func adamW(
     _ settings: AdamWSettings, step: Int, parameter: Tensor, gradient: Tensor, m: Tensor, v: Tensor, gradientFactor: Float
   ) {}
-  package func sumOfSquares(_ x: Tensor, parts: [Range<Int>]) -> Pending<Double> { Pending(0) }
+  package func parts(_ ranges: [Range<Int>]) -> FlatParts {
+    let bytes = sizes.parts(ranges)
+    return FlatParts(ranges, list: bytes > 0 ? allocate(byteCount: bytes) : nil)
+  }
+  package func sumOfSquares(_ x: Tensor, _ parts: FlatParts) -> Pending<Double> { Pending(0) }
 }

@@ -149,10 +149,12 @@ package struct AttentionPlan: Sendable {
   /// Rows of the batch.
   package let rows: Int
   package let heads: HeadShape
-  /// The backend's own list.
+  /// The backend's own list, and what it has to know of it.
   package let list: IndexTensor
+  let counts: [Int]
 
-  package init(segments: Int, rows: Int, heads: HeadShape, list: IndexTensor) {
+  init(segments: Int, rows: Int, heads: HeadShape, list: IndexTensor, counts: [Int] = []) {
+    self.counts = counts
     self.segments = segments
     self.rows = rows
     self.heads = heads
@@ -186,6 +188,18 @@ package struct CacheLayer: Sendable {
     self.storage = storage
     self.slots = slots
     self.capacity = capacity
+  }
+}
+
+/// Parts of a flat tensor, in the form that a backend's sums over them walk.
+package struct FlatParts: Sendable {
+  package let ranges: [Range<Int>]
+  /// The backend's own list.
+  let list: Storage?
+
+  init(_ ranges: [Range<Int>], list: Storage? = nil) {
+    self.ranges = ranges
+    self.list = list
   }
 }
 

@@ -1,7 +1,8 @@
 /// A shared library opened by path or name, never closed: code that ran once may be on a stack or in a table.
 @safe package struct DynamicLibrary: @unchecked Sendable {
   package let path: String
-  private let handle: UnsafeMutableRawPointer
+  /// As `dlopen` gave it.
+  package let handle: UnsafeMutableRawPointer
 
   /// Opens with immediate binding and local symbols, as a plugin or a system library.
   package init(_ path: String) throws(Failure) {

@@ -4,16 +4,22 @@ import Support
 import Transformer
 
 /// Derivatives of a loss by what a policy says of each token.
-struct TokenDerivatives {
+package struct TokenDerivatives {
   let dLogProbs: [Float]
   /// nil where the loss does not depend on entropies.
   var dEntropies: [Float]?
   /// nil without a critic.
   var dValues: [Float]?
+
+  package init(dLogProbs: [Float], dEntropies: [Float]? = nil, dValues: [Float]? = nil) {
+    self.dLogProbs = dLogProbs
+    self.dEntropies = dEntropies
+    self.dValues = dValues
+  }
 }
 
 /// Seconds that a micro-batch took, without its loss.
-struct PassSeconds {
+package struct PassSeconds {
   let forward: Double
   let backward: Double
 }
@@ -24,7 +30,7 @@ extension Policy {
   ///
   /// - Parameter loss: what the policy says of the targets → the derivatives of the loss by it.
   @discardableResult
-  func accumulate(
+  package func accumulate(
     _ batch: TokenBatch, _ targets: TokenTargets, temperature: Double,
     loss: (PluginScores) throws(Failure) -> TokenDerivatives
   ) throws(Failure) -> PassSeconds {

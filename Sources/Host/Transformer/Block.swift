@@ -55,7 +55,7 @@ struct Block {
       backend.attention(plan, q: q, k: k, v: v, into: attended, logSum: logSum)
     case .cached(let state, let prompts, let own):
       backend.writeCache(own.layers[index], heads, k: k, v: v, slots: state.slots, positions: state.ownPositions)
-      backend.attention(state, heads, prompts: prompts.layers[index], cache: own.layers[index], q: q, into: attended)
+      try backend.attention(state, heads, prompts: prompts.layers[index], cache: own.layers[index], q: q, into: attended, in: arena)
     }
     let middle = try arena.tensor(x.rows, x.columns)
     let projectedO = try backend.residualProjection(attended, weights[.o], addingTo: x, into: middle, in: arena)

@@ -13,6 +13,8 @@ package enum Trainable: Sendable, Equatable {
 package enum WeightSource {
   case folder(ModelFolder)
   case random(seed: UInt64)
+  /// Random, and the same in every block: made in a moment, for measuring.
+  case repeated(seed: UInt64)
   /// From nowhere: memory is counted, values are not made.
   case plan
 }
@@ -80,6 +82,17 @@ extension WeightSource {
     switch self {
     case .folder(let folder): return { spec throws(Failure) in try folder.floats(spec) }
     case .plan: return { spec throws(Failure) in [] }
+    case .repeated(let seed):
+      let random = WeightSource.random(seed: seed).values(of: tensors)
+      var made: [String: [Float]] = [:]
+      return { spec throws(Failure) in
+        // Numbers in a name are those of blocks.
+        let name = spec.name.filter { !$0.isNumber }
+        if let values = made[name] { return values }
+        let values = try random(spec)
+        made[name] = values
+        return values
+      }
     case .random(let seed):
       var streams: [String: UInt64] = [:]
       for spec in tensors where spec.role.isMatrix { streams[spec.name] = UInt64(streams.count + 1) }
@@ -96,7 +109,7 @@ extension WeightSource {
   {
     switch self {
     case .folder(let folder): return try folder.matrix(spec, on: backend)
-    case .random: return try backend.pack(try values(spec), outputs: spec.rows, inputs: spec.columns, as: spec.format)
+    case .random, .repeated: return try backend.pack(try values(spec), outputs: spec.rows, inputs: spec.columns, as: spec.format)
     case .plan: return try backend.packed(outputs: spec.rows, inputs: spec.columns, as: spec.format)
     }
   }

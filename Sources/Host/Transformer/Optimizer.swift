@@ -35,7 +35,7 @@ package final class Optimizer {
   /// The norm of all gradients together.
   package func gradientNorm() throws(Failure) -> Double {
     var sum = 0.0
-    for group in groups { sum += try backend.sumOfSquares(group.store.gradients, parts: group.store.parts).value() }
+    for group in groups { sum += try backend.sumOfSquares(group.store.gradients, group.store.flatParts).value() }
     return sum.squareRoot()
   }
 

@@ -21,6 +21,7 @@ package final class ParameterStore: Sendable {
   package let gradients: Tensor
   /// Where each tensor lies.
   package let parts: [Range<Int>]
+  package let flatParts: FlatParts
   package let parameters: [Parameter]
   package let backend: any Backend
   private let packing: [Repacking]
@@ -51,6 +52,7 @@ package final class ParameterStore: Sendable {
     }
     self.specs = specs
     self.parts = parts
+    flatParts = try backend.parts(parts)
     self.parameters = parameters
     self.packing = packing
     self.backend = backend

@@ -32,9 +32,24 @@ import Support
   package var name: String { unsafe "cpu (\(String(cString: nrk_isa())), \(threads) threads)" }
   /// The instruction sets that there are kernels for and that this machine has, the best first; `NR_ISA` chooses another than the first.
   package static var instructionSets: [String] { ["avx512", "avx2", "portable"].filter { unsafe nrk_has_isa($0) != 0 } }
+  /// Whether the kernels in use fuse a multiplication and an addition, as all do but those of SSE2.
+  package static var fuses: Bool {
+    #if arch(x86_64)
+      unsafe String(cString: nrk_isa()) != "portable"
+    #else
+      true
+    #endif
+  }
   package var isRowExact: Bool { true }
   package var memory: MemoryUse { store.now }
-  package func counter() -> any Backend { CountingBackend(like: self) }
+  package func counter() -> any Backend {
+    CountingBackend(
+      like: self,
+      CountingBackend.Sizes(
+        alignment: 64, packed: { Self.packedBytes(outputs: $0, inputs: $1, $2) }, cache: { Self.cacheShape($0, slots: $1, capacity: $2) },
+        plan: { segments, _, _ in segments.count * MemoryLayout<nrk_segment>.stride / 4 }, sampling: { rows, _, _ in 2 * rows },
+        scores: { _, _, _, _ in 0 }, parts: { _ in 0 }))
+  }
 
   package static var availableCores: Int {
     max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
@@ -103,7 +118,7 @@ import Support
   }
 
   package func copy(_ source: Tensor, to destination: Tensor) {
-    precondition(source.rows == destination.rows && source.columns == destination.columns)
+    Shapes.copy(source, to: destination)
     for row in 0..<source.rows {
       unsafe (floats(destination) + row * destination.stride).update(
         from: floats(source) + row * source.stride, count: source.columns)
@@ -115,7 +130,7 @@ import Support
   package func pack(
     _ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, as target: WeightFormat
   ) throws(Failure) -> PackedMatrix {
-    precondition(bytes.count == outputs * inputs * (format.byteCount ?? 0), "the bytes are those of a dense matrix")
+    unsafe Shapes.pack(bytes, format, outputs: outputs, inputs: inputs)
     if case .nf4(let nf4) = target {
       return try pack(
         unsafe quantize(bytes, format: format, outputs: outputs, inputs: inputs, isNested: nf4.isNested),
@@ -137,7 +152,7 @@ import Support
 
   package func quantize(_ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, isNested: Bool) -> NF4Blocks {
     let count = outputs * inputs
-    precondition(bytes.count == count * (format.byteCount ?? 0), "the bytes are those of a dense matrix")
+    unsafe Shapes.pack(bytes, format, outputs: outputs, inputs: inputs)
     var magnitudes = [Float](repeating: 0, count: NF4Blocks.blockCount(count))
     let codes = unsafe [UInt8](unsafeUninitializedCapacity: NF4Blocks.codeCount(count)) { buffer, made in
       unsafe nrk_nf4_quantize(pool, Int64(count), bytes.baseAddress, kind(format), buffer.baseAddress, &magnitudes)
@@ -168,8 +183,7 @@ import Support
 
   package func repack(_ list: [Repacking]) {
     let packings = unsafe list.map { item -> nrk_packing in
-      precondition(item.value.rows == item.matrix.outputs && item.value.columns == item.matrix.inputs)
-      precondition(item.matrix.format.byteCount != nil, "blocks of four bits are not trained")
+      Shapes.repack(item)
       return unsafe nrk_packing(
         N: Int64(item.value.rows), K: Int64(item.value.columns), ld: Int64(item.value.stride), source: floats(item.value),
         panels: raw(item.matrix.storage), kind: kind(item.matrix.format))
@@ -178,14 +192,14 @@ import Support
   }
 
   package func gather(_ ids: IndexTensor, from matrix: PackedMatrix, into output: Tensor) {
-    precondition(output.rows == ids.count && output.columns == matrix.inputs)
+    Shapes.gather(ids, from: matrix, into: output)
     unsafe nrk_gather(
       pool, Int64(ids.count), Int64(matrix.outputs), Int64(matrix.inputs), raw(matrix.storage), kind(matrix.format),
       integers(ids), floats(output), Int64(output.stride))
   }
 
   package func gatherBackward(_ ids: IndexTensor, dOutput: Tensor, gradient: Tensor) {
-    precondition(dOutput.rows == ids.count && dOutput.columns == gradient.columns && gradient.isContiguous)
+    Shapes.gatherBackward(ids, dOutput: dOutput, gradient: gradient)
     unsafe nrk_embedding_backward(
       pool, Int64(ids.count), Int64(gradient.columns), integers(ids), floats(dOutput), Int64(dOutput.stride),
       floats(gradient))
@@ -194,29 +208,28 @@ import Support
   // MARK: Matrix products
 
   package func linear(_ x: Tensor, _ weight: PackedMatrix, bias: Tensor?, into y: Tensor, accumulate: Bool) {
-    precondition(x.columns == weight.inputs && y.columns == weight.outputs && x.rows == y.rows)
-    precondition(bias == nil || bias?.count == weight.outputs)
+    Shapes.linear(x, weight, bias: bias, into: y)
     unsafe nrk_linear(
       pool, Int64(x.rows), Int64(weight.outputs), Int64(weight.inputs), floats(x), Int64(x.stride),
       raw(weight.storage), kind(weight.format), floats(bias), floats(y), Int64(y.stride), accumulate ? 1 : 0)
   }
 
   package func linearBackward(_ dy: Tensor, _ weight: PackedMatrix, into dx: Tensor, accumulate: Bool) {
-    precondition(dx.columns == weight.inputs && dy.columns == weight.outputs && dx.rows == dy.rows)
+    Shapes.linearBackward(dy, weight, into: dx)
     unsafe nrk_linear_dx(
       pool, Int64(dy.rows), Int64(weight.outputs), Int64(weight.inputs), floats(dy), Int64(dy.stride),
       raw(weight.storage), kind(weight.format), floats(dx), Int64(dx.stride), accumulate ? 1 : 0)
   }
 
   package func linearBackward(_ dy: Tensor, x: Tensor, weightGradient: Tensor) {
-    precondition(dy.rows == x.rows && weightGradient.rows == dy.columns && weightGradient.columns == x.columns)
+    Shapes.linearBackward(dy, x: x, weightGradient: weightGradient)
     unsafe nrk_linear_dw(
       pool, Int64(dy.rows), Int64(dy.columns), Int64(x.columns), floats(dy), Int64(dy.stride), floats(x),
       Int64(x.stride), floats(weightGradient), Int64(weightGradient.stride))
   }
 
   package func linearBackward(_ dy: Tensor, biasGradient: Tensor) {
-    precondition(biasGradient.count == dy.columns)
+    Shapes.linearBackward(dy, biasGradient: biasGradient)
     unsafe nrk_linear_db(
       pool, Int64(dy.rows), Int64(dy.columns), floats(dy), Int64(dy.stride), floats(biasGradient))
   }
@@ -224,31 +237,30 @@ import Support
   // MARK: Rows
 
   package func scale(_ x: Tensor, by factor: Float) {
-    precondition(x.isContiguous)
+    Shapes.scale(x)
     unsafe nrk_scale(pool, Int64(x.count), floats(x), factor)
   }
 
   package func add(_ y: Tensor, to x: Tensor) {
-    precondition(x.isContiguous && y.isContiguous && x.count == y.count)
+    Shapes.add(y, to: x)
     unsafe nrk_add(pool, Int64(x.count), floats(x), floats(y))
   }
 
   package func take(_ rows: IndexTensor, of x: Tensor, into output: Tensor) {
-    precondition(output.rows == rows.count && output.columns == x.columns)
+    Shapes.take(rows, of: x, into: output)
     unsafe nrk_take_rows(
       pool, Int64(rows.count), Int64(x.columns), floats(x), Int64(x.stride), integers(rows), floats(output),
       Int64(output.stride))
   }
 
   package func add(_ y: Tensor, toRows rows: IndexTensor, of x: Tensor) {
-    precondition(y.rows == rows.count && y.columns == x.columns)
+    Shapes.add(y, toRows: rows, of: x)
     unsafe nrk_add_rows(
       pool, Int64(rows.count), Int64(x.columns), floats(y), Int64(y.stride), integers(rows), floats(x), Int64(x.stride))
   }
 
   package func rmsNorm(_ x: Tensor, _ norm: NormWeights, into y: Tensor, rstd: Tensor) {
-    precondition(x.isContiguous && y.isContiguous && x.count == y.count)
-    precondition(norm.weight.count == x.columns && rstd.count == x.rows)
+    Shapes.rmsNorm(x, norm, into: y, rstd: rstd)
     unsafe nrk_rmsnorm(
       pool, Int64(x.rows), Int64(x.columns), floats(x), floats(norm.weight), norm.epsilon, floats(y), floats(rstd))
   }
@@ -256,28 +268,26 @@ import Support
   package func rmsNormBackward(
     _ dy: Tensor, x: Tensor, _ norm: NormWeights, rstd: Tensor, into dx: Tensor, accumulate: Bool, weightGradient: Tensor?
   ) {
-    precondition(x.isContiguous && dy.isContiguous && dx.isContiguous && x.count == dy.count && x.count == dx.count)
+    Shapes.rmsNormBackward(dy, x: x, norm, rstd: rstd, into: dx, weightGradient: weightGradient)
     unsafe nrk_rmsnorm_backward(
       pool, Int64(x.rows), Int64(x.columns), floats(dy), floats(x), floats(norm.weight), floats(rstd), floats(dx),
       accumulate ? 1 : 0, floats(weightGradient))
   }
 
   package func rotate(_ x: Tensor, channels: Int, positions: IndexTensor, cos: Tensor, sin: Tensor, inverse: Bool) {
-    precondition(positions.count == x.rows && x.columns % channels == 0 && cos.columns == channels / 2)
+    Shapes.rotate(x, channels: channels, positions: positions, cos: cos, sin: sin)
     unsafe nrk_rope(
       pool, Int64(x.rows), Int64(x.columns / channels), Int64(channels), floats(x), Int64(x.stride),
       integers(positions), floats(cos), floats(sin), inverse ? 1 : 0)
   }
 
   package func swiGLU(gate: Tensor, up: Tensor, into output: Tensor) {
-    precondition(gate.isContiguous && up.isContiguous && output.isContiguous)
-    precondition(gate.count == up.count && gate.count == output.count)
+    Shapes.swiGLU(gate: gate, up: up, into: output)
     unsafe nrk_swiglu(pool, Int64(gate.count), floats(gate), floats(up), floats(output))
   }
 
   package func swiGLUBackward(_ dOutput: Tensor, gate: Tensor, up: Tensor, dGate: Tensor, dUp: Tensor) {
-    precondition(dOutput.count == gate.count && dOutput.count == up.count)
-    precondition(dOutput.count == dGate.count && dOutput.count == dUp.count && dOutput.isContiguous)
+    Shapes.swiGLUBackward(dOutput, gate: gate, up: up, dGate: dGate, dUp: dUp)
     unsafe nrk_swiglu_backward(
       pool, Int64(gate.count), floats(gate), floats(up), floats(dOutput), floats(dGate), floats(dUp))
   }
@@ -285,12 +295,11 @@ import Support
   // MARK: Attention
 
   package func plan(_ segments: [Segment], _ heads: HeadShape, rows: Int, in arena: Arena) throws(Failure) -> AttentionPlan {
+    Shapes.plan(segments, rows: rows)
     let words = MemoryLayout<nrk_segment>.stride / 4
     let list = try arena.indices(count: segments.count * words)
     unsafe integers(list).withMemoryRebound(to: nrk_segment.self, capacity: segments.count) { places in
       for (index, segment) in segments.enumerated() {
-        precondition(segment.start >= 0 && segment.length >= 0 && segment.start + segment.length <= rows)
-        precondition(segment.prefixStart >= 0 && segment.prefixStart + segment.prefixLength <= rows)
         unsafe places[index] = nrk_segment(
           start: Int64(segment.start), length: Int64(segment.length), prefix_start: Int64(segment.prefixStart),
           prefix_length: Int64(segment.prefixLength))
@@ -303,16 +312,8 @@ import Support
     unsafe UnsafeRawPointer(integers(plan.list)).assumingMemoryBound(to: nrk_segment.self)
   }
 
-  private func check(_ plan: AttentionPlan, q: Tensor, k: Tensor, v: Tensor) {
-    precondition(q.columns == plan.heads.queryHeads * plan.heads.channels && q.rows == plan.rows)
-    precondition(k.columns == plan.heads.keyValueHeads * plan.heads.channels && v.columns == k.columns)
-    precondition(k.rows == q.rows && v.rows == q.rows)
-  }
-
   package func attention(_ plan: AttentionPlan, q: Tensor, k: Tensor, v: Tensor, into output: Tensor, logSum: Tensor) {
-    check(plan, q: q, k: k, v: v)
-    precondition(output.rows == q.rows && output.columns == q.columns)
-    precondition(logSum.rows == q.rows && logSum.columns == plan.heads.queryHeads && logSum.isContiguous)
+    Shapes.attention(plan, q: q, k: k, v: v, into: output, logSum: logSum)
     unsafe nrk_attention(
       pool, segments(plan), Int64(plan.segments), Int64(plan.heads.queryHeads), Int64(plan.heads.keyValueHeads),
       Int64(plan.heads.channels), floats(q), Int64(q.stride), floats(k), Int64(k.stride), floats(v), Int64(v.stride),
@@ -323,9 +324,7 @@ import Support
     _ plan: AttentionPlan, q: Tensor, k: Tensor, v: Tensor, output: Tensor, logSum: Tensor, dOutput: Tensor, dq: Tensor, dk: Tensor,
     dv: Tensor
   ) {
-    check(plan, q: q, k: k, v: v)
-    check(plan, q: dq, k: dk, v: dv)
-    precondition(dOutput.rows == q.rows && dOutput.columns == q.columns && output.columns == q.columns)
+    Shapes.attentionBackward(plan, q: q, k: k, v: v, output: output, logSum: logSum, dOutput: dOutput, dq: dq, dk: dk, dv: dv)
     unsafe nrk_attention_backward(
       pool, segments(plan), Int64(plan.segments), Int64(plan.heads.queryHeads), Int64(plan.heads.keyValueHeads),
       Int64(plan.heads.channels), floats(q), Int64(q.stride), floats(k), Int64(k.stride), floats(v), Int64(v.stride),
@@ -352,16 +351,16 @@ import Support
   package func writeCache(
     _ cache: CacheLayer, _ heads: HeadShape, k: Tensor, v: Tensor, slots: IndexTensor, positions: IndexTensor
   ) {
-    precondition(slots.count == k.rows && positions.count == k.rows && v.rows == k.rows)
+    Shapes.writeCache(heads, k: k, v: v, slots: slots, positions: positions)
     unsafe nrk_kv_write(
       pool, Int64(k.rows), Int64(heads.keyValueHeads), Int64(heads.channels), floats(k), Int64(k.stride), floats(v),
       Int64(v.stride), self.cache(cache), Int64(cache.capacity), integers(slots), integers(positions))
   }
 
   package func attention(
-    _ state: DecodeState, _ heads: HeadShape, prompts: CacheLayer, cache: CacheLayer, q: Tensor, into output: Tensor
+    _ state: DecodeState, _ heads: HeadShape, prompts: CacheLayer, cache: CacheLayer, q: Tensor, into output: Tensor, in arena: Arena
   ) {
-    precondition(state.rows == q.rows && output.rows == q.rows && q.columns == heads.queryHeads * heads.channels)
+    Shapes.attention(state, heads, q: q, into: output)
     unsafe nrk_attention_decode(
       pool, Int64(q.rows), Int64(heads.queryHeads), Int64(heads.keyValueHeads), Int64(heads.channels), floats(q), Int64(q.stride),
       self.cache(prompts), Int64(prompts.capacity), integers(state.promptSlots), integers(state.promptLengths), self.cache(cache),
@@ -373,8 +372,7 @@ import Support
   package func logSoftmax(
     _ logits: Tensor, inverseTemperature: Float, targets: IndexTensor, logProb: Tensor, entropy: Tensor, logSum: Tensor
   ) {
-    precondition(targets.count == logits.rows && logProb.count == logits.rows)
-    precondition(entropy.count == logits.rows && logSum.count == logits.rows)
+    Shapes.logSoftmax(logits, targets: targets, logProb: logProb, entropy: entropy, logSum: logSum)
     unsafe nrk_log_softmax(
       pool, Int64(logits.rows), Int64(logits.columns), floats(logits), Int64(logits.stride), inverseTemperature,
       integers(targets), floats(logProb), floats(entropy), floats(logSum))
@@ -384,7 +382,7 @@ import Support
     _ logits: Tensor, inverseTemperature: Float, targets: IndexTensor, logSum: Tensor, entropy: Tensor,
     dLogProb: Tensor, dEntropy: Tensor?
   ) {
-    precondition(targets.count == logits.rows && dLogProb.count == logits.rows && logSum.count == logits.rows)
+    Shapes.logSoftmaxBackward(logits, targets: targets, logSum: logSum, entropy: entropy, dLogProb: dLogProb, dEntropy: dEntropy)
     unsafe nrk_log_softmax_backward(
       pool, Int64(logits.rows), Int64(logits.columns), floats(logits), Int64(logits.stride), inverseTemperature,
       integers(targets), floats(logSum), floats(entropy), floats(dLogProb), floats(dEntropy))
@@ -447,15 +445,15 @@ import Support
     _ settings: AdamWSettings, step: Int, parameter: Tensor, gradient: Tensor, m: Tensor, v: Tensor,
     gradientFactor: Float
   ) {
-    precondition(parameter.isContiguous && gradient.count == parameter.count && m.count == parameter.count)
+    Shapes.adamW(parameter: parameter, gradient: gradient, m: m, v: v)
     unsafe nrk_adamw(
       pool, Int64(parameter.count), floats(parameter), floats(gradient), floats(m), floats(v), settings.learningRate,
       settings.beta1, settings.beta2, settings.epsilon, settings.weightDecay, Int64(step), gradientFactor)
   }
 
-  package func sumOfSquares(_ x: Tensor, parts: [Range<Int>]) throws(Failure) -> Pending<Double> {
-    precondition(x.isContiguous && parts.allSatisfy { $0.lowerBound >= 0 && $0.upperBound <= x.count })
-    let list = parts.map { nrk_part(start: Int64($0.lowerBound), count: Int64($0.count)) }
+  package func sumOfSquares(_ x: Tensor, _ parts: FlatParts) throws(Failure) -> Pending<Double> {
+    Shapes.sumOfSquares(x, parts)
+    let list = parts.ranges.map { nrk_part(start: Int64($0.lowerBound), count: Int64($0.count)) }
     return Pending(unsafe list.withUnsafeBufferPointer { unsafe nrk_sum_squares(pool, Int64($0.count), $0.baseAddress, floats(x)) })
   }
 }

@@ -1,0 +1,51 @@
+import Arguments
+import Benchmarking
+import Compute
+import Support
+import Training
+
+/// `gpu-check`: what a GPU computes held against the CPU, and how fast it is.
+enum GPUCheckCommand {
+  static let spec = CommandSpec(
+    name: "gpu-check", summary: "hold what a GPU computes against the CPU, and measure it",
+    discussion:
+      "Parts in the order of what must be right first: copies, every operation against the CPU bit by bit, rows alone and in batches, twenty training steps, products and attention of real shapes, and a model of Qwen2.5-Math-1.5B's shape with random weights in bfloat16 and in NF4: drawing, whether the trainer finds the sampler's log-probabilities, an update. DIR/gpu-check.json is written anew after each part. Exit 70 where something disagrees.",
+    examples: ["nano-reasoner gpu-check --out gpu"],
+    options: [
+      .required("out", .path, "the folder of the record", group: .output, placeholder: "DIR"),
+      .value(
+        "device", .checked("cuda or cuda:N", { $0.hasPrefix("cuda") && Backends.isDevice($0) }), default: "cuda", "the GPU", group: .model,
+        placeholder: "cuda[:N]"),
+      .value("seconds", .number(above: 0, through: 86_400), default: 540, "no part begins later"),
+      .flag("small", "the shapes of a toy: for an emulated GPU"),
+      .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
+    ])
+
+  static func run(_ arguments: ParsedArguments) throws(Failure) {
+    let out = try arguments.text("out")
+    try Files.makeDirectory(out)
+    let say = { (text: String) in
+      try? AtomicFile.write(Array("\(OneLine.text(text))\n".utf8), descriptor: STDERR_FILENO, name: "standard error")
+    }
+    let threads = try arguments.optionalInteger("threads")
+    var watch = Stopwatch()
+    guard
+      let device = try Backends.open(device: try arguments.text("device"), threads: threads, note: { _ = say($0) }) as? CUDABackend
+    else { throw .internalError("--device \(try arguments.text("device")) is no GPU") }
+    let opening = watch.lap()
+    let cpu = try CPUBackend(threads: threads)
+    var check = DeviceCheck(device: device, cpu: cpu, path: out + "/gpu-check.json")
+    check.seconds = try arguments.number("seconds")
+    check.isSmall = try arguments.flag("small")
+    check.say = { _ = say($0) }
+    let card = device.properties
+    let agrees = try check.run([
+      "program": .string(RunRecord.programVersion), "device": .string(device.name), "card": .string(card.name), "capability": .integer(card.capability),
+      "multiprocessors": .integer(card.multiprocessors), "memory_mib": .integer(card.memoryBytes >> 20),
+      "available_mib": .integer(device.availableBytes >> 20), "driver": .integer(device.driverVersion), "cpu": .string(cpu.name),
+      "opening_seconds": .number(opening),
+    ])
+    try Output.line("\(check.path): \(agrees ? "everything agrees" : "something disagrees")")
+    if !agrees { throw .internalError("\(check.path): what \"agrees\": false stands in disagrees with the CPU") }
+  }
+}

@@ -1,0 +1,65 @@
+import Support
+
+/// Where NVIDIA's libraries may lie on this machine: in a CUDA toolkit, or in the packages that `pip` brings.
+package struct CUDALibraries: Sendable {
+  /// The driver, which comes with the card; nil where this machine has none.
+  package let driver: DynamicLibrary?
+  private let folders: [String]
+
+  /// - Parameter asksPython: whether to ask the `python3` on the path for its packages as well, which starts a process.
+  package init(asksPython: Bool = false) {
+    var folders: [String] = []
+    if let own = environmentVariable("NR_CUDA_LIBRARIES") { folders.append(own) }
+    driver = DynamicLibrary.first(of: folders.map { $0 + "/libcuda.so.1" } + ["libcuda.so.1"])
+    for name in ["CUDA_HOME", "CUDA_PATH"] {
+      if let home = environmentVariable(name) { folders.append(home + "/lib64") }
+    }
+    folders += Self.folders(in: "/usr/local") { $0.hasPrefix("cuda") }.reversed().map { $0 + "/lib64" }
+    var packages: [String] = []
+    if let environment = environmentVariable("VIRTUAL_ENV") { packages += Self.packages(ofEnvironment: environment) }
+    if asksPython { packages += Self.packagesOfPython() }
+    for packages in packages {
+      folders += ["cu13/lib", "cuda_nvrtc/lib", "cublas/lib"].map { "\(packages)/nvidia/\($0)" }
+    }
+    var seen: Set<String> = []
+    self.folders = folders.filter { seen.insert($0).inserted }
+  }
+
+  private static func folders(in path: String, where isWanted: (String) -> Bool) -> [String] {
+    ((try? Files.list(path)) ?? []).filter(isWanted).sorted().map { "\(path)/\($0)" }
+  }
+
+  private static func packages(ofEnvironment path: String) -> [String] {
+    folders(in: path + "/lib") { $0.hasPrefix("python") }.map { $0 + "/site-packages" }
+  }
+
+  private static func packagesOfPython() -> [String] {
+    let script = "import site, json; print(json.dumps(site.getsitepackages() + [site.getusersitepackages()]))"
+    guard let process = try? HelperProcess(PythonHelper.words("-c", script), log: nil), let line = process.readLine(within: 30),
+      let answer = try? JSON.parse(line, name: "python")
+    else { return [] }
+    return (answer.array ?? []).compactMap(\.string)
+  }
+
+  /// The run-time compiler of kernels, of a version that the driver understands (0: any), the newest first; nil where there is none.
+  package func compiler(forDriver version: Int = 0) -> DynamicLibrary? {
+    for major in [13, 12] where version == 0 || version / 1000 >= major {
+      for folder in folders {
+        let path = "\(folder)/libnvrtc.so.\(major)"
+        guard Files.exists(path) else { continue }
+        // NVRTC 13 opens its built-in functions by name alone: what has been loaded by path is found by that name.
+        for builtins in (try? Files.list(folder)) ?? [] where builtins.hasPrefix("libnvrtc-builtins.so.\(major)") {
+          _ = try? DynamicLibrary("\(folder)/\(builtins)")
+        }
+        if let library = try? DynamicLibrary(path) { return library }
+      }
+      if let library = try? DynamicLibrary("libnvrtc.so.\(major)") { return library }
+    }
+    return nil
+  }
+
+  /// What to install where there is no compiler.
+  package static func packageOfCompiler(forDriver version: Int) -> String {
+    version / 1000 >= 13 ? "nvidia-cuda-nvrtc" : "nvidia-cuda-nvrtc-cu12"
+  }
+}

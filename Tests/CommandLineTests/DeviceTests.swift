@@ -1,0 +1,102 @@
+import Support
+import TestSupport
+import Testing
+
+/// `--device`, `doctor` and `gpu-check` where there is a GPU, one that is emulated, and where there is none.
+@Suite struct DeviceTests {
+  /// A folder where the program finds the emulated GPU, and what is set to find it.
+  private func withGPU(_ more: [String: String] = [:]) throws -> (folder: TrialFolder, environment: [String: String]) {
+    let folder = try TrialFolder()
+    try Files.makeDirectory(folder.file("libraries"))
+    for library in ["libcuda.so.1", "libnvrtc.so.13"] { unsafe symlink(Emulator.path, folder.file("libraries/\(library)")) }
+    let environment = ["NR_CUDA_LIBRARIES": folder.file("libraries"), "XDG_CACHE_HOME": Place.build + "/nr-cuda-emulator-cache"]
+    return (folder, environment.merging(more) { $1 })
+  }
+
+  @Test func doctorNamesTheCardAndItsCompiler() throws {
+    let (folder, environment) = try withGPU(["NREMU_DEVICES": "2"])
+    let found = try tool(["doctor"], environment: environment)
+    #expect(found.code == 0, "\(found.error)")
+    for words in [
+      "yes  cuda driver", "13.0 (\(folder.file("libraries/libcuda.so.1")))", "yes  cuda:0", "yes  cuda:1", "emulated", "sm_90", "yes  nvrtc",
+      folder.file("libraries/libnvrtc.so.13"), "--device auto takes cuda:0.",
+    ] { #expect(found.output.contains(words), "\(words): \(found.output)") }
+  }
+
+  @Test func whatIsMissingIsNamedWithItsPackage() throws {
+    let (folder, environment) = try withGPU()
+    Files.remove(folder.file("libraries/libnvrtc.so.13"))
+    let nothing = environment.merging(["NR_PYTHON": "/no/such/python", "VIRTUAL_ENV": "", "CUDA_HOME": "/no/such"]) { $1 }
+    let found = try tool(["doctor"], environment: nothing)
+    #expect(found.output.contains("no   nvrtc") && found.output.contains("pip install nvidia-cuda-nvrtc"), "\(found.output)")
+    let refused = try tool(["score", "--model", Place.model, "--tokens", "f", "--out", "o", "--device", "cuda"], environment: nothing)
+    expectRefusal(refused, 64, "--device cuda:", "NVRTC", "pip install nvidia-cuda-nvrtc")
+    // A card of before kernels were written for.
+    let old = environment.merging(["NREMU_CAPABILITY": "7.5"]) { $1 }
+    unsafe symlink(Emulator.path, folder.file("libraries/libnvrtc.so.13"))
+    #expect(try tool(["doctor"], environment: old).output.contains("kernels need sm_80 or newer"))
+    expectRefusal(try tool(["generate", "--model", Place.model, "--prompt", "x", "--device", "cuda"], environment: old), 64, "compute capability 7.5", "8.0")
+    expectRefusal(try tool(["generate", "--model", Place.model, "--prompt", "x", "--device", "cuda:1"], environment: environment), 64, "cuda:1: this machine has cuda:0 only")
+  }
+
+  @Test func withoutACardTheCPUIsTakenAndNothingIsSaid() throws {
+    let folder = try TrialFolder()
+    let none = ["NR_CUDA_LIBRARIES": folder.path]
+    try #require(failure { () throws(Failure) in try DynamicLibrary("libcuda.so.1") } != nil, "this machine has a driver")
+    let auto = try tool(["generate", "--model", Place.model, "--prompt", "x", "--max-new-tokens", "3"], environment: none)
+    #expect(auto.code == 0 && auto.error.isEmpty, "\(auto.error)")
+    expectRefusal(
+      try tool(["generate", "--model", Place.model, "--prompt", "x", "--device", "cuda"], environment: none), 64, "no CUDA driver", "libcuda.so.1")
+    #expect(try tool(["doctor"], environment: none).output.contains("No CUDA driver: everything runs on the CPU."))
+  }
+
+  /// A run of reinforcement learning, killed and resumed: on a GPU the CPU's bytes.
+  @Test func aRunOnTheGPUIsTheCPUsAlsoWhenItIsKilled() throws {
+    let (folder, environment) = try withGPU()
+    func words(_ device: String, _ more: [String] = []) -> [String] {
+      [
+        "rl", "--model", Place.model, "--data", folder.file("data.jsonl"), "--algo", "grpo", "--steps", "4", "--group-size", "4", "--prompts-per-step", "2",
+        "--max-new-tokens", "12", "--lr", "1e-3", "--checkpoint-every", "1", "--out", folder.file(device), "--device", device,
+      ] + more
+    }
+    try AtomicFile.write((1...9).map { "{\"question\": \"q \($0)\", \"answer\": \"#### \($0)\"}\n" }.joined(), to: folder.file("data.jsonl"))
+    let cpu = try tool(words("cpu"), environment: environment)
+    try #require(cpu.code == 0, "\(cpu.error)")
+    let run = try RunningTool(words("cuda"), environment: environment)
+    #expect(run.wait { Files.exists(folder.file("cuda/checkpoints/step-2")) })
+    run.signal(SIGKILL)
+    _ = run.wait()
+    let resumed = try tool(words("cuda", ["--resume"]), environment: environment)
+    #expect(resumed.code == 0 && resumed.error.contains("device: cuda:0 ("), "\(resumed.error)")
+    for name in ["adapter/adapter_model.safetensors", "checkpoints/step-4/state.safetensors", "samples.jsonl"] {
+      #expect(try Files.read("\(folder.file("cpu"))/\(name)") == Files.read("\(folder.file("cuda"))/\(name)"), "\(name)")
+    }
+    #expect(try JSON.read(folder.file("cuda/run.json")).text().contains("cuda:0 (emulated"))
+  }
+
+  @Test func gpuCheckFindsTheEmulatedCardInAgreement() throws {
+    let (folder, environment) = try withGPU()
+    let check = try tool(["gpu-check", "--small", "--out", folder.file("out")], environment: environment)
+    #expect(check.code == 0, "\(check.error)")
+    let record = try JSON.read(folder.file("out/gpu-check.json"))
+    #expect(record["agrees"]?.bool == true && record["skipped"]?.array?.isEmpty == true)
+    for part in ["copies", "operations", "exactness", "training", "products", "attention", "model_bf16", "model_nf4"] {
+      #expect(record[part] != nil && record[part]?["failure"] == nil, "\(part)")
+    }
+    for part in ["operations", "training"] { #expect(record[part]?["same_bits"]?.bool == true, "\(part)") }
+    for part in ["model_bf16", "model_nf4"] { #expect(record[part]?["sampler_is_trainer"]?.bool == true, "\(part)") }
+    let short = try tool(["gpu-check", "--small", "--seconds", "0.001", "--out", folder.file("short")], environment: environment)
+    #expect(short.code == 0)
+    #expect(try JSON.read(folder.file("short/gpu-check.json"))["skipped"]?.array?.count == 7)
+  }
+
+  /// What a plan for a card counts of the model is what the CPU's counts, in the card's form.
+  @Test func aPlanForTheCardIsOfItsMemory() throws {
+    let (folder, environment) = try withGPU(["NREMU_MEMORY": "\(1 << 30)"])
+    defer { withExtendedLifetime(folder) {} }
+    let plan = try tool(["plan", "--model", Place.model, "--algo", "grpo", "--json", "--device", "cuda"], environment: environment)
+    #expect(plan.code == 0, "\(plan.error)")
+    let available = try #require(plan.json["available_bytes"]?.int)
+    #expect(available > 700 << 20 && available < 1 << 30)
+  }
+}
