@@ -425,10 +425,11 @@ void run(Device *d, const Launch *l) {
   if ((u64)n > blocks) n = (int)blocks;
   pthread_t threads[HOST_THREADS];
   Share shares[HOST_THREADS];
+  u64 deadline = settings.timeout > 0 ? begin + (u64)settings.timeout * 1000000000ull : ~0ull;
   watch_faults();
   for (int i = 0; i < n; i++) {
     if (!processors[i]) processors[i] = make_processor();
-    shares[i] = {d, l, processors[i], &next, blocks, step, offset, settings.timeout > 0 ? begin + (u64)settings.timeout * 1000000000ull : ~0ull};
+    shares[i] = {d, l, processors[i], &next, blocks, step, offset, deadline};
     if (i && pthread_create(threads + i, NULL, work, shares + i)) n = i;
   }
   work(shares);

@@ -2,6 +2,7 @@
    sanitizers, whose calls end here; the sanitizer itself is not there. Without it only copies and matrix loads are seen, and their
    bounds and alignment checked. */
 #include "emulator.h"
+#include <stdio.h>
 #include <string.h>
 
 /* ---- races in shared memory -------------------------------------------------------------------------------------------- */
@@ -16,28 +17,28 @@ static inline bool unordered(Processor *p, Fibre *f, u16 who, u32 order) {
 }
 static void say_race(const char *name, int access, u64 byte, u16 other, bool other_wrote) {
   const char *verb = access == NR_LOAD ? "reads" : "writes", *did = other_wrote ? "wrote" : "read";
-  if (other == MANY) report(LAUNCH_FAILED, "race: %s %s shared byte %llu that several warps %s since the last barrier", name, verb, byte, did);
-  else if (other == ATOMICS) report(LAUNCH_FAILED, "race: %s %s shared byte %llu that atomic operations wrote since the last barrier", name, verb, byte);
-  else if (other >= LANES_OF_WARP)
-    report(LAUNCH_FAILED, "race: %s %s shared byte %llu that lanes of warp %d %s since the last barrier", name, verb, byte, other & 31, did);
-  else report(LAUNCH_FAILED, "race: %s %s shared byte %llu that thread %d %s since the last barrier", name, verb, byte, other - 1, did);
+  char who[40];
+  if (other == MANY) snprintf(who, sizeof who, "several warps");
+  else if (other == ATOMICS) snprintf(who, sizeof who, "atomic operations");
+  else if (other >= LANES_OF_WARP) snprintf(who, sizeof who, "lanes of warp %d", other & 31);
+  else snprintf(who, sizeof who, "thread %d", other - 1);
+  report(LAUNCH_FAILED, "race: %s %s shared byte %llu that %s %s since the last barrier", name, verb, byte, who, did);
 }
-static inline void begin_interval(Processor *p, Touch *t) {
-  if (t->epoch != p->epoch) t->writer = t->reader = NOBODY, t->epoch = p->epoch;
+static inline void note_reader(Fibre *f, Touch *t, u32 order) {
+  u16 me = (u16)(f->index + 1), all = (u16)(LANES_OF_WARP | f->warp), r = t->reader;
+  if (r == MANY || (r == all && t->read_order == order)) return;
+  if (r == NOBODY || r == me) t->reader = me;
+  else t->reader = warp_of(r) != f->warp ? (u16)MANY : t->read_order != order ? me : all;
+  t->read_order = order;
 }
 static void touch(Processor *p, Fibre *f, Touch *t, int access, u64 byte, const char *name) {
   u32 order = p->warps[f->warp].orders;
-  u16 me = (u16)(f->index + 1);
   bool after_write = unordered(p, f, t->writer, t->write_order) && !(access == NR_ATOMIC && t->writer == ATOMICS);
   if (UNLIKELY(after_write)) say_race(name, access, byte, t->writer, true);
-  if (access == NR_LOAD) {
-    u16 r = t->reader;
-    if (r == NOBODY || r == me) t->reader = me;
-    else if (r != MANY) t->reader = warp_of(r) != f->warp ? (u16)MANY : t->read_order != order ? me : (u16)(LANES_OF_WARP | f->warp);
-    t->read_order = order;
-  } else {
+  if (access == NR_LOAD) note_reader(f, t, order);
+  else {
     if (UNLIKELY(!after_write && unordered(p, f, t->reader, t->read_order))) say_race(name, access, byte, t->reader, false);
-    t->writer = access == NR_ATOMIC ? (u16)ATOMICS : me, t->write_order = order;
+    t->writer = access == NR_ATOMIC ? (u16)ATOMICS : (u16)(f->index + 1), t->write_order = order;
   }
 }
 /* Whole words are followed as such; a word of which a part is accessed is followed byte by byte until the next barrier. */
@@ -58,25 +59,24 @@ __attribute__((noinline)) static void touch_word(Processor *p, u64 w, u64 at, si
 }
 static inline void touch_shared(Processor *p, u64 at, size_t bytes, int access, const char *name) {
   Fibre *f = self();
-  u32 order = p->warps[f->warp].orders;
+  u32 order = p->warps[f->warp].orders, epoch = p->epoch;
   u16 me = (u16)(f->index + 1);
   for (u64 w = at / 4, last = (at + bytes - 1) / 4; w <= last; w++) {
     Touch *t = p->words + w;
-    begin_interval(p, t);
-    bool simple = (t->writer == NOBODY || t->writer == me) && at % 4 == 0 && bytes % 4 == 0 && access != NR_ATOMIC;
-    if (simple && access == NR_LOAD && t->reader == MANY) continue;
-    if (UNLIKELY(!simple || (t->reader != NOBODY && t->reader != me))) touch_word(p, w, at, bytes, access, name);
-    else if (access == NR_LOAD) t->reader = me, t->read_order = order;
-    else t->writer = me, t->write_order = order;
+    if (t->epoch != epoch) t->writer = t->reader = NOBODY, t->epoch = epoch;
+    bool simple = (t->writer == NOBODY || t->writer == me) && at % 4 == 0 && bytes % 4 == 0;
+    if (simple && access == NR_LOAD) note_reader(f, t, order);
+    else if (simple && access == NR_STORE && (t->reader == NOBODY || t->reader == me)) t->writer = me, t->write_order = order;
+    else touch_word(p, w, at, bytes, access, name);
   }
 }
 
 /* ---- bank conflicts ---------------------------------------------------------------------------------------------------- */
 
-/* A warp's accesses of one instruction are one pass over the 32 banks, or as many as the most words of one bank that they name; 8-byte
-   accesses go by half a warp, 16-byte ones by a quarter. Lanes run one after another here, so each lane's accesses are noted, and put
-   together by instruction when the warp meets: always the lanes that are at the lowest instruction go on. What one lane does more than
-   LOGGED times between two meetings is not counted. */
+/* With NREMU_CHECK=2. A warp's accesses of one instruction are one pass over the 32 banks, or as many as the most words of one bank
+   that they name; 8-byte accesses go by half a warp, 16-byte ones by a quarter. Lanes run one after another here, so each lane's
+   accesses are noted, and put together by instruction when the warp meets: always the lanes that are at the lowest instruction go on.
+   What one lane does more than LOGGED times between two meetings is not counted. */
 static inline void note(Processor *p, u64 at, size_t bytes, int access, const void *instruction) {
   Fibre *f = self();
   u16 n = p->logged[f->index];
@@ -176,7 +176,8 @@ static void check_shared(Processor *p, i64 at, u64 address, size_t bytes, int ac
 void copy_begins(Processor *p, const u8 *shared, u64 bytes) {
   u64 at = (u64)(shared - p->shared);
   if (at > p->shared_bytes || at + bytes > p->shared_bytes) return; /* told when it ends */
-  if (memchr(p->written + at, 2, bytes)) report(LAUNCH_FAILED, "cp.async writes shared byte %llu, where another one was not waited for", at);
+  if (memchr(p->written + at, 2, bytes))
+    report(LAUNCH_FAILED, "cp.async writes shared byte %llu, where another one was not waited for", at);
   touch_shared(p, at, bytes, NR_STORE, "cp.async");
   memset(p->written + at, 2, bytes);
 }
@@ -200,7 +201,8 @@ static void check_global(Processor *p, u64 at, size_t bytes, int access, const c
     return;
   }
   if (UNLIKELY(at - p->device_begin >= device_bytes)) {
-    report(ILLEGAL_ADDRESS, "%s: an address of device %llu, but the kernel runs on device %llu", name, at / device_bytes, p->device_begin / device_bytes);
+    report(ILLEGAL_ADDRESS, "%s: an address of device %llu, but the kernel runs on device %llu", name, at / device_bytes,
+           p->device_begin / device_bytes);
     return;
   }
   if (settings.check && all_are(state + at, bytes, WRITTEN)) return;
@@ -209,14 +211,17 @@ static void check_global(Processor *p, u64 at, size_t bytes, int access, const c
     const Allocation *a = allocation_at(at);
     if (a) i = a->end - at;
     char text[160];
-    report(ILLEGAL_ADDRESS, "%s: %s byte %zu of an access of %zu is %s", name, access == NR_LOAD ? "read" : "written", i, bytes, whose(at + i, text, sizeof text));
+    report(ILLEGAL_ADDRESS, "%s: %s byte %zu of an access of %zu is %s", name, access == NR_LOAD ? "read" : "written", i, bytes,
+           whose(at + i, text, sizeof text));
     return;
   }
   if (!settings.check) return;
-  if (UNLIKELY(access != NR_STORE)) report(LAUNCH_FAILED, "%s %s global memory that nobody wrote", name, access == NR_LOAD ? "reads" : "adds to");
+  const char *verb = access == NR_LOAD ? "reads" : "adds to";
+  if (UNLIKELY(access != NR_STORE)) report(LAUNCH_FAILED, "%s %s global memory that nobody wrote", name, verb);
   if (access != NR_LOAD) memset(state + at, WRITTEN, bytes);
 }
-__attribute__((noinline)) static void check_all(Processor *p, const void *address, size_t bytes, int space, int access, const char *name, bool aligned) {
+__attribute__((noinline)) static void check_all(Processor *p, const void *address, size_t bytes, int space, int access, const char *name,
+                                                bool aligned) {
   i64 at = (i64)((u64)address - (u64)p->shared);
   if (at >= -SHARED_PAD && at < SHARED_MAX + SHARED_PAD) {
     if (space == NR_GLOBAL) report(ILLEGAL_ADDRESS, "%s: not a global address", name);
@@ -239,10 +244,12 @@ __attribute__((noinline)) static void check_all(Processor *p, const void *addres
   abandon(p);
 }
 /* The same, quickly where all is well. */
-static inline __attribute__((always_inline)) void check(Processor *p, const void *address, size_t bytes, int space, int access, const char *name, bool aligned) {
+__attribute__((always_inline)) static inline void check(Processor *p, const void *address, size_t bytes, int space, int access,
+                                                        const char *name, bool aligned) {
   u64 in_shared = (u64)address - (u64)p->shared, in_device = offset_of(address) - p->device_begin;
   bool fits = settings.check && !(aligned && (u64)address % bytes);
-  if (fits && space != NR_GLOBAL && in_shared < p->shared_bytes && in_shared + bytes <= p->shared_bytes) follow_shared(p, in_shared, bytes, access, name);
+  if (fits && space != NR_GLOBAL && in_shared < p->shared_bytes && in_shared + bytes <= p->shared_bytes)
+    follow_shared(p, in_shared, bytes, access, name);
   else if (fits && space != NR_SHARED && in_device < device_bytes && all_are(state + offset_of(address), bytes, WRITTEN)) return;
   else check_all(p, address, bytes, space, access, name, aligned);
 }
@@ -269,11 +276,12 @@ void nr_check_matrices(const void *const *rows) {
 
 /* ---- the instrumentation's calls ------------------------------------------------------------------------------------------- */
 
-template <size_t bytes, int access, bool aligned> __attribute__((noinline)) static void seen_memory(Processor *p, const void *a, const void *instruction) {
+template <size_t bytes, int access, bool aligned>
+__attribute__((noinline)) static void seen_memory(Processor *p, const void *a, const void *instruction) {
   tick(p);
   check(p, a, bytes, NR_ANYWHERE, access, access == NR_LOAD ? "load" : "store", aligned);
   u64 at = (u64)a - (u64)p->shared;
-  if (at < p->shared_bytes) note(p, at, bytes, access, instruction);
+  if (UNLIKELY(settings.check > 1) && at < p->shared_bytes) note(p, at, bytes, access, instruction);
 }
 template <size_t bytes, int access, bool aligned> static inline void seen(const void *a, const void *instruction) {
   Processor *p = cpu;

@@ -78,8 +78,8 @@ static void mix(Hash *h, const char *text) { mix(h, text, strlen(text)); }
 /* ---- the compiler -------------------------------------------------------------------------------------------------------- */
 
 static const char *const flags[] = {
-    "-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-strict-aliasing", "-fno-exceptions", "-fno-rtti", "-fPIC", "-shared", "-fvisibility=hidden",
-    "-fstack-clash-protection", "-w", "-nostdlib++", "-nostdinc++",
+    "-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-strict-aliasing", "-fno-exceptions", "-fno-rtti", "-fPIC", "-shared",
+    "-fvisibility=hidden", "-fstack-clash-protection", "-w", "-nostdlib++", "-nostdinc++",
 #if defined(__aarch64__)
     "-mcpu=native",
 #else
@@ -87,8 +87,10 @@ static const char *const flags[] = {
 #endif
 };
 /* Every access is seen as it stands in the text: none joined with another. */
-static const char *const check_flags[] = {"-fsanitize=thread", "-fno-vectorize", "-fno-slp-vectorize", "-mllvm", "-tsan-instrument-func-entry-exit=0",
-                                          "-mllvm", "-tsan-instrument-atomics=0", "-mllvm", "-tsan-instrument-read-before-write=1"};
+static const char *const check_flags[] = {
+    "-fsanitize=thread", "-fno-vectorize", "-fno-slp-vectorize", "-mllvm", "-tsan-instrument-func-entry-exit=0", "-mllvm",
+    "-tsan-instrument-atomics=0", "-mllvm", "-tsan-instrument-read-before-write=1",
+};
 static char compiler[PATH_MAX], include[PATH_MAX];
 static Text compiler_version, header, processor;
 static pthread_once_t looked = PTHREAD_ONCE_INIT, searched = PTHREAD_ONCE_INIT;
@@ -269,11 +271,13 @@ EXPORT int nvrtcGetSupportedArchs(int *list) {
   memcpy(list, archs, sizeof archs);
   return SUCCESS;
 }
-EXPORT int nvrtcCreateProgram(Program **program, const char *source, const char *name, int headers, const char *const *texts, const char *const *names) {
+EXPORT int nvrtcCreateProgram(Program **program, const char *source, const char *name, int headers, const char *const *texts,
+                              const char *const *names) {
   if (!program || !source || headers < 0 || (headers && (!texts || !names))) return INVALID_INPUT;
   Program *p = (Program *)calloc(1, sizeof *p);
   p->magic = PROGRAM, p->source = strdup(source), p->name = strdup(name && *name ? name : "default_program"), p->headers = headers;
-  p->header_names = (char **)calloc((size_t)headers + 1, sizeof(char *)), p->header_texts = (char **)calloc((size_t)headers + 1, sizeof(char *));
+  p->header_names = (char **)calloc((size_t)headers + 1, sizeof(char *));
+  p->header_texts = (char **)calloc((size_t)headers + 1, sizeof(char *));
   for (int i = 0; i < headers; i++) p->header_names[i] = strdup(names[i]), p->header_texts[i] = strdup(texts[i]);
   *program = p;
   return SUCCESS;
@@ -437,7 +441,8 @@ static Result build(Program *p, const Options *o, const char *folder) {
 
   if (!read_all(&text, whole)) return INTERNAL_ERROR;
   add(&names, "\n", 1);
-  say(&exports, "\n#line 1 \"entries\"\n#define NR_ENTRY extern \"C\" __attribute__((visibility(\"default\")))\nNR_ENTRY const char nr_image = 0;\n");
+  say(&exports, "\n#line 1 \"entries\"\n#define NR_ENTRY extern \"C\" __attribute__((visibility(\"default\")))\n");
+  say(&exports, "NR_ENTRY const char nr_image = 0;\n");
   Kernel k;
   for (const char *at = text.start; next_kernel(&at, &k);) {
     char one[140];
@@ -469,22 +474,25 @@ static Result build(Program *p, const Options *o, const char *folder) {
   return SUCCESS;
 }
 
-/* As ptxas -v says it, of each kernel in the image: its name stands there as nr_bounds_NAME. Registers are what the compiler could use. */
+/* As ptxas -v says it, of each kernel in the image: its name stands there as nr_bounds_NAME. The numbers are made up. */
 static void describe(Program *p, const Options *o) {
   static const char mark[] = "nr_bounds_";
   say(&p->log, "ptxas info    : 0 bytes gmem\n");
   Text names = {};
   add(&names, "\n", 1);
-  for (const char *at = p->image.start, *end = at + p->image.size; (at = (const char *)memmem(at, (size_t)(end - at), mark, sizeof mark - 1));) {
+  const char *end = p->image.start + p->image.size;
+  for (const char *at = p->image.start; (at = (const char *)memmem(at, (size_t)(end - at), mark, sizeof mark - 1));) {
     at += sizeof mark - 1;
     char line[200];
     if (strlen(at) > 127) continue;
     snprintf(line, sizeof line, "\n%s\n", at);
     if (strstr(names.start, line)) continue;
     say(&names, "%s\n", at);
-    say(&p->log, "ptxas info    : Compiling entry function '%s' for 'sm_%d%s'\nptxas info    : Function properties for %s\n", at, o->capability,
-        o->exact ? "a" : "", at);
-    say(&p->log, "ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\nptxas info    : Used 32 registers, used 1 barriers\n");
+    const char *suffix = o->exact ? "a" : "";
+    say(&p->log, "ptxas info    : Compiling entry function '%s' for 'sm_%d%s'\n", at, o->capability, suffix);
+    say(&p->log, "ptxas info    : Function properties for %s\n", at);
+    say(&p->log, "ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n");
+    say(&p->log, "ptxas info    : Used 32 registers, used 1 barriers\n");
   }
   discard(&names);
 }

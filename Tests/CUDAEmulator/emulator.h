@@ -5,7 +5,7 @@
    blocks.cpp    fibres, meetings, barriers, asynchronous copies, a launch
    checks.cpp    what is seen of a kernel's accesses: bounds, unwritten memory, races, bank conflicts
    streams.cpp   queues, events, capture, graphs
-   driver.cpp    libcuda's entry points
+   driver_*.cpp  libcuda's entry points; entries.h is theirs
    compiler.cpp  libnvrtc's entry points
 
    One lock is held by every entry point of the driver, so the parts behind it need none; a kernel may run on several host threads,
@@ -204,7 +204,10 @@ struct Event {
 struct Graph { u64 magic; Graph *next; Device *device; List nodes; };
 struct Executable { u64 magic; Executable *next; int references; bool destroyed; Device *device; List nodes; };
 
-enum : u64 { STREAM = 0x4d4145525453ull, EVENT = 0x544e455645ull, MODULE = 0x454c55444f4dull, GRAPH_TEMPLATE = 0x4850415247ull, GRAPH_READY = 0x434558454full };
+/* what a handle points to begins with */
+enum : u64 {
+  STREAM = 0x4d4145525453, EVENT = 0x544e455645, MODULE = 0x454c55444f4d, GRAPH_TEMPLATE = 0x4850415247, GRAPH_READY = 0x434558454f
+};
 
 struct Device { /* and its primary context */
   int index, retained, sticky;

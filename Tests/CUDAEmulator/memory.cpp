@@ -50,8 +50,9 @@ static void map_pieces(u64 begin, u64 end) {
   for (u64 i = begin / PIECE; i <= (end - 1) / PIECE; i++)
     if (!mapped[i]) {
       mapped[i] = 1;
-      if (poison < 0 || mmap(arena + i * PIECE, PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, poison, 0) == MAP_FAILED)
-        memset(arena + i * PIECE, 0xFF, PIECE);
+      u8 *piece = arena + i * PIECE;
+      int how = MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE;
+      if (poison < 0 || mmap(piece, PIECE, PROT_READ | PROT_WRITE, how, poison, 0) == MAP_FAILED) memset(piece, 0xFF, PIECE);
     }
 }
 

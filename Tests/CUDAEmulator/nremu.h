@@ -123,11 +123,14 @@ template <class T> static inline T nr_take(T value, int source) {
   memcpy(&value, &s.result, sizeof value);
   return value;
 }
-static inline int nr_below(u32 delta) { u32 source = (u32)nr_here.thread->lane + delta; return source < 32 ? (int)source : nr_here.thread->lane; }
+static inline int nr_above(u32 delta) { /* the lane that is `delta` above this one, or this one */
+  u32 lane = (u32)nr_here.thread->lane, source = lane + (delta & 31);
+  return (int)(source < 32 ? source : lane);
+}
 #define NR_SHUFFLES(type)                                                                                              \
   static inline type shuffle(type x, int lane) { return nr_take(x, lane & 31); }                                      \
   static inline type shuffle_xor(type x, int mask) { return nr_take(x, (nr_here.thread->lane ^ mask) & 31); }         \
-  static inline type shuffle_down(type x, u32 delta) { return nr_take(x, nr_below(delta)); }
+  static inline type shuffle_down(type x, u32 delta) { return nr_take(x, nr_above(delta)); }
 NR_SHUFFLES(float) NR_SHUFFLES(double) NR_SHUFFLES(u32) NR_SHUFFLES(int)
 
 struct nr_vote { bool value, any, all; };

@@ -163,8 +163,10 @@ void drain_all(Device *d) {
   for (bool any = true; any;) {
     any = false;
     Stream *first = &d->legacy;
-    for (Stream *s = d->streams; s; s = s->next) /* another order by schedule */
-      if (s->queue.first && (!first->queue.first || (settings.schedule & 1) == (s->queue.first->ticket > first->queue.first->ticket))) first = s;
+    for (Stream *s = d->streams; s; s = s->next) { /* the stream whose work was put first; last, by another schedule */
+      Work *w = s->queue.first, *other = first->queue.first;
+      if (w && (!other || (settings.schedule & 1) == (w->ticket > other->ticket))) first = s;
+    }
     if (first->queue.first) any = true, drain(first);
   }
 }
@@ -208,7 +210,8 @@ static const char *use_in(const Work *w, u64 address, u64 bytes) {
   for (; w; w = w->next) {
     const char *inner = w->kind == GRAPH ? use_in(w->graph->nodes.first, address, bytes) : NULL;
     if (inner) return inner;
-    if (w->kind == COPY && (meets(w->from, w->from_pitch, w, address, bytes) || meets(w->to, w->to_pitch, w, address, bytes))) return "a copy";
+    bool ends = w->kind == COPY && (meets(w->from, w->from_pitch, w, address, bytes) || meets(w->to, w->to_pitch, w, address, bytes));
+    if (ends) return "a copy";
     if (w->kind == SET && meets(w->to, 0, w, address, bytes)) return "a memset";
     if (w->kind != LAUNCH) continue;
     for (u64 i = 0; i + 8 <= w->launch->parameter_bytes; i += 8) { /* a pointer in the kernel's arguments */
@@ -237,7 +240,8 @@ enum { GLOBAL, THREAD_LOCAL, RELAXED };
 int unsafe_call() {
   int code = OK;
   for (Capture *c = captures; c; c = c->next)
-    if (c->mode == GLOBAL || (c->mode == THREAD_LOCAL && pthread_equal(c->thread, pthread_self()))) c->invalid = true, code = CAPTURE_UNSUPPORTED;
+    if (c->mode == GLOBAL || (c->mode == THREAD_LOCAL && pthread_equal(c->thread, pthread_self())))
+      c->invalid = true, code = CAPTURE_UNSUPPORTED;
   return code;
 }
 int begin_capture(Stream *s, int mode) {

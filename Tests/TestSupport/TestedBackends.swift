@@ -13,6 +13,8 @@ package struct TestedBackend: Sendable, CustomStringConvertible {
   package let name: String
   /// The relative error of one rounding in its sums of products: 2⁻²⁴ where they are float32.
   package let unit: Double
+  /// Whether its time is a hundred times the CPU's, so that a test makes fewer of what it makes many of.
+  package var isEmulated: Bool { name.contains("emulated") }
   private let make: @Sendable (Int) throws(Failure) -> any Backend
 
   package init(name: String, unit: Double, make: @escaping @Sendable (Int) throws(Failure) -> any Backend) {

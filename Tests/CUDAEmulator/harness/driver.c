@@ -94,7 +94,7 @@ static void warp_tests(void) {
     int lane = i & 31, w = i & 32;
     int right = x[i] == w + (lane + 1) % 32 && x[64 + i] == w + (lane ^ 5) && x[128 + i] == w + (lane + 3 < 32 ? lane + 3 : lane);
     right &= d[i] == w + 7 + 1e-9 && d[64 + i] == w + (lane ^ 16) + 1e-9 && d[128 + i] == w + (lane < 31 ? lane + 1 : lane) + 1e-9;
-    right &= u[i] == 0x80000000u + (u32)w + 31 && u[64 + i] == 0x80000000u + (u32)(w + (lane ^ 31)) && u[128 + i] == 0x80000000u + (u32)i;
+    right &= u[i] == 0x80000000u + (u32)w + 31 && u[64 + i] == 0x80000000u + (u32)(w + (lane ^ 31)) && u[128 + i] == 0x80000000u + (u32)(w + (lane < 24 ? lane + 8 : lane));
     right &= u[192 + i] == (w ? 1u : 2u) + 8 && u[256 + i] == 0;
     EXPECT(right, "thread %d: %g %g %g, %.10g %.10g %.10g, %x %x %x, votes %x", i, x[i], x[64 + i], x[128 + i], d[i], d[64 + i], d[128 + i], u[i], u[64 + i], u[128 + i], u[192 + i]);
   }

@@ -247,7 +247,7 @@ int main(void) {
   twice = function_of(host, "twice"), behind = function_of(host, "behind");
   for (u32 schedule = 0; schedule < 3; schedule++) {
     printf("schedule %u\n", schedule);
-    emu.Set(1, schedule * 77773u, 1);
+    emu.Set(2, schedule * 77773u, 1);
     kernels(module, stream);
     host_mistakes(stream, contexts);
   }

@@ -34,12 +34,18 @@ template <int pending> DEVICE void copy_wait() { asm volatile("cp.async.wait_gro
 template <int N, class Row> DEVICE void load_matrices(u32 (&r)[N][4], Row row) {
 #pragma unroll
   for (int i = 0; i < N; i++)
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(r[i][0]), "=r"(r[i][1]), "=r"(r[i][2]), "=r"(r[i][3]) : "r"(shared_address(row(i))) : "memory");
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[i][0]), "=r"(r[i][1]), "=r"(r[i][2]), "=r"(r[i][3])
+                 : "r"(shared_address(row(i)))
+                 : "memory");
 }
 template <int N, class Row> DEVICE void load_matrices_transposed(u32 (&r)[N][4], Row row) {
 #pragma unroll
   for (int i = 0; i < N; i++)
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(r[i][0]), "=r"(r[i][1]), "=r"(r[i][2]), "=r"(r[i][3]) : "r"(shared_address(row(i))) : "memory");
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[i][0]), "=r"(r[i][1]), "=r"(r[i][2]), "=r"(r[i][3])
+                 : "r"(shared_address(row(i)))
+                 : "memory");
 }
 
 /* c[16 M x 16 N] += a[16 M x 16] b[16 x 16 N], bf16 in, float32 out, in m16n8k16 steps. With g = lane / 4, t = lane % 4:
