@@ -98,5 +98,7 @@ import Testing
     #expect(plan.code == 0, "\(plan.error)")
     let available = try #require(plan.json["available_bytes"]?.int)
     #expect(available > 700 << 20 && available < 1 << 30)
+    // What is the host's is not counted with it.
+    #expect(plan.json["bytes"]?["program, tokenizer and data"] == nil && plan.json["host_bytes"]?.int ?? 0 > 1 << 20)
   }
 }

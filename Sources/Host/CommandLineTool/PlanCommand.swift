@@ -35,15 +35,17 @@ enum PlanCommand {
     let trained = try TrainingOptions.modelToTrain(arguments, folder)
     let plan = isRL ? try rl(arguments, tokenizer, form, trained) : try sft(arguments, tokenizer, form, trained)
     let program = residentBytes()
-    let families = [MemoryPlan.Family(name: "program, tokenizer and data", bytes: program)] + plan.all
-    let total = program + plan.bytes
+    let backend = trained.options.backend
+    // A card's memory holds nothing of the program.
+    let families = (backend.isHost ? [MemoryPlan.Family(name: "program, tokenizer and data", bytes: program)] : []) + plan.all
+    let total = (backend.isHost ? program : 0) + plan.bytes
     if try arguments.flag("json") {
       var object = JSON.Object()
       for family in families { object[family.name] = .integer(family.bytes) }
       return try Output.json([
         "stage": .string(isRL ? "rl" : "sft"), "bytes": .object(object), "total_bytes": .integer(total),
         "micro_batch_tokens": .integer(plan.limits.microBatchRows), "checkpointing": .bool(plan.limits.retention == .checkpoints),
-        "available_bytes": .integer(trained.options.backend.availableBytes),
+        "available_bytes": .integer(backend.availableBytes), "host_bytes": .integer(program),
       ])
     }
     var table = TextTable([TextTable.Column("memory of \(isRL ? "rl" : "sft")"), TextTable.Column("MiB", .right)])
@@ -52,8 +54,9 @@ enum PlanCommand {
     }
     try Output.write(table.text())
     try Output.line(
-      "\nmicro-batches of at most \(plan.limits.microBatchRows) tokens, \(plan.limits.retention == .checkpoints ? "gradient checkpointing" : "all activations kept"); there are \(Format.fixed(Double(trained.options.backend.availableBytes) / 1_073_741_824, 1)) GiB for it")
-    if plan.bytes > trained.options.backend.availableBytes { try Output.line("the run does not fit and would be refused") }
+      "\nmicro-batches of at most \(plan.limits.microBatchRows) tokens, \(plan.limits.retention == .checkpoints ? "gradient checkpointing" : "all activations kept"); there are \(Format.fixed(Double(backend.availableBytes) / 1_073_741_824, 1)) GiB for it")
+    if !backend.isHost { try Output.line("of the host: \(Format.fixed(Double(program) / 1_048_576, 1)) MiB for program, tokenizer and data") }
+    if plan.bytes > backend.availableBytes { try Output.line("the run does not fit and would be refused") }
   }
 
   private static func sft(

@@ -13,6 +13,9 @@ package protocol Backend: AnyObject, Sendable {
   /// A row is the same bits in decoding and in a whole batch, so the sampler's log-probabilities are the trainer's.
   var isRowExact: Bool { get }
 
+  /// Whether its memory is the host's, which the program takes of as well.
+  var isHost: Bool { get }
+
   // MARK: Memory
 
   /// Memory until the last view of it goes; cleared. What a step needs comes from an ``Arena``.
@@ -216,6 +219,8 @@ extension Backend {
   }
 
   package func replay(_ recording: Recording) throws(Failure) { try recording.body() }
+
+  package var isHost: Bool { true }
 
   package func parts(_ ranges: [Range<Int>]) throws(Failure) -> FlatParts { FlatParts(ranges) }
 

@@ -27,6 +27,7 @@ package final class CUDABackend: Backend {
 
   package var name: String { "cuda:\(device.properties.ordinal) (\(device.properties.name), sm_\(device.properties.capability), plain float32 kernels)" }
   package var isRowExact: Bool { true }
+  package var isHost: Bool { false }
   package var properties: CUDADeviceProperties { device.properties }
   package var driverVersion: Int { device.driver.version }
   /// Until everything that is queued is done.
