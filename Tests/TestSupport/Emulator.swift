@@ -9,7 +9,7 @@ package enum Emulator {
   package static func library() throws(Failure) -> DynamicLibrary { try DynamicLibrary(path) }
 
   /// Where tests keep what the emulator compiled.
-  package static let cache = KernelCache(Place.build + "/nr-cuda-emulator-kernels")
+  package static let cache = KernelCache(Place.build + "/nr-cuda-emulator-kernels" + (isChecking ? "-checked" : ""))
 
   /// The order in which warps and lanes take turns, for all devices of this process.
   package static func set(schedule: Int) throws(Failure) {
