@@ -9,7 +9,7 @@ out = pathlib.Path(sys.argv[1])
 
 def read(name):
     path = out / name
-    return json.loads(path.read_text()) if path.exists() else None
+    return json.loads(path.read_text()) if path.is_file() else None
 
 
 def interval(low, middle, high):
