@@ -10,6 +10,9 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+/* Programs run in the emulator's folder. */
+#define KERNELS "../../Sources/Host/Compute/CUDA/Kernels/"
 typedef uint64_t u64;
 typedef uint32_t u32;
 typedef u64 Pointer;
@@ -104,7 +107,7 @@ static char *text_of(const char *path) {
   return t;
 }
 static char *compile(const char *text, const char *name) {
-  const char *headers[2] = {text_of("/work/cuda/kernels/device.cuh"), text_of("/work/cuda/kernels/arguments.h")};
+  const char *headers[2] = {text_of(KERNELS "device.cuh"), text_of(KERNELS "arguments.h")};
   const char *names[2] = {"device.cuh", "arguments.h"}, *options[] = {"--gpu-architecture=sm_90", "--std=c++17", "-default-device", "--fmad=false"};
   void *program;
   rtc.CreateProgram(&program, text, name, 2, headers, names);
