@@ -39,6 +39,19 @@ import Testing
     expectRefusal(try tool(["generate", "--model", Place.model, "--prompt", "x", "--device", "cuda:1"], environment: environment), 64, "cuda:1: this machine has cuda:0 only")
   }
 
+  @Test func autoTakesTheCardThatCanBeUsedAndSaysWhich() throws {
+    let (folder, environment) = try withGPU()
+    defer { withExtendedLifetime(folder) {} }
+    let words = ["generate", "--model", Place.model, "--prompt", "x", "--max-new-tokens", "3"]
+    let taken = try tool(words, environment: environment)
+    #expect(taken.code == 0 && taken.error.contains("device: cuda:0 (emulated"), "\(taken.error)")
+    let old = try tool(words, environment: environment.merging(["NREMU_CAPABILITY": "7.5"]) { $1 })
+    #expect(old.code == 0 && old.error.contains("device: cpu (cuda:0: emulated") && old.error.contains("compute capability 7.5"), "\(old.error)")
+    #expect(old.output == taken.output)
+    let told = try tool(words + ["--device", "cpu"], environment: environment)
+    #expect(told.code == 0 && told.error.isEmpty && told.output == taken.output, "\(told.error)")
+  }
+
   @Test func withoutACardTheCPUIsTakenAndNothingIsSaid() throws {
     let folder = try TrialFolder()
     let none = ["NR_CUDA_LIBRARIES": folder.path]

@@ -85,17 +85,19 @@ package struct DeviceCheck {
     compare(try BackendTrial.operations(on: device), try BackendTrial.operations(on: cpu))
   }
 
-  private func numbers(_ rows: Int, _ columns: Int, _ seed: UInt64) throws(Failure) -> Tensor {
+  /// Made of a few and repeated: what is measured does not depend on them.
+  private func values(_ count: Int, _ seed: UInt64, scale: Double = 1) -> [Float] {
     var stream = RandomStream(seed: 11, stream: seed)
-    // Made of a few and repeated: what is measured does not depend on them.
-    let few = (0..<min(rows * columns, 1 << 16)).map { _ in Float(stream.nextNormal()) }
-    return try device.tensor((0..<(rows * columns)).map { few[$0 & 0xFFFF % few.count] }, rows: rows, columns: columns)
+    let few = (0..<min(count, 1 << 16)).map { _ in Float(scale * stream.nextNormal()) }
+    return (0..<count).map { few[$0 % few.count] }
+  }
+
+  private func numbers(_ rows: Int, _ columns: Int, _ seed: UInt64) throws(Failure) -> Tensor {
+    try device.tensor(values(rows * columns, seed), rows: rows, columns: columns)
   }
 
   private func matrix(_ outputs: Int, _ inputs: Int, _ format: WeightFormat) throws(Failure) -> PackedMatrix {
-    var stream = RandomStream(seed: 12, stream: UInt64(outputs))
-    let few = (0..<min(outputs * inputs, 1 << 16)).map { _ in Float(0.02 * stream.nextNormal()) }
-    return try device.pack((0..<(outputs * inputs)).map { few[$0 & 0xFFFF % few.count] }, outputs: outputs, inputs: inputs, as: format)
+    try device.pack(values(outputs * inputs, UInt64(outputs), scale: 0.02), outputs: outputs, inputs: inputs, as: format)
   }
 
   private static let formats: [(name: String, format: WeightFormat)] = [

@@ -26,7 +26,7 @@ const char *nrc_load_driver(void *library, nrc_driver *driver) {
       CU(destroy_stream, "cuStreamDestroy_v2"), CU(wait_for_stream, "cuStreamSynchronize"), CU(create_event, "cuEventCreate"),
       CU(destroy_event, "cuEventDestroy_v2"), CU(record_event, "cuEventRecord"), CU(wait_for_event, "cuEventSynchronize"),
       CU(load_module, "cuModuleLoadData"), CU(unload_module, "cuModuleUnload"), CU(function, "cuModuleGetFunction"),
-      CU(set_function_attribute, "cuFuncSetAttribute"), CU(function_attribute, "cuFuncGetAttribute"), CU(launch, "cuLaunchKernel"),
+      CU(set_function_attribute, "cuFuncSetAttribute"), CU(launch, "cuLaunchKernel"),
       CU(error_name, "cuGetErrorName"), CU(error_text, "cuGetErrorString"),
   };
   return fill(library, driver, symbols, sizeof symbols / sizeof *symbols);

@@ -76,7 +76,7 @@ enum DoctorCommand {
         do throws(Failure) {
           let found = try CUDADriver(library)
           driver = found
-          findings.append(("cuda driver", "\(DoctorCommand.version(found.version)) (\(found.path))", true))
+          findings.append(("cuda driver", "\(found.versionText) (\(found.path))", true))
           for ordinal in 0..<found.deviceCount { cards.append(try found.device(ordinal)) }
         } catch { findings.append(("cuda driver", error.message, false)) }
       } else {
@@ -107,7 +107,6 @@ enum DoctorCommand {
     }
   }
 
-  private static func version(_ number: Int) -> String { "\(number / 1000).\(number % 1000 / 10)" }
 
   private static func plugins(_ registry: PluginRegistry) -> String {
     let names = registry.plugins.map(\.id)

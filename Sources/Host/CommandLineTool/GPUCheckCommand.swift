@@ -18,26 +18,22 @@ enum GPUCheckCommand {
         placeholder: "cuda[:N]"),
       .value("seconds", .number(above: 0, through: 86_400), default: 540, "no part begins later"),
       .flag("small", "the shapes of a toy: for an emulated GPU"),
-      .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
+      ModelOptions.threads,
     ])
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let out = try arguments.text("out")
     try Files.makeDirectory(out)
-    let say = { (text: String) in
-      try? AtomicFile.write(Array("\(OneLine.text(text))\n".utf8), descriptor: STDERR_FILENO, name: "standard error")
+    let watch = Stopwatch()
+    guard let device = try ModelOptions.backend(arguments) as? CUDABackend else {
+      throw .internalError("--device \(try arguments.text("device")) is no GPU")
     }
-    let threads = try arguments.optionalInteger("threads")
-    var watch = Stopwatch()
-    guard
-      let device = try Backends.open(device: try arguments.text("device"), threads: threads, note: { _ = say($0) }) as? CUDABackend
-    else { throw .internalError("--device \(try arguments.text("device")) is no GPU") }
-    let opening = watch.lap()
-    let cpu = try CPUBackend(threads: threads)
+    let opening = watch.seconds
+    let cpu = try CPUBackend(threads: try arguments.optionalInteger("threads"))
     var check = DeviceCheck(device: device, cpu: cpu, path: out + "/gpu-check.json")
     check.seconds = try arguments.number("seconds")
     check.isSmall = try arguments.flag("small")
-    check.say = { _ = say($0) }
+    check.say = Output.note
     let card = device.properties
     let agrees = try check.run([
       "program": .string(RunRecord.programVersion), "device": .string(device.name), "card": .string(card.name), "capability": .integer(card.capability),

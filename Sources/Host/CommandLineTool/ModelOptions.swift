@@ -35,11 +35,12 @@ struct ModelOptions {
     "where to compute; auto: on an NVIDIA GPU where there is one, its driver and NVRTC, else on the CPU", group: .model,
     placeholder: "auto|cpu|cuda[:N]")
 
+  static let threads = OptionSpec.value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model)
+
   /// The backend of `--device`; what is taken is said on standard error where a GPU is there or asked for.
   static func backend(_ arguments: ParsedArguments, memory: Int? = nil) throws(Failure) -> any Backend {
     try Backends.open(
-      device: try arguments.text("device"), threads: try arguments.optionalInteger("threads"), memory: memory
-    ) { note in try? AtomicFile.write(Array("\(note)\n".utf8), descriptor: STDERR_FILENO, name: "standard error") }
+      device: try arguments.text("device"), threads: try arguments.optionalInteger("threads"), memory: memory, note: Output.note)
   }
 
   static let compute: [OptionSpec] = [
@@ -50,7 +51,7 @@ struct ModelOptions {
       "quantize", .choice(Quantization.self), default: "none",
       "nf4: the linear layers of blocks in 4 bits, as bitsandbytes makes them; none: as the folder has them", group: .model),
     device,
-    .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
+    threads,
     .value(
       "memory", .number(above: 0, through: 1e6), "GiB of memory to plan with; default: what the machine, or its container, has", group: .model,
       placeholder: "GIB"),

@@ -21,6 +21,11 @@ enum Output {
     try AtomicFile.write(Array((OneLine.text(text) + "\n").utf8), descriptor: STDERR_FILENO, name: "standard error")
   }
 
+  /// What is no result, on standard error; where that is closed there is nobody to tell.
+  static func note(_ text: String) {
+    try? AtomicFile.write(Array((OneLine.text(text) + "\n").utf8), descriptor: STDERR_FILENO, name: "standard error")
+  }
+
   /// Refuses two results for one place.
   static func checkSeparate(_ arguments: ParsedArguments) throws(Failure) {
     guard try arguments.flag("json"), let out = try arguments.optionalText("out"), AtomicFile.isStandardOutput(out) else { return }

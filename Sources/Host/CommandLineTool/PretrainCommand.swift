@@ -33,7 +33,7 @@ enum PretrainCommand {
       .value("weight-decay", .number(Limits.weightDecay), default: .number(defaults.weightDecay), "decoupled weight decay", group: .training),
       .value("seed", .integer(Limits.seed), default: .integer(Int(defaults.seed)), "seed of all random numbers", group: .other),
       ModelOptions.device,
-      .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
+      ModelOptions.threads,
       .value(
         "precision", .choice(Precision.self), default: "bf16", "how the finished weights are written", group: .output),
       .flag("resume", "continue the run in --out from its newest checkpoint", group: .output),

@@ -30,7 +30,7 @@ enum QuickstartCommand {
       .value("sft-steps", .integer(1...100_000), default: .integer(Quickstart().sftSteps), "updates of the SFT stage", group: .training),
       .value("rl-steps", .integer(1...100_000), default: .integer(Quickstart().rlSteps), "steps of the RL stage", group: .training),
       ModelOptions.device,
-      .value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model),
+      ModelOptions.threads,
       ModelOptions.seed, ModelOptions.quiet, ModelOptions.json,
     ])
 

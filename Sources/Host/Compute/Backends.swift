@@ -46,7 +46,7 @@ package enum Backends {
       note("compiling \(count) files of kernels for sm_\(card.capability); they are kept in \(kernels.folder ?? "no place") for the next time")
     }
     let backend = try CUDABackend(device, threads: threads, memory: memory)
-    note("device: cuda:\(ordinal) (\(card.name), \(card.memoryBytes >> 30) GiB; driver \(driver.version / 1000).\(driver.version % 1000 / 10), NVRTC \(compiler.version))")
+    note("device: cuda:\(ordinal) (\(card.name), \(card.memoryBytes >> 30) GiB; driver \(driver.versionText), NVRTC \(compiler.version))")
     return backend
   }
 }

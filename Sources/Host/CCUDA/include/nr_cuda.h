@@ -22,13 +22,12 @@
 /* CUresult; 0 is success. */
 typedef int32_t nrc_status;
 enum {
-  NRC_OUT_OF_MEMORY = 2, NRC_NO_DEVICE = 100, NRC_NOT_FOUND = 500, NRC_NOT_READY = 600,
+  NRC_OUT_OF_MEMORY = 2,
   NRC_SHARED_MEMORY_OF_BLOCK = 97, NRC_MULTIPROCESSORS = 16, NRC_CAPABILITY_MAJOR = 75, NRC_CAPABILITY_MINOR = 76, /* attributes of a device */
-  NRC_FUNCTION_REGISTERS = 4, NRC_FUNCTION_LOCAL_BYTES = 3, NRC_FUNCTION_SHARED_LIMIT = 8,                       /* attributes of a function */
+  NRC_FUNCTION_SHARED_LIMIT = 8, /* attribute of a function */
   NRC_STREAM_NON_BLOCKING = 1, NRC_EVENT_NO_TIMING = 2
 };
 typedef uint64_t nrc_address; /* CUdeviceptr */
-typedef struct nrc_uuid { uint8_t bytes[16]; } nrc_uuid;
 
 typedef struct nrc_driver {
   nrc_status (*initialize)(uint32_t flags);
@@ -61,7 +60,6 @@ typedef struct nrc_driver {
   nrc_status (*unload_module)(void *);
   nrc_status (*function)(void **, void *module, const char *name);
   nrc_status (*set_function_attribute)(void *, int32_t attribute, int32_t value);
-  nrc_status (*function_attribute)(int32_t *, int32_t attribute, void *);
   nrc_status (*launch)(void *function, uint32_t grid_x, uint32_t grid_y, uint32_t grid_z, uint32_t block_x, uint32_t block_y, uint32_t block_z,
                        uint32_t shared_bytes, void *stream, void **arguments, void **extra);
   nrc_status (*error_name)(nrc_status, const char **);

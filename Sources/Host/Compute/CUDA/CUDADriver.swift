@@ -6,6 +6,8 @@ import Support
   let table: nrc_driver
   /// 13000 for CUDA 13.0.
   package let version: Int
+  /// As in "13.0".
+  package var versionText: String { "\(version / 1000).\(version % 1000 / 10)" }
   package let deviceCount: Int
   package let path: String
 

@@ -7,11 +7,8 @@ package struct KernelCache: Sendable {
 
   package init(_ folder: String?) { self.folder = folder }
 
-  /// `nano-reasoner/kernels` in `$XDG_CACHE_HOME` or `~/.cache`.
-  package static var user: KernelCache {
-    let base = environmentVariable("XDG_CACHE_HOME") ?? environmentVariable("HOME").map { $0 + "/.cache" }
-    return KernelCache(base.map { $0 + "/nano-reasoner/kernels" })
-  }
+  /// The cache of the user.
+  package static var user: KernelCache { KernelCache(Files.userCache.map { $0 + "/kernels" }) }
 
   /// Everything that the machine code depends on.
   static func key(_ file: KernelSources.File, headers: [(name: String, text: String)], architecture: String, compiler: String) -> String {
