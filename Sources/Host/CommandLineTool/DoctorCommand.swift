@@ -68,7 +68,7 @@ enum DoctorCommand {
     let conclusion: String
 
     init() {
-      let libraries = CUDALibraries(asksPython: true)
+      let libraries = CUDALibraries()
       var driver: CUDADriver?
       var findings: [(String, String, Bool)] = []
       var cards: [CUDADeviceProperties] = []

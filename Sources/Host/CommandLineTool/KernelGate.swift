@@ -18,7 +18,7 @@ enum KernelGate {
   }
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
-    let libraries = CUDALibraries(asksPython: true)
+    let libraries = CUDALibraries()
     let driver = libraries.driver.flatMap { try? CUDADriver($0) }
     guard let library = libraries.compiler(forDriver: driver?.version ?? 0) else {
       throw .missingInput("NVRTC (libnvrtc.so) not found: pip install \(CUDALibraries.packageOfCompiler(forDriver: driver?.version ?? 13000)), or name its folder with NR_CUDA_LIBRARIES")

@@ -33,8 +33,8 @@ package protocol Backend: AnyObject, Sendable {
 
   // MARK: Weights
 
-  /// A weight in the backend's form, from the bytes of a row-major `[N, K]` matrix of `format`.
-  func pack(_ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, as target: WeightFormat)
+  /// A dense weight in the backend's form, from the bytes of a row-major `[N, K]` matrix of `format`.
+  func packDense(_ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, as target: WeightFormat)
     throws(Failure) -> PackedMatrix
   /// The blocks of four bits that the bytes of a row-major `[N, K]` matrix of `format` become, as a file has them.
   func quantize(_ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, isNested: Bool) -> NF4Blocks
@@ -199,6 +199,18 @@ extension Backend {
   /// Blocks of four bits from float32 values, row-major `[outputs, inputs]`.
   package func quantize(_ values: [Float], outputs: Int, inputs: Int, isNested: Bool = true) -> NF4Blocks {
     unsafe values.withUnsafeBytes { unsafe quantize($0, format: .float32, outputs: outputs, inputs: inputs, isNested: isNested) }
+  }
+
+  /// A weight in the backend's form, from the bytes of a row-major `[N, K]` matrix of `format`.
+  package func pack(_ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, as target: WeightFormat)
+    throws(Failure) -> PackedMatrix
+  {
+    unsafe Shapes.pack(bytes, format, outputs: outputs, inputs: inputs)
+    guard case .nf4(let nf4) = target else {
+      return try unsafe packDense(bytes, format: format, outputs: outputs, inputs: inputs, as: target)
+    }
+    return try pack(
+      unsafe quantize(bytes, format: format, outputs: outputs, inputs: inputs, isNested: nf4.isNested), roundsToBFloat16: nf4.roundsToBFloat16)
   }
 
   /// A weight from float32 values, row-major `[outputs, inputs]`.

@@ -38,7 +38,7 @@ package enum Backends {
     }
     let driver = try CUDADriver(library)
     let card = try driver.device(ordinal)
-    guard let found = libraries.compiler(forDriver: driver.version) ?? CUDALibraries(asksPython: true).compiler(forDriver: driver.version) else {
+    guard let found = libraries.compiler(forDriver: driver.version) else {
       throw .usage("\(card.name) is there, but NVRTC (libnvrtc.so), which compiles its kernels, is not: pip install \(CUDALibraries.packageOfCompiler(forDriver: driver.version))")
     }
     let compiler = try KernelCompiler(found)

@@ -54,7 +54,7 @@ package final class CountingBackend: Backend {
   package func zero(_ tensor: Tensor) {}
   package func copy(_ source: Tensor, to destination: Tensor) {}
 
-  package func pack(
+  package func packDense(
     _ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, as target: WeightFormat
   ) -> PackedMatrix {
     packed(outputs: outputs, inputs: inputs, as: target)

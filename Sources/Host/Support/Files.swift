@@ -28,6 +28,11 @@ package enum Files {
     if isDirectory(path) { return }
     let parent = directory(of: path)
     if parent != path, !isDirectory(parent) { try makeDirectory(parent) }
+    try makeOneDirectory(path)
+  }
+
+  /// The same without the folders around it: what was moved or removed meanwhile is not made again.
+  package static func makeOneDirectory(_ path: String) throws(Failure) {
     if unsafe mkdir(path, 0o777) != 0, errno != EEXIST {
       throw .inputOutput("\(path): cannot create the directory: \(lastSystemError())")
     }

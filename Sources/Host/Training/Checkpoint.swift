@@ -30,10 +30,11 @@ package struct CheckpointStore: Sendable {
   /// Writes a checkpoint through `body`, which fills the folder it is given. Those of later steps go: they are damaged, or the run would
   /// not have come back here.
   package func write(step: Int, _ body: (String) throws(Failure) -> Void) throws(Failure) {
-    try Self.makeDirectory(folder)
+    // A run that was moved or removed meanwhile is not made again.
+    try Files.makeOneDirectory(folder)
     try sweep()
     let temporary = "\(folder)/.writing-\(step)-\(getpid())"
-    try Self.makeDirectory(temporary)
+    try Files.makeOneDirectory(temporary)
     do throws(Failure) {
       try body(temporary)
       try Files.syncDirectory(temporary)
@@ -46,13 +47,6 @@ package struct CheckpointStore: Sendable {
     let all = try steps()
     for other in all where other > step { try remove(other) }
     for old in all.filter({ $0 <= step }).dropLast(keep) { try remove(old) }
-  }
-
-  /// Without the folders around it: a run that was moved or removed meanwhile is not made again.
-  private static func makeDirectory(_ path: String) throws(Failure) {
-    // What else has the name is said as everywhere.
-    if Files.exists(path) { return try Files.makeDirectory(path) }
-    guard unsafe mkdir(path, 0o777) == 0 else { throw .inputOutput("\(path): cannot make the folder: \(lastSystemError())") }
   }
 
   /// Removes a checkpoint that was written where it does not belong, and the folder around it if nothing else is there.

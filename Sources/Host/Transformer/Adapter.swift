@@ -146,7 +146,7 @@ package final class Adapter: Sendable {
 
   /// Writes the adapter as PEFT does. The folder appears whole: the settings are written last.
   package func save(baseModel: String, to folder: String) throws(Failure) {
-    try Files.makeDirectory(folder)
+    try Files.makeOneDirectory(folder)
     let parts = store.parameters.map { parameter in
       SafetensorsStream.Part("base_model.model.\(parameter.name)", shape: parameter.shape) { [store] () throws(Failure) in
         try store.backend.download(parameter.value).value()

@@ -107,15 +107,9 @@ package final class CUDABackend: Backend {
       format: format)
   }
 
-  package func pack(
+  package func packDense(
     _ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, as target: WeightFormat
   ) throws(Failure) -> PackedMatrix {
-    unsafe Shapes.pack(bytes, format, outputs: outputs, inputs: inputs)
-    if case .nf4(let nf4) = target {
-      return try pack(
-        unsafe quantize(bytes, format: format, outputs: outputs, inputs: inputs, isNested: nf4.isNested),
-        roundsToBFloat16: nf4.roundsToBFloat16)
-    }
     let matrix = try packed(outputs: outputs, inputs: inputs, as: target)
     switch (format, target) {
     case (.float32, .bfloat16):

@@ -4,25 +4,25 @@ import Support
 package struct CUDALibraries: Sendable {
   /// The driver, which comes with the card; nil where this machine has none.
   package let driver: DynamicLibrary?
-  private let folders: [String]
 
-  /// - Parameter asksPython: whether to ask the `python3` on the path for its packages as well, which starts a process.
-  package init(asksPython: Bool = false) {
-    var folders: [String] = []
-    if let own = environmentVariable("NR_CUDA_LIBRARIES") { folders.append(own) }
-    driver = DynamicLibrary.first(of: folders.map { $0 + "/libcuda.so.1" } + ["libcuda.so.1"])
+  package init() {
+    let own = environmentVariable("NR_CUDA_LIBRARIES").map { $0 + "/libcuda.so.1" }
+    driver = DynamicLibrary.first(of: [own, "libcuda.so.1"].compactMap { $0 })
+  }
+
+  /// Folders where libraries besides the driver may lie, the likeliest first.
+  private static func folders() -> [String] {
+    var folders = [environmentVariable("NR_CUDA_LIBRARIES")].compactMap { $0 }
     for name in ["CUDA_HOME", "CUDA_PATH"] {
       if let home = environmentVariable(name) { folders.append(home + "/lib64") }
     }
     folders += Self.folders(in: "/usr/local") { $0.hasPrefix("cuda") }.reversed().map { $0 + "/lib64" }
-    var packages: [String] = []
-    if let environment = environmentVariable("VIRTUAL_ENV") { packages += Self.packages(ofEnvironment: environment) }
-    if asksPython { packages += Self.packagesOfPython() }
-    for packages in packages {
-      folders += ["cu13/lib", "cuda_nvrtc/lib", "cublas/lib"].map { "\(packages)/nvidia/\($0)" }
-    }
-    var seen: Set<String> = []
-    self.folders = folders.filter { seen.insert($0).inserted }
+    if let environment = environmentVariable("VIRTUAL_ENV") { folders += ofPackages(packages(ofEnvironment: environment)) }
+    return folders
+  }
+
+  private static func ofPackages(_ packages: [String]) -> [String] {
+    packages.flatMap { packages in ["cu13/lib", "cuda_nvrtc/lib", "cublas/lib"].map { "\(packages)/nvidia/\($0)" } }
   }
 
   private static func folders(in path: String, where isWanted: (String) -> Bool) -> [String] {
@@ -41,9 +41,17 @@ package struct CUDALibraries: Sendable {
     return (answer.array ?? []).compactMap(\.string)
   }
 
-  /// The run-time compiler of kernels, of a version that the driver understands (0: any), the newest first; nil where there is none.
+  /// The run-time compiler of kernels, of a version that the driver understands (0: any), the newest first; nil where there is none. The
+  /// `python3` on the path is asked for its packages, which starts a process, where there is none in other places.
   package func compiler(forDriver version: Int = 0) -> DynamicLibrary? {
-    for major in [13, 12] where version == 0 || version / 1000 >= major {
+    let majors = [13, 12].filter { version == 0 || version / 1000 >= $0 }
+    return Self.compiler(majors, in: Self.folders(), named: true)
+      ?? Self.compiler(majors, in: Self.ofPackages(Self.packagesOfPython()), named: false)
+  }
+
+  /// - Parameter named: whether the loader is asked too.
+  private static func compiler(_ majors: [Int], in folders: [String], named: Bool) -> DynamicLibrary? {
+    for major in majors {
       for folder in folders {
         let path = "\(folder)/libnvrtc.so.\(major)"
         guard Files.exists(path) else { continue }
@@ -53,7 +61,7 @@ package struct CUDALibraries: Sendable {
         }
         if let library = try? DynamicLibrary(path) { return library }
       }
-      if let library = try? DynamicLibrary("libnvrtc.so.\(major)") { return library }
+      if named, let library = try? DynamicLibrary("libnvrtc.so.\(major)") { return library }
     }
     return nil
   }
