@@ -36,9 +36,11 @@ let exportOneSymbol: [LinkerSetting] = [
 
 /// Headers first.
 let kernelFiles = [
-  "arguments.h", "device.cuh", "softmax.cuh", "attention_arguments.h", "head_arguments.h", "linear_arguments.h", "optimizer_arguments.h",
-  "rows_arguments.h", "sampler_arguments.h", "weights_arguments.h", "attention.cu", "head.cu", "linear.cu", "optimizer.cu", "rows.cu",
-  "sampler.cu", "weights.cu",
+  "arguments.h", "attention_arguments.h", "device.cuh", "flash_arguments.h", "head_arguments.h", "linear_arguments.h",
+  "optimizer_arguments.h", "product.cuh", "product_arguments.h", "product_backward_arguments.h", "rows_arguments.h",
+  "rows_bf16_arguments.h", "sampler.cuh", "sampler_arguments.h", "softmax.cuh", "vocabulary.cuh", "vocabulary_arguments.h",
+  "weights_arguments.h", "attention.cu", "flash.cu", "head.cu", "linear.cu", "optimizer.cu", "product.cu", "product_backward.cu",
+  "product_nf4.cu", "rows.cu", "rows_bf16.cu", "sampler.cu", "sampler_tiles.cu", "vocabulary.cu", "weights.cu",
 ]
 
 func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {

@@ -6,6 +6,7 @@ import Support
 package let backends = [
   TestedBackend(name: "cpu", unit: 0x1p-24) { threads throws(Failure) in try CPUBackend(threads: threads) },
   TestedBackend(name: "cuda, emulated", unit: 0x1p-24) { threads throws(Failure) in try CUDABackend(Emulator.device(), threads: threads) },
+  TestedBackend(name: "cuda bfloat16, emulated", unit: 0x1p-8) { threads throws(Failure) in try TensorCoreBackend(Emulator.device(), threads: threads) },
 ]
 
 /// A backend under test, with what is to be expected of its numbers.

@@ -27,7 +27,9 @@ const char *nrc_load_driver(void *library, nrc_driver *driver) {
       CU(destroy_event, "cuEventDestroy_v2"), CU(record_event, "cuEventRecord"), CU(wait_for_event, "cuEventSynchronize"),
       CU(load_module, "cuModuleLoadData"), CU(unload_module, "cuModuleUnload"), CU(function, "cuModuleGetFunction"),
       CU(set_function_attribute, "cuFuncSetAttribute"), CU(launch, "cuLaunchKernel"),
-      CU(error_name, "cuGetErrorName"), CU(error_text, "cuGetErrorString"),
+      CU(begin_capture, "cuStreamBeginCapture_v2"), CU(end_capture, "cuStreamEndCapture"),
+      CU(make_executable, "cuGraphInstantiateWithFlags"), CU(launch_graph, "cuGraphLaunch"), CU(destroy_graph, "cuGraphDestroy"),
+      CU(destroy_executable, "cuGraphExecDestroy"), CU(error_name, "cuGetErrorName"), CU(error_text, "cuGetErrorString"),
   };
   return fill(library, driver, symbols, sizeof symbols / sizeof *symbols);
 }

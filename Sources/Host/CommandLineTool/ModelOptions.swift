@@ -38,9 +38,9 @@ struct ModelOptions {
   static let threads = OptionSpec.value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model)
 
   /// The backend of `--device`; what is taken is said on standard error where a GPU is there or asked for.
-  static func backend(_ arguments: ParsedArguments, memory: Int? = nil) throws(Failure) -> any Backend {
+  static func backend(_ arguments: ParsedArguments, bfloat16: Bool = false, memory: Int? = nil) throws(Failure) -> any Backend {
     try Backends.open(
-      device: try arguments.text("device"), threads: try arguments.optionalInteger("threads"), memory: memory, note: Output.note)
+      device: try arguments.text("device"), bfloat16: bfloat16, threads: try arguments.optionalInteger("threads"), memory: memory, note: Output.note)
   }
 
   static let compute: [OptionSpec] = [
@@ -64,10 +64,13 @@ struct ModelOptions {
   let format: WeightFormat?
   let quantization: Quantization
 
-  init(_ arguments: ParsedArguments) throws(Failure) {
+  /// - Parameter trainable: what of the folder's model is trained.
+  init(_ arguments: ParsedArguments, _ folder: ModelFolder, trainable: Trainable = .nothing) throws(Failure) {
     quantization = try arguments.choice("quantize")
     format = try arguments.optionalText("precision").flatMap { Precision(rawValue: $0)?.format }
-    backend = try Self.backend(arguments, memory: try arguments.optionalNumber("memory").map { Int($0 * 1_073_741_824) })
+    let table = folder.architecture(trainable: trainable, format: format, quantises: quantization == .nf4)
+    backend = try Self.backend(
+      arguments, bfloat16: table.isBFloat16, memory: try arguments.optionalNumber("memory").map { Int($0 * 1_073_741_824) })
   }
 
   /// The table of a model's tensors as these options have it.
@@ -121,7 +124,7 @@ struct ModelOptions {
   static func load(
     _ arguments: ParsedArguments, _ folder: ModelFolder, _ adapter: AdapterFolder?, progress: (Int, Int) -> Void = { _, _ in }
   ) throws(Failure) -> (policy: PolicySnapshot, adapter: Adapter?) {
-    let model = try ModelOptions(arguments).load(folder, progress: progress)
+    let model = try ModelOptions(arguments, folder).load(folder, progress: progress)
     let loaded = try adapter.map { adapter throws(Failure) in try Adapter(adapter, for: model) }
     return (PolicySnapshot(model, adapter: loaded?.weights), loaded)
   }

@@ -16,6 +16,16 @@ package final class Arena {
   /// The most bytes taken at one time.
   package private(set) var peakBytes = 0
 
+  /// How often the chunks have changed.
+  private var generation = 0
+
+  /// Where the next tensor will lie: what is taken from the same place lies at the same addresses.
+  package struct Place: Hashable {
+    fileprivate let generation, chunk, used: Int
+  }
+
+  package var place: Place { Place(generation: generation, chunk: chunk, used: used) }
+
   /// Bytes to a multiple of which each tensor is laid: a line of the cache, and what a GPU reads at once.
   private static let alignment = 64
 
@@ -47,6 +57,7 @@ package final class Arena {
   /// One chunk in place of several, of the size that was needed; where there is no room for it, the chunks stay as they are.
   private func join() {
     chunks = []
+    generation += 1
     if let whole = try? backend.allocate(byteCount: peakBytes) { chunks = [whole] }
   }
 
@@ -59,6 +70,7 @@ package final class Arena {
     }
     if chunk == chunks.count {
       chunks.append(try backend.allocate(byteCount: max(size, 1 << 20, (before + size) / 4)))
+      generation += 1
       used = 0
     }
     let offset = used
@@ -73,6 +85,9 @@ package final class Arena {
     return Tensor(
       storage: place.storage, element: element, offset: place.byteOffset / element.byteCount, rows: rows, columns: columns)
   }
+
+  /// The same of ``Backend/activation``.
+  package func activations(_ rows: Int, _ columns: Int) throws(Failure) -> Tensor { try tensor(rows, columns, backend.activation) }
 
   package func zeros(_ rows: Int, _ columns: Int) throws(Failure) -> Tensor {
     let tensor = try tensor(rows, columns)

@@ -13,6 +13,10 @@ package protocol Backend: AnyObject, Sendable {
   /// A row is the same bits in decoding and in a whole batch, so the sampler's log-probabilities are the trainer's.
   var isRowExact: Bool { get }
 
+  /// The elements of what lies between operations and is read by products: normed inputs, queries, keys, values, gates, and their
+  /// gradients. Residual streams, statistics, logits, weight gradients and the optimiser are float32 in any case.
+  var activation: ElementType { get }
+
   /// Whether its memory is the host's, which the program takes of as well.
   var isHost: Bool { get }
 
@@ -108,9 +112,9 @@ package protocol Backend: AnyObject, Sendable {
     _ logits: Tensor, inverseTemperature: Float, targets: IndexTensor, logSum: Tensor, entropy: Tensor,
     dLogProb: Tensor, dEntropy: Tensor?)
   /// Draws a token for each row of a state, with its log-probability and the entropy of the distribution it was drawn from, and
-  /// moves the state on by it.
+  /// moves the state on by it. Rows whose sequence has ended are left as they are.
   func sampleStep(_ logits: Tensor, _ settings: SamplingSettings, _ state: DecodeState, in arena: Arena) throws(Failure)
-  /// What the last step drew for the rows of a state.
+  /// What became of the rows of a state, and what they drew in its newest steps.
   func drawn(_ state: DecodeState) throws(Failure) -> Pending<DrawnTokens>
 
   // MARK: Optimiser, on flat tensors
@@ -125,10 +129,12 @@ package protocol Backend: AnyObject, Sendable {
 
   // MARK: Recording
 
-  /// Queues the operations of `body` now and whenever the recording is replayed. The body reads and writes the same memory each
-  /// time and asks for no result.
-  func record(_ body: @escaping () throws(Failure) -> Void) throws(Failure) -> Recording
+  /// Queues the operations of `body` now and whenever the recording is replayed. The body takes its memory from `arena`, reads nothing of
+  /// the host and asks for no result.
+  func record(in arena: Arena, _ body: @escaping () throws(Failure) -> Void) throws(Failure) -> Recording
   func replay(_ recording: Recording) throws(Failure)
+  /// Steps of decoding that are best queued before the host looks at what they drew.
+  var stepsTogether: Int { get }
   /// The rows that a recording for so many sequences is made for: a backend that records graphs rounds up.
   func decodeRows(for sequences: Int) -> Int
 
@@ -155,6 +161,8 @@ package protocol Backend: AnyObject, Sendable {
   func headBackward(
     _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, _ output: HeadOutput, dLogProb: Tensor,
     dEntropy: Tensor?, into dHidden: Tensor, weightGradient: Tensor?, in arena: Arena) throws(Failure)
+  /// `hidden [B, D]` → a token for each row of a state, as ``sampleStep(_:_:_:in:)``; its log-probability is the head's.
+  func drawStep(_ hidden: Tensor, _ matrix: PackedMatrix, _ settings: SamplingSettings, _ state: DecodeState, in arena: Arena) throws(Failure)
 }
 
 /// What a backend has taken of the machine's memory.
@@ -225,14 +233,27 @@ extension Backend {
     return try outcome.get()
   }
 
-  package func record(_ body: @escaping () throws(Failure) -> Void) throws(Failure) -> Recording {
+  package func record(in arena: Arena, _ body: @escaping () throws(Failure) -> Void) throws(Failure) -> Recording {
+    let recording = Recording(in: arena, body)
     try body()
-    return Recording(body)
+    return recording
   }
+
+  package var stepsTogether: Int { 1 }
 
   package func replay(_ recording: Recording) throws(Failure) { try recording.body() }
 
   package var isHost: Bool { true }
+
+  package var activation: ElementType { .float32 }
+
+  /// How products read what is trained.
+  package var trainedFormat: WeightFormat { activation == .bfloat16 ? .bfloat16 : .float32 }
+
+  /// A matrix of activations that stays.
+  package func activations(_ rows: Int, _ columns: Int) throws(Failure) -> Tensor {
+    Tensor(storage: try allocate(byteCount: max(1, rows * columns) * activation.byteCount), element: activation, rows: rows, columns: columns)
+  }
 
   package func parts(_ ranges: [Range<Int>]) throws(Failure) -> FlatParts { FlatParts(ranges) }
 

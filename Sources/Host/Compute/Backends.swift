@@ -11,17 +11,18 @@ package enum Backends {
 
   /// - Parameters:
   ///   - device: where to compute; `auto` takes a GPU where there is one that can be used.
+  ///   - bfloat16: whether a GPU computes in bfloat16, on tensor cores; the CPU computes in float32.
   ///   - threads: of the CPU; nil takes one per core this process may run on.
   ///   - memory: bytes that may be taken; nil: what there is.
   ///   - kernels: where machine code of kernels is kept.
   ///   - note: told in one line what was taken and why, where a GPU was asked for or is there.
   package static func open(
-    device: String = "auto", threads: Int? = nil, memory: Int? = nil, kernels: KernelCache = .user, note: (String) -> Void = { _ in }
+    device: String = "auto", bfloat16: Bool = false, threads: Int? = nil, memory: Int? = nil, kernels: KernelCache = .user, note: (String) -> Void = { _ in }
   ) throws(Failure) -> any Backend {
     if device == "cpu" { return try CPUBackend(threads: threads, memory: memory) }
     do throws(Failure) {
       let ordinal = device.hasPrefix("cuda:") ? Int(device.dropFirst(5)) ?? 0 : 0
-      return try cuda(ordinal, threads: threads, memory: memory, kernels, note)
+      return try cuda(ordinal, bfloat16, threads: threads, memory: memory, kernels, note)
     } catch {
       if device != "auto" { throw Failure(.usage, "--device \(device): \(error.message)") }
       if CUDALibraries().driver != nil { note("device: cpu (\(error.message))") }
@@ -29,7 +30,7 @@ package enum Backends {
     }
   }
 
-  private static func cuda(_ ordinal: Int, threads: Int?, memory: Int?, _ kernels: KernelCache, _ note: (String) -> Void) throws(Failure)
+  private static func cuda(_ ordinal: Int, _ bfloat16: Bool, threads: Int?, memory: Int?, _ kernels: KernelCache, _ note: (String) -> Void) throws(Failure)
     -> any Backend
   {
     let libraries = CUDALibraries()
@@ -45,8 +46,9 @@ package enum Backends {
     let device = try CUDADevice(driver, ordinal: ordinal, compiler: compiler, cache: kernels) { count in
       note("compiling \(count) files of kernels for sm_\(card.capability); they are kept in \(kernels.folder ?? "no place") for the next time")
     }
-    let backend = try CUDABackend(device, threads: threads, memory: memory)
-    note("device: cuda:\(ordinal) (\(card.name), \(card.memoryBytes >> 30) GiB; driver \(driver.versionText), NVRTC \(compiler.version))")
+    let backend =
+      bfloat16 ? try TensorCoreBackend(device, threads: threads, memory: memory) : try CUDABackend(device, threads: threads, memory: memory)
+    note("device: cuda:\(ordinal) (\(card.name), \(card.memoryBytes >> 30) GiB; driver \(driver.versionText), NVRTC \(compiler.version)), \(bfloat16 ? "in bfloat16; --precision fp32 computes as the CPU does" : "in float32")")
     return backend
   }
 }

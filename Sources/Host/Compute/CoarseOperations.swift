@@ -111,7 +111,7 @@ extension Backend {
 
   // MARK: Projections of a block
 
-  package func normedProjection(_ x: Tensor, _ norm: NormWeights, _ parts: [LinearWeights], in arena: Arena)
+  package func composedNormedProjection(_ x: Tensor, _ norm: NormWeights, _ parts: [LinearWeights], in arena: Arena)
     throws(Failure) -> NormedProjection
   {
     let normed = try arena.tensor(x.rows, x.columns)
@@ -127,7 +127,7 @@ extension Backend {
     return NormedProjection(normed: normed, rstd: rstd, outputs: outputs, projected: projected)
   }
 
-  package func normedProjectionBackward(
+  package func composedNormedProjectionBackward(
     _ d: [Tensor], x: Tensor, _ kept: NormedProjection, _ norm: NormWeights, _ parts: [LinearWeights], _ gradients: [LinearGradients],
     normGradient: Tensor?, addingTo dx: Tensor?, in arena: Arena
   ) throws(Failure) {
@@ -144,7 +144,7 @@ extension Backend {
     }
   }
 
-  package func residualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)
+  package func composedResidualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)
     throws(Failure) -> Tensor?
   {
     let projected = try forward(a, linear, into: y, in: arena)
@@ -152,7 +152,7 @@ extension Backend {
     return projected
   }
 
-  package func residualProjectionBackward(
+  package func composedResidualProjectionBackward(
     _ dy: Tensor, a: Tensor, projected: Tensor?, _ linear: LinearWeights, _ gradients: LinearGradients, into da: Tensor, in arena: Arena
   ) throws(Failure) {
     try backward(dy, x: a, projected: projected, linear, gradients, into: da, accumulate: false, in: arena)
@@ -175,7 +175,7 @@ extension Backend {
     }
   }
 
-  package func head(
+  package func composedHead(
     _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, into output: HeadOutput, in arena: Arena
   ) throws(Failure) {
     try forEachChunk(hidden, matrix, in: arena) { range, logits in
@@ -185,7 +185,7 @@ extension Backend {
     }
   }
 
-  package func headBackward(
+  package func composedHeadBackward(
     _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, _ output: HeadOutput, dLogProb: Tensor,
     dEntropy: Tensor?, into dHidden: Tensor, weightGradient: Tensor?, in arena: Arena
   ) throws(Failure) {
@@ -196,5 +196,65 @@ extension Backend {
       linearBackward(logits, matrix, into: dHidden.rows(range), accumulate: false)
       if let weightGradient { linearBackward(logits, x: hidden.rows(range), weightGradient: weightGradient) }
     }
+  }
+
+  package func composedDrawStep(_ hidden: Tensor, _ matrix: PackedMatrix, _ settings: SamplingSettings, _ state: DecodeState, in arena: Arena)
+    throws(Failure)
+  {
+    try arena.scope { () throws(Failure) in
+      let logits = try arena.tensor(hidden.rows, matrix.outputs)
+      linear(hidden, matrix, bias: nil, into: logits, accumulate: false)
+      try sampleStep(logits, settings, state, in: arena)
+    }
+  }
+}
+
+/// What a backend that does none of them better takes.
+extension Backend {
+  package func normedProjection(_ x: Tensor, _ norm: NormWeights, _ parts: [LinearWeights], in arena: Arena)
+    throws(Failure) -> NormedProjection
+  {
+    try composedNormedProjection(x, norm, parts, in: arena)
+  }
+
+  package func normedProjectionBackward(
+    _ d: [Tensor], x: Tensor, _ kept: NormedProjection, _ norm: NormWeights, _ parts: [LinearWeights], _ gradients: [LinearGradients],
+    normGradient: Tensor?, addingTo dx: Tensor?, in arena: Arena
+  ) throws(Failure) {
+    try composedNormedProjectionBackward(d, x: x, kept, norm, parts, gradients, normGradient: normGradient, addingTo: dx, in: arena)
+  }
+
+  package func residualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)
+    throws(Failure) -> Tensor?
+  {
+    try composedResidualProjection(a, linear, addingTo: x, into: y, in: arena)
+  }
+
+  package func residualProjectionBackward(
+    _ dy: Tensor, a: Tensor, projected: Tensor?, _ linear: LinearWeights, _ gradients: LinearGradients, into da: Tensor, in arena: Arena
+  ) throws(Failure) {
+    try composedResidualProjectionBackward(dy, a: a, projected: projected, linear, gradients, into: da, in: arena)
+  }
+
+  package func head(
+    _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, into output: HeadOutput, in arena: Arena)
+    throws(Failure)
+  {
+    try composedHead(hidden, matrix, targets: targets, inverseTemperature: inverseTemperature, into: output, in: arena)
+  }
+
+  package func headBackward(
+    _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, _ output: HeadOutput, dLogProb: Tensor,
+    dEntropy: Tensor?, into dHidden: Tensor, weightGradient: Tensor?, in arena: Arena
+  ) throws(Failure) {
+    try composedHeadBackward(
+      hidden, matrix, targets: targets, inverseTemperature: inverseTemperature, output, dLogProb: dLogProb, dEntropy: dEntropy, into: dHidden,
+      weightGradient: weightGradient, in: arena)
+  }
+
+  package func drawStep(_ hidden: Tensor, _ matrix: PackedMatrix, _ settings: SamplingSettings, _ state: DecodeState, in arena: Arena)
+    throws(Failure)
+  {
+    try composedDrawStep(hidden, matrix, settings, state, in: arena)
   }
 }

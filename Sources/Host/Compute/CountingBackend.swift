@@ -133,11 +133,12 @@ package final class CountingBackend: Backend {
   }
 
   package func drawn(_ state: DecodeState) -> Pending<DrawnTokens> {
-    let zeros = [Float](repeating: 0, count: state.rows)
+    let lines = state.drawn
+    let zeros = [Float](repeating: 0, count: lines.tokens.count)
     return Pending(
       DrawnTokens(
-        tokens: Array(repeating: 0, count: state.rows), logProbs: zeros, entropies: zeros,
-        outcomes: Array(repeating: .goesOn, count: state.rows)))
+        lengths: Array(repeating: 1, count: state.rows), outcomes: Array(repeating: 0, count: state.rows),
+        tokens: Array(repeating: 0, count: lines.tokens.count), logProbs: zeros, entropies: zeros, of: lines))
   }
 
   package func adamW(

@@ -19,14 +19,18 @@ package struct DecodeState: Sendable {
   package let outcomes: IndexTensor
   /// `[rows · 4]`: seed and stream of the random numbers, each as two words, the lower first.
   package let streams: IndexTensor
-  /// `[1, rows]`: of the newest token.
-  package let logProbs, entropies: Tensor
+  /// The newest tokens of each row, with their log-probabilities and the entropies (nats) of what they were drawn from: the n-th token of
+  /// a sequence, counted from 0, in line n modulo ``window``.
+  let drawn: DrawnLines
+  /// Steps that may be made before what was drawn is read.
+  package var window: Int { drawn.window }
   /// Tokens that end a sequence.
   package let stopTokens: IndexTensor
 
   package var rows: Int { tokens.count }
 
-  package init(rows: Int, stopTokens: [Int32], on backend: any Backend) throws(Failure) {
+  /// - Parameter window: steps that may be made before what was drawn is read.
+  package init(rows: Int, stopTokens: [Int32], window: Int = 1, on backend: any Backend) throws(Failure) {
     func indices(_ count: Int) throws(Failure) -> IndexTensor {
       IndexTensor(storage: try backend.allocate(byteCount: max(1, count) * 4), count: count)
     }
@@ -40,8 +44,9 @@ package struct DecodeState: Sendable {
     remaining = try indices(rows)
     outcomes = try indices(rows)
     streams = try indices(4 * rows)
-    logProbs = try backend.tensor(1, rows)
-    entropies = try backend.tensor(1, rows)
+    drawn = DrawnLines(
+      tokens: try indices(window * rows), logProbs: try backend.tensor(window, rows), entropies: try backend.tensor(window, rows),
+      window: window, width: rows, first: 0)
     self.stopTokens = try indices(stopTokens.count)
     backend.upload(stopTokens, to: self.stopTokens)
   }
@@ -57,33 +62,48 @@ package struct DecodeState: Sendable {
     remaining = all.remaining.range(range)
     outcomes = all.outcomes.range(range)
     streams = all.streams.range((4 * range.lowerBound)..<(4 * range.upperBound))
-    logProbs = all.logProbs.part(range, columns: range.count)
-    entropies = all.entropies.part(range, columns: range.count)
+    drawn = all.drawn.from(range.lowerBound)
     stopTokens = all.stopTokens
   }
 
   /// Some of the rows: a view.
   package func rows(_ range: Range<Int>) -> DecodeState { DecodeState(self, range) }
 
-  /// Puts sequences into the first rows.
-  package func load(_ sequences: [DecodeSequence], on backend: any Backend) {
-    let count = sequences.count
-    precondition(count <= rows)
-    backend.upload(sequences.map(\.newest), to: tokens.prefix(count))
-    backend.upload(sequences.map { $0.promptLength + $0.drawn - 1 }, to: positions.prefix(count))
-    backend.upload(sequences.map(\.promptSlot), to: promptSlots.prefix(count))
-    backend.upload(sequences.map(\.promptLength), to: promptLengths.prefix(count))
-    backend.upload(sequences.map(\.slot), to: slots.prefix(count))
-    backend.upload(sequences.map { $0.drawn - 1 }, to: ownPositions.prefix(count))
-    backend.upload(sequences.map(\.drawn), to: lengths.prefix(count))
-    backend.upload(sequences.map(\.remaining), to: remaining.prefix(count))
-    backend.upload(Array(repeating: DecodeOutcome.goesOn.rawValue, count: count), to: outcomes.prefix(count))
+  /// Puts sequences into the first rows, and into what follows up to `count` rows ones that have ended, on a slot that is nobody's.
+  package func load(_ sequences: [DecodeSequence], upTo count: Int? = nil, idleSlot: Int32 = 0, on backend: any Backend) {
+    let count = count ?? sequences.count
+    precondition(sequences.count <= count && count <= rows)
+    let idle = DecodeSequence(
+      promptSlot: 0, promptLength: 0, slot: idleSlot, drawn: 1, remaining: 0, random: RandomStream(seed: 0), outcome: .stopped)
+    let all = sequences + Array(repeating: idle, count: count - sequences.count)
+    backend.upload(all.map(\.newest), to: tokens.prefix(count))
+    backend.upload(all.map { $0.promptLength + $0.drawn - 1 }, to: positions.prefix(count))
+    backend.upload(all.map(\.promptSlot), to: promptSlots.prefix(count))
+    backend.upload(all.map(\.promptLength), to: promptLengths.prefix(count))
+    backend.upload(all.map(\.slot), to: slots.prefix(count))
+    backend.upload(all.map { $0.drawn - 1 }, to: ownPositions.prefix(count))
+    backend.upload(all.map(\.drawn), to: lengths.prefix(count))
+    backend.upload(all.map(\.remaining), to: remaining.prefix(count))
+    backend.upload(all.map(\.outcome.rawValue), to: outcomes.prefix(count))
     backend.upload(
-      sequences.flatMap { sequence -> [Int32] in
+      all.flatMap { sequence -> [Int32] in
         [sequence.random.seed, sequence.random.stream].flatMap {
           [Int32(truncatingIfNeeded: $0), Int32(truncatingIfNeeded: $0 >> 32)]
         }
       }, to: streams.prefix(4 * count))
+  }
+}
+
+/// What the newest steps drew: `[window, rows]` each.
+struct DrawnLines: Sendable {
+  let tokens: IndexTensor
+  let logProbs, entropies: Tensor
+  let window: Int
+  /// Rows of a line, and the one that a state begins with.
+  let width, first: Int
+
+  func from(_ row: Int) -> DrawnLines {
+    DrawnLines(tokens: tokens, logProbs: logProbs, entropies: entropies, window: window, width: width, first: first + row)
   }
 }
 
@@ -97,9 +117,11 @@ package struct DecodeSequence: Sendable {
   package var drawn: Int32
   package var remaining: Int32
   package let random: RandomStream
+  package var outcome: DecodeOutcome
 
   package init(
-    newest: Int32 = 0, promptSlot: Int32, promptLength: Int32, slot: Int32, drawn: Int32 = 0, remaining: Int32, random: RandomStream
+    newest: Int32 = 0, promptSlot: Int32, promptLength: Int32, slot: Int32, drawn: Int32 = 0, remaining: Int32, random: RandomStream,
+    outcome: DecodeOutcome = .goesOn
   ) {
     self.newest = newest
     self.promptSlot = promptSlot
@@ -108,6 +130,7 @@ package struct DecodeSequence: Sendable {
     self.drawn = drawn
     self.remaining = remaining
     self.random = random
+    self.outcome = outcome
   }
 }
 
@@ -118,17 +141,31 @@ package enum DecodeOutcome: Int32, Sendable {
   case notANumber
 }
 
-/// What a step of decoding drew, row by row.
+/// What became of the rows of a state, and what they drew in the newest steps.
 package struct DrawnTokens: Sendable {
-  package let tokens: [Int32]
-  package let logProbs: [Float]
-  package let entropies: [Float]
+  /// By row: tokens drawn so far, with those of earlier looks.
+  package let lengths: [Int32]
   package let outcomes: [DecodeOutcome]
+  private let tokenLines: [Int32]
+  private let logProbLines, entropyLines: [Float]
+  private let window, width, first: Int
 
-  package init(tokens: [Int32], logProbs: [Float], entropies: [Float], outcomes: [DecodeOutcome]) {
-    self.tokens = tokens
-    self.logProbs = logProbs
-    self.entropies = entropies
-    self.outcomes = outcomes
+  /// - Parameter lines: the lines of the whole state that `lines` is a part of.
+  init(lengths: [Int32], outcomes: [Int32], tokens: [Int32], logProbs: [Float], entropies: [Float], of lines: DrawnLines) {
+    self.lengths = lengths
+    self.outcomes = outcomes.map { DecodeOutcome(rawValue: $0) ?? .notANumber }
+    (tokenLines, logProbLines, entropyLines) = (tokens, logProbs, entropies)
+    (window, width, first) = (lines.window, lines.width, lines.first)
   }
+
+  /// The n-th token of a row's sequence, counted from 0: one of the newest `window`.
+  package func token(_ number: Int32, of row: Int) -> (token: Int32, logProb: Float, entropy: Float) {
+    let place = Int(number) % window * width + first + row
+    return (tokenLines[place], logProbLines[place], entropyLines[place])
+  }
+
+  /// The newest of each row.
+  package var tokens: [Int32] { lengths.indices.map { token(lengths[$0] - 1, of: $0).token } }
+  package var logProbs: [Float] { lengths.indices.map { token(lengths[$0] - 1, of: $0).logProb } }
+  package var entropies: [Float] { lengths.indices.map { token(lengths[$0] - 1, of: $0).entropy } }
 }

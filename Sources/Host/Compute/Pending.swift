@@ -14,8 +14,28 @@ package struct Pending<Value: Sendable>: Sendable {
 }
 
 /// Operations that are queued again and again in the same order on the same memory: a graph of a GPU, a closure on the CPU.
-package struct Recording {
-  package let body: () throws(Failure) -> Void
+package final class Recording {
+  let body: () throws(Failure) -> Void
+  private let arena: Arena
+  /// Where the body's memory lay when it was recorded.
+  private var place: Arena.Place
+  /// A device's own form of it, for that place.
+  private var graph: (any Sendable & AnyObject)?
 
-  package init(_ body: @escaping () throws(Failure) -> Void) { self.body = body }
+  /// - Parameter arena: what the body takes its memory from.
+  init(in arena: Arena, _ body: @escaping () throws(Failure) -> Void) {
+    self.arena = arena
+    self.body = body
+    place = arena.place
+  }
+
+  /// The device's form, made at the second time that the body runs at one place: the first takes what memory there has to be.
+  func graph(_ make: (() throws(Failure) -> Void) throws(Failure) -> (any Sendable & AnyObject)?) throws(Failure) -> (any Sendable & AnyObject)? {
+    guard arena.place == place else {
+      (place, graph) = (arena.place, nil)
+      return nil
+    }
+    if graph == nil { graph = try make(body) }
+    return graph
+  }
 }

@@ -229,7 +229,7 @@ package struct AdamWSettings: Sendable, Equatable {
 }
 
 /// How a token is drawn from a row of logits. Temperature 0 takes the largest.
-package struct SamplingSettings: Sendable, Equatable {
+package struct SamplingSettings: Sendable, Hashable {
   package let temperature: Float
   package var topK: Int
   package var topP: Float

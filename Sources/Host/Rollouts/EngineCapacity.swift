@@ -31,10 +31,10 @@ package struct EngineCapacity: Sendable, Equatable {
     self.longestPrompt = longestPrompt
     // Nothing grows past the context.
     self.maxNewTokens = max(1, min(maxNewTokens, configuration.maxPositions - 1))
-    let own = KVCache.bytesPerSlot(configuration, capacity: self.maxNewTokens)
-    let prompt = KVCache.bytesPerSlot(configuration, capacity: longestPrompt)
+    let own = KVCache.bytesPerSlot(configuration, capacity: self.maxNewTokens, elementBytes: backend.activation.byteCount)
+    let prompt = KVCache.bytesPerSlot(configuration, capacity: longestPrompt, elementBytes: backend.activation.byteCount)
     let affordable = MemoryBudget(backend.availableBytes).caches / max(1, own + 2 * prompt / samples)
-    slots = min(prompts * samples, batchSize ?? max(1, min(96, affordable)))
+    slots = min(prompts * samples, batchSize ?? max(1, min(backend.isHost ? 96 : 512, affordable)))
     // Twice what full groups need, so that the last sample of a group does not keep the next from starting.
     promptSlots = min(prompts, slots, 2 * ((slots + samples - 1) / samples))
   }

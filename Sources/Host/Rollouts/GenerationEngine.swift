@@ -21,6 +21,8 @@ package final class GenerationEngine {
   private var capacity: EngineCapacity?
   private var room: Room?
   private var session: Session?
+  /// Steps of decoding, kept from one rollout to the next where nothing that they read has moved.
+  private var recordings: [RecordedStep: Recording] = [:]
 
   /// What is taken once.
   private struct Room {
@@ -29,6 +31,15 @@ package final class GenerationEngine {
     /// `[prompt slots, D]`: the last hidden state of each prompt that is held.
     let hidden: Tensor
     let state: DecodeState
+    /// A slot that no sequence has: for the rows of a recording beyond them.
+    let idleSlot: Int32
+  }
+
+  /// What a recorded step of decoding depends on besides the room.
+  private struct RecordedStep: Hashable {
+    let rows: Int
+    let adapter, angles: ObjectIdentifier?
+    let sampling: SamplingSettings
   }
 
   /// One completion in the making.
@@ -45,8 +56,6 @@ package final class GenerationEngine {
     let settings: GenerationSettings
     var scheduler: Scheduler
     var active: [Active] = []
-    /// A step of decoding for so many sequences.
-    var recordings: [Int: Recording] = [:]
     var tokens = 0
   }
 
@@ -64,14 +73,16 @@ package final class GenerationEngine {
     }
     let capacity = capacity?.union(wanted) ?? wanted
     // What was there goes before what takes its place comes, with the recordings that know it.
-    (room, session) = (nil, nil)
+    (room, session, recordings) = (nil, nil, [:])
     let configuration = model.configuration
     try model.reserve(positions: min(configuration.maxPositions, capacity.longestPrompt + capacity.maxNewTokens))
+    let rows = backend.decodeRows(for: capacity.slots)
     room = Room(
       prompts: try KVCache(configuration, slots: capacity.promptSlots, capacity: capacity.longestPrompt, on: backend),
-      own: try KVCache(configuration, slots: capacity.slots, capacity: capacity.maxNewTokens, on: backend),
-      hidden: try backend.tensor(capacity.promptSlots, configuration.hiddenSize),
-      state: try DecodeState(rows: capacity.slots, stopTokens: stopTokens.sorted(), on: backend))
+      own: try KVCache(configuration, slots: capacity.slots + (backend.decodeRows(for: 1) > 1 ? 1 : 0), capacity: capacity.maxNewTokens, on: backend),
+      hidden: try backend.activations(capacity.promptSlots, configuration.hiddenSize),
+      state: try DecodeState(rows: rows, stopTokens: stopTokens.sorted(), window: backend.stepsTogether, on: backend),
+      idleSlot: Int32(capacity.slots))
     self.capacity = capacity
   }
 
@@ -105,7 +116,8 @@ package final class GenerationEngine {
   /// Tokens drawn in this rollout.
   package var tokens: Int { session?.tokens ?? 0 }
 
-  /// Reads prompts that have found a place, then draws one more token of every sequence; returns what has ended.
+  /// Reads prompts that have found a place, then draws one more token of every sequence, or several where the host looks at a device once in
+  /// several steps; returns what has ended.
   ///
   /// - Parameter onToken: called with each token as it is drawn.
   package func step(onToken: (_ request: Int, _ sample: Int, _ token: Int32) -> Void = { _, _, _ in }) throws(Failure) -> [FinishedCompletion] {
@@ -120,7 +132,8 @@ package final class GenerationEngine {
     }
     let count = session.active.count
     guard count > 0 else { return finished }
-    try decode(count, &session, room)
+    let left = session.active.reduce(0) { max($0, Int($1.sequence.remaining)) }
+    for _ in 0..<min(backend.stepsTogether, left) { try decode(count, session, room) }
     return finished + (try take(0..<count, &session, room, onToken))
   }
 
@@ -146,7 +159,7 @@ package final class GenerationEngine {
     }
     let rows = (session.active.count - admitted.count)..<session.active.count
     let state = room.state.rows(rows)
-    state.load(session.active[rows].map(\.sequence), on: backend)
+    room.state.load(session.active.map(\.sequence), upTo: backend.decodeRows(for: session.active.count), idleSlot: room.idleSlot, on: backend)
     try arena.scope { () throws(Failure) in
       if batch.rowCount > 0 {
         try arena.scope { () throws(Failure) in
@@ -154,21 +167,29 @@ package final class GenerationEngine {
           for (row, slot) in last { backend.copy(pass.hidden.rows(row..<(row + 1)), to: room.hidden.rows(slot..<(slot + 1))) }
         }
       }
-      let hidden = try arena.tensor(admitted.count, model.configuration.hiddenSize)
+      let hidden = try arena.activations(admitted.count, model.configuration.hiddenSize)
       backend.take(state.promptSlots, of: room.hidden, into: hidden)
-      try backend.sampleStep(try model.logits(hidden, in: arena), session.settings.sampling, state, in: arena)
+      try model.draw(hidden, session.settings.sampling, state, in: arena)
     }
   }
 
   /// Reads the newest token of every sequence and draws the next.
-  private func decode(_ count: Int, _ session: inout Session, _ room: Room) throws(Failure) {
-    if let recording = session.recordings[count] { return try backend.replay(recording) }
-    let state = room.state.rows(0..<count)
-    session.recordings[count] = try backend.record {
-      [model, backend, arena, adapter = session.policy.adapter, sampling = session.settings.sampling] () throws(Failure) in
+  private func decode(_ count: Int, _ session: Session, _ room: Room) throws(Failure) {
+    let rows = backend.decodeRows(for: count)
+    let (adapter, angles) = (session.policy.adapter, model.angles)
+    let step = RecordedStep(
+      rows: rows, adapter: (adapter?.storage).map { ObjectIdentifier($0) }, angles: ObjectIdentifier(angles), sampling: session.settings.sampling)
+    if let recording = recordings[step] { return try backend.replay(recording) }
+    // Those of an adapter that is gone, or of a shorter table of angles.
+    recordings = recordings.filter { $0.key.adapter == step.adapter && $0.key.angles == step.angles && $0.key.sampling == step.sampling }
+    let state = room.state.rows(0..<rows)
+    recordings[step] = try backend.record(in: arena) {
+      [model, arena, sampling = session.settings.sampling] () throws(Failure) in
+      // What is recorded reads this memory.
+      _ = angles
       try arena.scope { () throws(Failure) in
         let hidden = try model.decode(state, adapter: adapter, prompts: room.prompts, cache: room.own, in: arena)
-        try backend.sampleStep(try model.logits(hidden, in: arena), sampling, state, in: arena)
+        try model.draw(hidden, sampling, state, in: arena)
       }
     }
   }
@@ -185,16 +206,20 @@ package final class GenerationEngine {
       guard outcome != .notANumber else {
         throw .internalError("the model's logits are not numbers: its weights or its adapter hold NaN or infinity")
       }
-      session.active[row].completion.tokens.append(drawn.tokens[index])
-      session.active[row].completion.logProbs.append(drawn.logProbs[index])
-      session.active[row].completion.entropies.append(drawn.entropies[index])
-      session.active[row].sequence.newest = drawn.tokens[index]
-      session.active[row].sequence.drawn += 1
-      session.active[row].sequence.remaining -= 1
-      session.tokens += 1
-      let active = session.active[row]
-      onToken(active.request, active.sample, drawn.tokens[index])
+      let known = session.active[row].sequence.drawn
+      for number in stride(from: known, to: drawn.lengths[index], by: 1) {
+        let (token, logProb, entropy) = drawn.token(number, of: index)
+        session.active[row].completion.tokens.append(token)
+        session.active[row].completion.logProbs.append(logProb)
+        session.active[row].completion.entropies.append(entropy)
+        session.active[row].sequence.newest = token
+        session.active[row].sequence.drawn += 1
+        session.active[row].sequence.remaining -= 1
+        session.tokens += 1
+        onToken(session.active[row].request, session.active[row].sample, token)
+      }
       guard outcome != .goesOn else { continue }
+      let active = session.active[row]
       var completion = active.completion
       completion.isTruncated = outcome == .reachedLimit
       finished.append(FinishedCompletion(request: active.request, sample: active.sample, completion: completion))
@@ -203,7 +228,7 @@ package final class GenerationEngine {
     }
     if !ended.isEmpty {
       session.active = session.active.enumerated().filter { !ended.contains($0.offset) }.map(\.element)
-      room.state.load(session.active.map(\.sequence), on: backend)
+      room.state.load(session.active.map(\.sequence), upTo: backend.decodeRows(for: session.active.count), idleSlot: room.idleSlot, on: backend)
     }
     return finished
   }

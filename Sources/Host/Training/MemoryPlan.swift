@@ -16,7 +16,7 @@ package struct PolicyLimits: Sendable, Equatable {
     let budget = MemoryBudget(backend.availableBytes)
     let trained = adapter == nil ? architecture.tensors.reduce(0) { $0 + ($1.isTrained ? $1.count : 0) } : 0
     keepsSnapshot = adapter != nil || 12 * trained <= settings.copyBudget ?? budget.copies
-    let affordable = { (retention: Retention) in budget.activations / max(1, Self.bytesPerRow(architecture.configuration, retention)) }
+    let affordable = { (retention: Retention) in budget.activations / max(1, Self.bytesPerRow(architecture.configuration, retention, elementBytes: backend.activation.byteCount)) }
     switch settings.checkpointing {
     case .auto: retention = affordable(.everything) < Self.fewestRows ? .checkpoints : .everything
     case .on: retention = .checkpoints
@@ -28,14 +28,15 @@ package struct PolicyLimits: Sendable, Equatable {
   /// With fewer rows at once products would read weights more than they compute.
   static let fewestRows = 256
 
-  /// About what a row costs in a forward.
-  private static func bytesPerRow(_ configuration: ModelConfiguration, _ retention: Retention) -> Int {
+  /// About what a row costs in a forward whose activations have so many bytes an element.
+  private static func bytesPerRow(_ configuration: ModelConfiguration, _ retention: Retention, elementBytes: Int) -> Int {
     let heads = configuration.heads
-    let block =
-      4 * configuration.hiddenSize + 2 * heads.channels * (heads.queryHeads + heads.keyValueHeads)
-      + 3 * configuration.intermediateSize + 7 * 16
-    let (layers, inputs) = (configuration.layerCount, configuration.layerCount * configuration.hiddenSize)
-    return 4 * (retention == .everything ? layers * block : inputs + block)
+    let stream = 2 * configuration.hiddenSize
+    let activations =
+      2 * configuration.hiddenSize + 2 * heads.channels * (heads.queryHeads + heads.keyValueHeads) + 3 * configuration.intermediateSize + 7 * 16
+    let block = 4 * stream + elementBytes * activations
+    let (layers, inputs) = (configuration.layerCount, 4 * configuration.layerCount * configuration.hiddenSize)
+    return retention == .everything ? layers * block : inputs + block
   }
 }
 

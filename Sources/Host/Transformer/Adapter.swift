@@ -42,6 +42,9 @@ package struct AdapterWeights: Sendable {
   /// By block and ``LinearPlace``; nil where a layer has none.
   let blocks: [[LoRAWeights?]]
 
+  /// Memory of it: other weights have other memory.
+  package var storage: Storage? { blocks.joined().lazy.compactMap { $0?.a.storage }.first }
+
   init(_ specs: [TensorSpec], _ matrices: [PackedMatrix?], scale: Float, blocks count: Int) {
     var a: [[PackedMatrix?]] = Array(repeating: Array(repeating: nil, count: LinearPlace.allCases.count), count: count)
     var b = a

@@ -45,7 +45,7 @@ struct Block {
     rope.rotate(q, channels: heads.channels, positions: positions)
     rope.rotate(k, channels: heads.channels, positions: positions)
 
-    let attended = try arena.tensor(x.rows, q.columns)
+    let attended = try arena.activations(x.rows, q.columns)
     let logSum = try arena.tensor(x.rows, heads.queryHeads)
     switch context {
     case .packed(let plan, let sink):
@@ -61,7 +61,7 @@ struct Block {
     let projectedO = try backend.residualProjection(attended, weights[.o], addingTo: x, into: middle, in: arena)
 
     let gates = try backend.normedProjection(middle, weights.middleNorm, gateLinears, in: arena)
-    let gated = try arena.tensor(x.rows, weights[.gate].outputs)
+    let gated = try arena.activations(x.rows, weights[.gate].outputs)
     backend.swiGLU(gate: gates.outputs[0], up: gates.outputs[1], into: gated)
     let projectedDown = try backend.residualProjection(gated, weights[.down], addingTo: middle, into: output, in: arena)
 
@@ -79,11 +79,11 @@ struct Block {
     let rows = dOutput.rows
     func gradient(_ place: LinearPlace) -> LinearGradients { gradients.linears[place.rawValue] }
     try arena.scope { () throws(Failure) in
-      let dGated = try arena.tensor(rows, weights[.gate].outputs)
+      let dGated = try arena.activations(rows, weights[.gate].outputs)
       try backend.residualProjectionBackward(
         dOutput, a: kept.gated, projected: kept.projectedDown, weights[.down], gradient(.down), into: dGated, in: arena)
-      let dGate = try arena.tensor(rows, weights[.gate].outputs)
-      let dUp = try arena.tensor(rows, weights[.up].outputs)
+      let dGate = try arena.activations(rows, weights[.gate].outputs)
+      let dUp = try arena.activations(rows, weights[.up].outputs)
       backend.swiGLUBackward(dGated, gate: kept.gates.outputs[0], up: kept.gates.outputs[1], dGate: dGate, dUp: dUp)
       // dOutput becomes the gradient of the residual stream between the two halves.
       try backend.normedProjectionBackward(
@@ -91,12 +91,12 @@ struct Block {
         normGradient: gradients.norms[.middle], addingTo: dOutput, in: arena)
     }
     try arena.scope { () throws(Failure) in
-      let dAttended = try arena.tensor(rows, weights[.q].outputs)
+      let dAttended = try arena.activations(rows, weights[.q].outputs)
       try backend.residualProjectionBackward(
         dOutput, a: kept.attended, projected: kept.projectedO, weights[.o], gradient(.o), into: dAttended, in: arena)
-      let dq = try arena.tensor(rows, weights[.q].outputs)
-      let dk = try arena.tensor(rows, weights[.k].outputs)
-      let dv = try arena.tensor(rows, weights[.v].outputs)
+      let dq = try arena.activations(rows, weights[.q].outputs)
+      let dk = try arena.activations(rows, weights[.k].outputs)
+      let dv = try arena.activations(rows, weights[.v].outputs)
       backend.attentionBackward(
         plan, q: kept.q, k: kept.k, v: kept.v, output: kept.attended, logSum: kept.logSum, dOutput: dAttended, dq: dq, dk: dk, dv: dv)
       rope.rotate(dq, channels: heads.channels, positions: positions, inverse: true)
@@ -113,7 +113,7 @@ struct Block {
   private func normed(_ x: Tensor, _ norm: NormWeights?, in arena: Arena) throws(Failure) -> (output: Tensor, rstd: Tensor?) {
     guard let norm else { return (x, nil) }
     let heads = x.reshaped(columns: heads.channels)
-    let output = try arena.tensor(x.rows, x.columns)
+    let output = try arena.activations(x.rows, x.columns)
     let rstd = try arena.tensor(1, heads.rows)
     backend.rmsNorm(heads, norm, into: output.reshaped(columns: heads.columns), rstd: rstd)
     return (output, rstd)

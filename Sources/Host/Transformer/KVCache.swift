@@ -16,9 +16,9 @@ package final class KVCache: Sendable {
     self.slots = slots
   }
 
-  /// Bytes for one slot of `capacity` positions.
-  package static func bytesPerSlot(_ configuration: ModelConfiguration, capacity: Int) -> Int {
+  /// Bytes for one slot of `capacity` positions of so many bytes an element.
+  package static func bytesPerSlot(_ configuration: ModelConfiguration, capacity: Int, elementBytes: Int) -> Int {
     let rounded = (capacity + 15) / 16 * 16
-    return configuration.layerCount * 2 * configuration.heads.keyValueHeads * configuration.heads.channels * rounded * 4
+    return configuration.layerCount * 2 * configuration.heads.keyValueHeads * configuration.heads.channels * rounded * elementBytes
   }
 }

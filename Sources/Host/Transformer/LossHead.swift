@@ -29,7 +29,7 @@ package struct LossHead {
     let inverse = SamplingSettings.inverse(of: temperature)
     let rows = try arena.indices(targets.rows)
     let wantedTargets = try arena.indices(targets.targets)
-    let wanted = try arena.tensor(targets.count, hidden.columns)
+    let wanted = try arena.tensor(targets.count, hidden.columns, hidden.element)
     backend.take(rows, of: hidden, into: wanted)
     let output = try HeadOutput(rows: targets.count, in: arena)
     try backend.head(wanted, model.weights.head, targets: wantedTargets, inverseTemperature: inverse, into: output, in: arena)

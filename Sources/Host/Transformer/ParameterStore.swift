@@ -43,7 +43,7 @@ package final class ParameterStore: Sendable {
       backend.upload(try fill(spec), to: value)
       var packed: PackedMatrix?
       if spec.role.isMatrix {
-        let matrix = try backend.packed(outputs: spec.rows, inputs: spec.columns, as: .float32)
+        let matrix = try backend.packed(outputs: spec.rows, inputs: spec.columns, as: backend.trainedFormat)
         packing.append(Repacking(value: value, matrix: matrix))
         packed = matrix
       }
@@ -73,7 +73,7 @@ package final class ParameterStore: Sendable {
         copies.append(nil)
         continue
       }
-      let copy = try backend.packed(outputs: parameter.spec.rows, inputs: parameter.spec.columns, as: .float32)
+      let copy = try backend.packed(outputs: parameter.spec.rows, inputs: parameter.spec.columns, as: backend.trainedFormat)
       list.append(Repacking(value: parameter.value, matrix: copy))
       copies.append(copy)
     }

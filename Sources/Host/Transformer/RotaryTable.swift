@@ -110,6 +110,8 @@ package final class RotaryTable: Sendable {
     }
   }
 
+  var storage: Storage { angles.withLock { $0.cosine.storage } }
+
   func rotate(_ x: Tensor, channels: Int, positions: IndexTensor, inverse: Bool = false) {
     let (cosine, sine) = angles.withLock { ($0.cosine, $0.sine) }
     backend.rotate(x, channels: channels, positions: positions, cos: cosine, sin: sine, inverse: inverse)

@@ -112,6 +112,9 @@ package final class Transformer: Sendable {
   /// Makes room for sequences of so many positions.
   package func reserve(positions: Int) throws(Failure) { try rope.reserve(positions) }
 
+  /// The memory of the rotary embedding's angles: another where there are more positions.
+  package var angles: Storage { rope.storage }
+
   // MARK: Forward
 
   /// Runs a packed batch.
@@ -132,7 +135,7 @@ package final class Transformer: Sendable {
     if let sink { cacheSink = (sink.cache, try arena.indices(sink.slots)) }
     let context = AttentionContext.packed(plan, sink: cacheSink)
     let (rows, width) = (batch.rowCount, configuration.hiddenSize)
-    let hidden = try arena.tensor(rows, width)
+    let hidden = try arena.activations(rows, width)
     let rstd = try arena.tensor(1, rows)
     var x = try arena.tensor(rows, width)
     var spare = retention == .nothing ? try arena.tensor(rows, width) : x
@@ -168,7 +171,7 @@ package final class Transformer: Sendable {
     throws(Failure) -> Tensor
   {
     let (rows, width) = (state.rows, configuration.hiddenSize)
-    let hidden = try arena.tensor(rows, width)
+    let hidden = try arena.activations(rows, width)
     try arena.scope { () throws(Failure) in
       var x = try arena.tensor(rows, width)
       var spare = try arena.tensor(rows, width)
@@ -183,6 +186,11 @@ package final class Transformer: Sendable {
       backend.rmsNorm(x, weights.finalNorm, into: hidden, rstd: try arena.tensor(1, rows))
     }
     return hidden
+  }
+
+  /// Draws a token for each row of a state from the distribution after `hidden [B, D]`.
+  package func draw(_ hidden: Tensor, _ sampling: SamplingSettings, _ state: DecodeState, in arena: Arena) throws(Failure) {
+    try backend.drawStep(hidden, weights.head, sampling, state, in: arena)
   }
 
   /// `hidden [n, D]` → logits `[n, V]`

@@ -27,7 +27,7 @@ package final class ValueHead {
   /// Values `[n]` of the states `hidden[rows[i]]`.
   package func forward(_ hidden: Tensor, rows: [Int32], in arena: Arena) throws(Failure) -> Pass {
     let indices = try arena.indices(rows)
-    let wanted = try arena.tensor(rows.count, hidden.columns)
+    let wanted = try arena.tensor(rows.count, hidden.columns, hidden.element)
     backend.take(indices, of: hidden, into: wanted)
     let values = try arena.tensor(rows.count, 1)
     backend.linear(wanted, weight.packed!, bias: bias.value, into: values, accumulate: false)

@@ -10,11 +10,16 @@
 
 /* The arguments of kernels: the same files that the kernels read. */
 #include "../../Compute/CUDA/Kernels/attention_arguments.h"
+#include "../../Compute/CUDA/Kernels/flash_arguments.h"
 #include "../../Compute/CUDA/Kernels/head_arguments.h"
 #include "../../Compute/CUDA/Kernels/linear_arguments.h"
 #include "../../Compute/CUDA/Kernels/optimizer_arguments.h"
+#include "../../Compute/CUDA/Kernels/product_arguments.h"
+#include "../../Compute/CUDA/Kernels/product_backward_arguments.h"
 #include "../../Compute/CUDA/Kernels/rows_arguments.h"
+#include "../../Compute/CUDA/Kernels/rows_bf16_arguments.h"
 #include "../../Compute/CUDA/Kernels/sampler_arguments.h"
+#include "../../Compute/CUDA/Kernels/vocabulary_arguments.h"
 #include "../../Compute/CUDA/Kernels/weights_arguments.h"
 
 /* ---- the driver ---------------------------------------------------------------------------------------- */
@@ -25,7 +30,7 @@ enum {
   NRC_OUT_OF_MEMORY = 2,
   NRC_SHARED_MEMORY_OF_BLOCK = 97, NRC_MULTIPROCESSORS = 16, NRC_CAPABILITY_MAJOR = 75, NRC_CAPABILITY_MINOR = 76, /* attributes of a device */
   NRC_FUNCTION_SHARED_LIMIT = 8, /* attribute of a function */
-  NRC_STREAM_NON_BLOCKING = 1, NRC_EVENT_NO_TIMING = 2
+  NRC_STREAM_NON_BLOCKING = 1, NRC_EVENT_NO_TIMING = 2, NRC_CAPTURE_OF_THREAD = 1
 };
 typedef uint64_t nrc_address; /* CUdeviceptr */
 
@@ -62,6 +67,12 @@ typedef struct nrc_driver {
   nrc_status (*set_function_attribute)(void *, int32_t attribute, int32_t value);
   nrc_status (*launch)(void *function, uint32_t grid_x, uint32_t grid_y, uint32_t grid_z, uint32_t block_x, uint32_t block_y, uint32_t block_z,
                        uint32_t shared_bytes, void *stream, void **arguments, void **extra);
+  nrc_status (*begin_capture)(void *stream, int32_t mode);
+  nrc_status (*end_capture)(void *stream, void **graph);
+  nrc_status (*make_executable)(void **executable, void *graph, uint64_t flags);
+  nrc_status (*launch_graph)(void *executable, void *stream);
+  nrc_status (*destroy_graph)(void *);
+  nrc_status (*destroy_executable)(void *);
   nrc_status (*error_name)(nrc_status, const char **);
   nrc_status (*error_text)(nrc_status, const char **);
 } nrc_driver;

@@ -47,7 +47,7 @@ import Support
       like: self,
       CountingBackend.Sizes(
         alignment: 64, packed: { Self.packedBytes(outputs: $0, inputs: $1, $2) }, cache: { Self.cacheShape($0, slots: $1, capacity: $2) },
-        plan: { segments, _, _ in segments.count * MemoryLayout<nrk_segment>.stride / 4 }, sampling: { rows, _, _ in 2 * rows },
+        plan: { segments, _, _ in segments.count * MemoryLayout<nrk_segment>.stride / 4 }, sampling: { rows, _, _ in 5 * rows },
         scores: { _, _, _, _ in 0 }, parts: { _ in 0 }))
   }
 
@@ -386,8 +386,11 @@ import Support
     let count = logits.rows
     precondition(state.rows == count)
     try arena.scope { () throws(Failure) in
-      let place = try arena.indices(count: 2 * count)
+      let place = try arena.indices(count: 5 * count)
       let uniforms = unsafe UnsafeMutableRawPointer(integers(place)).bindMemory(to: Double.self, capacity: count)
+      let tokens = place.range((2 * count)..<(3 * count))
+      func results(_ number: Int) -> Tensor { Tensor(storage: place.storage, offset: place.offset + number * count, rows: 1, columns: count) }
+      let (logProbs, entropies) = (results(3), results(4))
       let (streams, lengths) = unsafe (integers(state.streams), integers(state.lengths))
       for row in 0..<count {
         func word(_ index: Int) -> UInt64 { unsafe UInt64(UInt32(bitPattern: streams[4 * row + index])) }
@@ -396,23 +399,30 @@ import Support
       }
       unsafe nrk_sample(
         pool, Int64(count), Int64(logits.columns), floats(logits), Int64(logits.stride), settings.temperature,
-        Int32(clamping: settings.topK), settings.topP, uniforms, integers(state.tokens), floats(state.logProbs),
-        floats(state.entropies))
+        Int32(clamping: settings.topK), settings.topP, uniforms, integers(tokens), floats(logProbs), floats(entropies))
+      unsafe advance(state, integers(tokens), floats(logProbs), floats(entropies))
     }
-    advance(state)
   }
 
-  /// Moves a state on by the tokens just drawn.
-  private func advance(_ state: DecodeState) {
+  /// Moves the sequences of a state that have not ended on by a token.
+  private func advance(
+    _ state: DecodeState, _ drawn: UnsafePointer<Int32>, _ logProbs: UnsafePointer<Float>, _ entropies: UnsafePointer<Float>
+  ) {
     let (tokens, positions, ownPositions) = unsafe (integers(state.tokens), integers(state.positions), integers(state.ownPositions))
     let (lengths, remaining, outcomes) = unsafe (integers(state.lengths), integers(state.remaining), integers(state.outcomes))
     let stops = unsafe UnsafeBufferPointer(start: integers(state.stopTokens), count: state.stopTokens.count)
-    for row in 0..<state.rows {
+    let lines = state.drawn
+    for row in 0..<state.rows where unsafe outcomes[row] == DecodeOutcome.goesOn.rawValue {
+      let token = unsafe drawn[row]
+      let place = unsafe Int(lengths[row]) % lines.window * lines.width + lines.first + row
+      unsafe integers(lines.tokens)[place] = token
+      unsafe floats(lines.logProbs)[place] = logProbs[row]
+      unsafe floats(lines.entropies)[place] = entropies[row]
+      unsafe tokens[row] = token
       unsafe positions[row] += 1
       unsafe ownPositions[row] += 1
       unsafe lengths[row] += 1
       unsafe remaining[row] -= 1
-      let token = unsafe tokens[row]
       let outcome: DecodeOutcome
       if token < 0 {
         outcome = .notANumber
@@ -427,10 +437,11 @@ import Support
 
   package func drawn(_ state: DecodeState) throws(Failure) -> Pending<DrawnTokens> {
     func copied(_ tensor: IndexTensor) -> [Int32] { unsafe Array(UnsafeBufferPointer(start: integers(tensor), count: tensor.count)) }
+    let lines = state.drawn
     return Pending(
       DrawnTokens(
-        tokens: copied(state.tokens), logProbs: try download(state.logProbs).value(), entropies: try download(state.entropies).value(),
-        outcomes: copied(state.outcomes).map { DecodeOutcome(rawValue: $0) ?? .notANumber }))
+        lengths: copied(state.lengths), outcomes: copied(state.outcomes), tokens: copied(lines.tokens),
+        logProbs: try download(lines.logProbs).value(), entropies: try download(lines.entropies).value(), of: lines))
   }
 
   // MARK: Optimiser

@@ -13,16 +13,30 @@ struct AttentionLists {
   static let queryTileWords = MemoryLayout<nrc_attention_query_tile>.stride / 4
   static let keyTileWords = MemoryLayout<nrc_attention_key_tile>.stride / 4
 
-  init(_ segments: [Segment], _ heads: HeadShape, rows: Int) {
-    let positions = max(1, NRC_ATTENTION_QUERIES / max(1, heads.queryHeads / heads.keyValueHeads))
+  /// The kernels that walk the lists.
+  enum Tiles {
+    /// Those of attention.cu: a tile of queries is a run of positions.
+    case plain
+    /// Those of flash.cu: a run of positions and of the heads at each that share keys.
+    case flash
+  }
+
+  init(_ segments: [Segment], _ heads: HeadShape, rows: Int, tiles: Tiles) {
+    let share = max(1, heads.queryHeads / heads.keyValueHeads)
+    // Queries of a position, and those of a tile; keys of a tile.
+    let (each, queriesOfTile, keysOfTile) =
+      switch tiles {
+      case .plain: (1, max(1, Int(NRC_ATTENTION_QUERIES) / share), Int(NRC_ATTENTION_KEYS))
+      case .flash: (share, Int(NRC_FLASH_ROWS), Int(NRC_FLASH_KEYS))
+      }
     var queries: [(segment: Int, first: Int)] = []
     var keys: [(segment: Int, first: Int, from: Int, end: Int)] = []
     var first = 0
     while first < segments.count {
       let end = Self.clusterEnd(segments, first)
       for index in first..<end {
-        for row in stride(from: 0, to: segments[index].length, by: positions) { queries.append((index, row)) }
-        for row in stride(from: 0, to: segments[index].length, by: NRC_ATTENTION_KEYS) {
+        for row in stride(from: 0, to: segments[index].length * each, by: queriesOfTile) { queries.append((index, row)) }
+        for row in stride(from: 0, to: segments[index].length, by: keysOfTile) {
           keys.append((index, row, first, end))
         }
       }
@@ -30,8 +44,13 @@ struct AttentionLists {
     }
     // The longest first, so that the last blocks to run are short.
     queries.sort { a, b in
-      let (x, y) = (segments[a.segment].prefixLength + a.first, segments[b.segment].prefixLength + b.first)
+      let (x, y) = (segments[a.segment].prefixLength + a.first / each, segments[b.segment].prefixLength + b.first / each)
       return x != y ? x > y : (a.segment, a.first) < (b.segment, b.first)
+    }
+    // A prefix, which all of its cluster sees, before what only itself sees.
+    keys.sort { a, b in
+      let (x, y) = (a.segment == a.from, b.segment == b.from)
+      return x != y ? x : (a.segment, a.first) < (b.segment, b.first)
     }
     for segment in segments {
       for number in [segment.start, segment.length, segment.prefixStart, segment.prefixLength] {

@@ -6,8 +6,8 @@ import Synchronization
 ///
 /// These are the plain kernels: float32, and each element the same sequence of operations as the CPU's, so results are the CPU's bits,
 /// but for the logarithm's last. Weights lie in rows, `[N, K]`; blocks of four bits in the order of a file (``NF4Layout``).
-package final class CUDABackend: Backend {
-  let device: CUDADevice
+package class CUDABackend: Backend, @unchecked Sendable {
+  let device: any DeviceQueue
   /// Computes what is done on the host: weights of four bits are made there.
   private let host: CPUBackend
   package let availableBytes: Int
@@ -15,37 +15,39 @@ package final class CUDABackend: Backend {
   /// - Parameters:
   ///   - threads: of the host.
   ///   - memory: bytes that may be taken; nil: what is free on the card, but for what its driver takes for itself.
-  package init(_ device: CUDADevice, threads: Int? = nil, memory: Int? = nil) throws(Failure) {
-    self.device = device
-    host = try CPUBackend(threads: threads)
+  package convenience init(_ device: CUDADevice, threads: Int? = nil, memory: Int? = nil) throws(Failure) {
     let free = try device.availableBytes()
-    availableBytes = memory ?? max(0, free - Self.reserve)
+    self.init(device, host: try CPUBackend(threads: threads), availableBytes: memory ?? max(0, free - Self.reserve))
+  }
+
+  required init(_ device: any DeviceQueue, host: CPUBackend, availableBytes: Int) {
+    self.device = device
+    self.host = host
+    self.availableBytes = availableBytes
   }
 
   /// What is left to the driver and others.
   private static let reserve = 256 << 20
 
-  package var name: String { "cuda:\(device.properties.ordinal) (\(device.properties.name), sm_\(device.properties.capability), plain float32 kernels)" }
+  package var name: String { "cuda:\(device.properties.ordinal) (\(device.properties.name), sm_\(device.properties.capability), \(family))" }
+  package var activation: ElementType { .float32 }
+  /// Of kernels.
+  var family: String { "plain float32 kernels" }
   package var isRowExact: Bool { true }
   package var isHost: Bool { false }
   package var properties: CUDADeviceProperties { device.properties }
-  package var driverVersion: Int { device.driver.version }
+  package var driverVersion: Int { device.driverVersion }
   /// Until everything that is queued is done.
   package func wait() throws(Failure) { try device.wait() }
   package var memory: MemoryUse { device.memory }
 
-  package func counter() -> any Backend {
-    CountingBackend(
-      like: self,
-      CountingBackend.Sizes(
-        alignment: 256, packed: { Self.packedBytes(outputs: $0, inputs: $1, $2) }, cache: { Self.cacheShape($0, slots: $1, capacity: $2) },
-        plan: { AttentionLists($0, $1, rows: $2).words }, sampling: { Self.isTruncated($2, $1) ? 2 * $0 * $1 : 0 },
-        scores: { Self.scoreWords(rows: $0, $1, prompts: $2, cache: $3) }, parts: { PartBlocks($0).byteCount }))
-  }
+  package func counter() -> any Backend { Self.init(CountingDevice(like: device), host: host, availableBytes: availableBytes) }
 
+  /// Of a view of any element.
+  func place(_ tensor: Tensor) -> UInt64 { UInt64(tensor.storage.address) + UInt64(tensor.element.byteCount * tensor.offset) }
   func address(_ tensor: Tensor) -> UInt64 {
     precondition(tensor.element == .float32, "the plain kernels compute on float32")
-    return UInt64(tensor.storage.address) + 4 * UInt64(tensor.offset)
+    return place(tensor)
   }
   func address(_ tensor: Tensor?) -> UInt64 { tensor.map { address($0) } ?? 0 }
   func address(_ tensor: IndexTensor) -> UInt64 { UInt64(tensor.storage.address) + 4 * UInt64(tensor.offset) }
@@ -58,11 +60,13 @@ package final class CUDABackend: Backend {
   package func allocate(byteCount: Int) throws(Failure) -> Storage { try device.allocate(byteCount) }
 
   package func upload(_ values: [Float], to tensor: Tensor) {
+    guard device.computes else { return }
     precondition(values.count == tensor.count && tensor.isContiguous)
     unsafe values.withUnsafeBytes { unsafe device.upload($0, to: UInt(address(tensor))) }
   }
 
   package func upload(_ indices: [Int32], to tensor: IndexTensor) {
+    guard device.computes else { return }
     precondition(indices.count == tensor.count)
     unsafe indices.withUnsafeBytes { unsafe device.upload($0, to: UInt(address(tensor))) }
   }
@@ -75,7 +79,7 @@ package final class CUDABackend: Backend {
   }
 
   package func zero(_ tensor: Tensor) {
-    if tensor.isContiguous { return device.clear(UInt(address(tensor)), byteCount: 4 * tensor.count) }
+    if tensor.isContiguous { return device.clear(UInt(place(tensor)), byteCount: tensor.element.byteCount * tensor.count) }
     device.launch(
       "fill_rows", grid: Self.blocks(tensor.rows * Self.blocks(tensor.columns, of: 256), of: 8),
       nrc_fill_rows_arguments(
@@ -84,8 +88,8 @@ package final class CUDABackend: Backend {
 
   package func copy(_ source: Tensor, to destination: Tensor) {
     Shapes.copy(source, to: destination)
-    if source.isContiguous, destination.isContiguous {
-      return device.copy(from: UInt(address(source)), to: UInt(address(destination)), byteCount: 4 * source.count)
+    if source.isContiguous, destination.isContiguous, source.element == destination.element {
+      return device.copy(from: UInt(place(source)), to: UInt(place(destination)), byteCount: source.element.byteCount * source.count)
     }
     device.launch(
       "copy_rows", grid: Self.blocks(source.rows * Self.blocks(source.columns, of: 256), of: 8),
@@ -338,11 +342,14 @@ package final class CUDABackend: Backend {
 
   package func plan(_ segments: [Segment], _ heads: HeadShape, rows: Int, in arena: Arena) throws(Failure) -> AttentionPlan {
     Shapes.plan(segments, rows: rows)
-    let lists = AttentionLists(segments, heads, rows: rows)
+    return try plan(AttentionLists(segments, heads, rows: rows, tiles: .plain), segments.count, heads, rows: rows, in: arena)
+  }
+
+  func plan(_ lists: AttentionLists, _ segments: Int, _ heads: HeadShape, rows: Int, in arena: Arena) throws(Failure) -> AttentionPlan {
     let list = try arena.indices(count: lists.words)
     upload(lists.values, to: list.prefix(lists.values.count))
     return AttentionPlan(
-      segments: segments.count, rows: rows, heads: heads, list: list, counts: [lists.queryTiles.count, lists.keyTiles.count])
+      segments: segments, rows: rows, heads: heads, list: list, counts: [lists.queryTiles.count, lists.keyTiles.count])
   }
 
   package func attention(_ plan: AttentionPlan, q: Tensor, k: Tensor, v: Tensor, into output: Tensor, logSum: Tensor) {
@@ -379,13 +386,13 @@ package final class CUDABackend: Backend {
       shared: 4 * (128 * AttentionLists.rowStride(heads.channels) + 3136), arguments)
   }
 
-  package static func cacheShape(_ heads: HeadShape, slots: Int, capacity: Int) -> (capacity: Int, bytes: Int) {
+  package func cacheShape(_ heads: HeadShape, slots: Int, capacity: Int) -> (capacity: Int, bytes: Int) {
     let rounded = (max(capacity, 1) + 31) / 32 * 32
     return (rounded, 2 * heads.keyValueHeads * heads.channels * rounded * slots * 4)
   }
 
   package func makeCache(_ heads: HeadShape, slots: Int, capacity: Int) throws(Failure) -> CacheLayer {
-    let shape = Self.cacheShape(heads, slots: slots, capacity: capacity)
+    let shape = cacheShape(heads, slots: slots, capacity: capacity)
     return CacheLayer(storage: try allocate(byteCount: shape.bytes), slots: slots, capacity: shape.capacity)
   }
 
@@ -450,13 +457,14 @@ package final class CUDABackend: Backend {
         d_entropy: address(dEntropy), V: Int64(logits.columns), ld: Int64(logits.stride), factor: inverseTemperature, unused: 0))
   }
 
-  private static func isTruncated(_ settings: SamplingSettings, _ columns: Int) -> Bool {
+  static func isTruncated(_ settings: SamplingSettings, _ columns: Int) -> Bool {
     settings.temperature > 0 && (settings.topK > 0 && settings.topK < columns || settings.topP < 1)
   }
 
   package func sampleStep(_ logits: Tensor, _ settings: SamplingSettings, _ state: DecodeState, in arena: Arena) throws(Failure) {
     precondition(state.rows == logits.rows)
     let isTruncated = Self.isTruncated(settings, logits.columns)
+    let (lines, first) = (state.drawn, 4 * UInt64(state.drawn.first))
     try arena.scope { () throws(Failure) in
       let scratch = try arena.indices(count: isTruncated ? 2 * logits.rows * logits.columns : 0)
       device.launch(
@@ -465,23 +473,41 @@ package final class CUDABackend: Backend {
           ? 49168 + max(32832, 2048 + Self.sharedOfRow(logits.columns)) : 6400 + Self.sharedOfRow(logits.columns),
         nrc_sample_arguments(
           logits: address(logits), streams: address(state.streams), stop_tokens: address(state.stopTokens), scratch: address(scratch),
-          tokens: address(state.tokens), log_prob: address(state.logProbs), entropy: address(state.entropies),
-          positions: address(state.positions), own_positions: address(state.ownPositions), lengths: address(state.lengths),
-          remaining: address(state.remaining), outcomes: address(state.outcomes), V: Int64(logits.columns), ld: Int64(logits.stride),
-          temperature: settings.temperature, top_p: settings.topP, top_k: Int32(clamping: settings.topK),
-          stop_count: Int32(state.stopTokens.count)))
+          tokens: address(state.tokens), drawn: address(lines.tokens) + first, log_prob: address(lines.logProbs) + first,
+          entropy: address(lines.entropies) + first, positions: address(state.positions), own_positions: address(state.ownPositions),
+          lengths: address(state.lengths), remaining: address(state.remaining), outcomes: address(state.outcomes),
+          V: Int64(logits.columns), ld: Int64(logits.stride), temperature: settings.temperature, top_p: settings.topP,
+          top_k: Int32(clamping: settings.topK), stop_count: Int32(state.stopTokens.count), window: Int32(lines.window),
+          width: Int32(lines.width)))
     }
   }
 
   package func drawn(_ state: DecodeState) throws(Failure) -> Pending<DrawnTokens> {
-    let tokens = try device.download(UInt(address(state.tokens)), count: state.rows, as: Int32.self)
+    let lines = state.drawn
+    let lengths = try device.download(UInt(address(state.lengths)), count: state.rows, as: Int32.self)
     let outcomes = try device.download(UInt(address(state.outcomes)), count: state.rows, as: Int32.self)
-    let (logProbs, entropies) = (try download(state.logProbs), try download(state.entropies))
+    let tokens = try device.download(UInt(address(lines.tokens)), count: lines.tokens.count, as: Int32.self)
+    let (logProbs, entropies) = (try download(lines.logProbs), try download(lines.entropies))
     return Pending { () throws(Failure) in
       DrawnTokens(
-        tokens: try tokens.value(), logProbs: try logProbs.value(), entropies: try entropies.value(),
-        outcomes: try outcomes.value().map { DecodeOutcome(rawValue: $0) ?? .notANumber })
+        lengths: try lengths.value(), outcomes: try outcomes.value(), tokens: try tokens.value(), logProbs: try logProbs.value(),
+        entropies: try entropies.value(), of: lines)
     }
+  }
+
+  // MARK: Recording
+
+  /// Sequences of a recording: it is made once for several numbers of them.
+  package func decodeRows(for sequences: Int) -> Int {
+    let step = sequences <= 16 ? 8 : sequences <= 64 ? 16 : sequences <= 128 ? 32 : 64
+    return Self.blocks(sequences, of: step) * step
+  }
+
+  package var stepsTogether: Int { 8 }
+
+  package func replay(_ recording: Recording) throws(Failure) {
+    let graph = try recording.graph { body throws(Failure) in try device.graph(body) }
+    if let graph { try device.launch(graph: graph) } else { try recording.body() }
   }
 
   // MARK: Optimiser
@@ -524,6 +550,55 @@ package final class CUDABackend: Backend {
     device.launch("sum_squares_join", grid: 1, shared: 3072, arguments)
     let result = try device.download(list.address, count: 1, as: Double.self)
     return Pending { () throws(Failure) in try result.value()[0] }
+  }
+
+  // MARK: Coarse operations, which tensor cores do otherwise
+
+  package func normedProjection(_ x: Tensor, _ norm: NormWeights, _ parts: [LinearWeights], in arena: Arena)
+    throws(Failure) -> NormedProjection
+  {
+    try composedNormedProjection(x, norm, parts, in: arena)
+  }
+
+  package func normedProjectionBackward(
+    _ d: [Tensor], x: Tensor, _ kept: NormedProjection, _ norm: NormWeights, _ parts: [LinearWeights], _ gradients: [LinearGradients],
+    normGradient: Tensor?, addingTo dx: Tensor?, in arena: Arena
+  ) throws(Failure) {
+    try composedNormedProjectionBackward(d, x: x, kept, norm, parts, gradients, normGradient: normGradient, addingTo: dx, in: arena)
+  }
+
+  package func residualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)
+    throws(Failure) -> Tensor?
+  {
+    try composedResidualProjection(a, linear, addingTo: x, into: y, in: arena)
+  }
+
+  package func residualProjectionBackward(
+    _ dy: Tensor, a: Tensor, projected: Tensor?, _ linear: LinearWeights, _ gradients: LinearGradients, into da: Tensor, in arena: Arena
+  ) throws(Failure) {
+    try composedResidualProjectionBackward(dy, a: a, projected: projected, linear, gradients, into: da, in: arena)
+  }
+
+  package func head(
+    _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, into output: HeadOutput, in arena: Arena)
+    throws(Failure)
+  {
+    try composedHead(hidden, matrix, targets: targets, inverseTemperature: inverseTemperature, into: output, in: arena)
+  }
+
+  package func headBackward(
+    _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, _ output: HeadOutput, dLogProb: Tensor,
+    dEntropy: Tensor?, into dHidden: Tensor, weightGradient: Tensor?, in arena: Arena
+  ) throws(Failure) {
+    try composedHeadBackward(
+      hidden, matrix, targets: targets, inverseTemperature: inverseTemperature, output, dLogProb: dLogProb, dEntropy: dEntropy, into: dHidden,
+      weightGradient: weightGradient, in: arena)
+  }
+
+  package func drawStep(_ hidden: Tensor, _ matrix: PackedMatrix, _ settings: SamplingSettings, _ state: DecodeState, in arena: Arena)
+    throws(Failure)
+  {
+    try composedDrawStep(hidden, matrix, settings, state, in: arena)
   }
 }
 

@@ -5,7 +5,7 @@ import Synchronization
 /// A GPU with its kernels: memory, copies and launches on one stream, in the order of the calls.
 ///
 /// What goes wrong on the device is kept and said where something is asked of it: a launch does not throw.
-@safe package final class CUDADevice: @unchecked Sendable {
+@safe package final class CUDADevice: DeviceQueue, @unchecked Sendable {
   package let properties: CUDADeviceProperties
   let driver: CUDADriver
   private let context: UnsafeMutableRawPointer?
@@ -19,6 +19,7 @@ import Synchronization
   /// Memory that was given back, by size: what is queued on it comes before what whoever takes it next queues.
   private let kept = Mutex<[Int: [UInt]]>([:])
   private let keptBytes = Atomic<Int>(0)
+  private let isRecording = Atomic<Bool>(false)
   private static let mostKept = 64 << 20
 
   @safe private struct LoadedKernel {
@@ -109,6 +110,10 @@ import Synchronization
 
   // MARK: Memory
 
+  /// What is taken for so many bytes.
+  static func rounded(_ byteCount: Int) -> Int { (max(byteCount, 1) + 255) / 256 * 256 }
+
+  package var driverVersion: Int { driver.version }
   package var memory: MemoryUse { use.withLock { $0 } }
 
   /// Bytes that are free now.
@@ -123,7 +128,7 @@ import Synchronization
   package func allocate(_ byteCount: Int) throws(Failure) -> Storage {
     try check()
     makeCurrent()
-    let size = (max(byteCount, 1) + 255) / 256 * 256
+    let size = Self.rounded(byteCount)
     let address = try address(of: size)
     note(unsafe driver.table.fill(nrc_address(address), 0, size, stream), "clearing memory")
     use.withLock { $0.take(size) }
@@ -178,6 +183,8 @@ import Synchronization
 
   /// Copies bytes to the device; they are staged when it returns.
   package func upload(_ bytes: UnsafeRawBufferPointer, to address: UInt) {
+    // A graph would read the ring again, where something else lies by then.
+    precondition(!isRecording.load(ordering: .relaxed), "what is recorded reads nothing of the host")
     makeCurrent()
     unsafe staging.each(bytes, driver, stream) { place, offset, count in
       note(unsafe driver.table.copy_to_device(nrc_address(address) + UInt64(offset), place, count, stream), "a copy to the device")
@@ -224,7 +231,7 @@ import Synchronization
 
   /// Queues a kernel over a grid of blocks; an empty grid is no launch.
   package func launch<Arguments>(
-    _ name: StaticString, grid x: Int, y: Int = 1, z: Int = 1, shared: Int = 0, _ arguments: Arguments
+    _ name: StaticString, grid x: Int, y: Int, z: Int, shared: Int, _ arguments: Arguments
   ) {
     guard x > 0, y > 0, z > 0 else { return }
     guard let kernel = kernels[name.description] else { preconditionFailure("no kernel \(name)") }
@@ -236,6 +243,52 @@ import Synchronization
             table, kernel.function, UInt32(x), UInt32(y), UInt32(z), kernel.threads, UInt32(shared), stream, pointer)
         }
       }, "\(name)")
+  }
+
+  // MARK: Graphs
+
+  /// Launches of a body, to be queued together.
+  @safe private final class Graph: @unchecked Sendable {
+    let executable: UnsafeMutableRawPointer?
+    private let device: CUDADevice
+
+    init(_ executable: UnsafeMutableRawPointer?, _ device: CUDADevice) {
+      unsafe self.executable = executable
+      self.device = device
+    }
+
+    deinit {
+      device.makeCurrent()
+      device.note(unsafe device.driver.table.destroy_executable(executable), "giving a graph back")
+    }
+  }
+
+  package func graph(_ body: () throws(Failure) -> Void) throws(Failure) -> (any Sendable & AnyObject)? {
+    try check()
+    makeCurrent()
+    try require(unsafe driver.table.begin_capture(stream, Int32(NRC_CAPTURE_OF_THREAD)), "a recording")
+    isRecording.store(true, ordering: .relaxed)
+    let outcome: Result<Void, Failure>
+    do throws(Failure) { outcome = .success(try body()) } catch { outcome = .failure(error) }
+    isRecording.store(false, ordering: .relaxed)
+    var graph: UnsafeMutableRawPointer?
+    unsafe graph = nil
+    let ended = unsafe driver.table.end_capture(stream, &graph)
+    try outcome.get()
+    try require(ended, "a recording")
+    var executable: UnsafeMutableRawPointer?
+    unsafe executable = nil
+    let made = unsafe driver.table.make_executable(&executable, graph, 0)
+    note(unsafe driver.table.destroy_graph(graph), "giving a graph back")
+    try require(made, "a graph")
+    return unsafe Graph(executable, self)
+  }
+
+  package func launch(graph: any Sendable & AnyObject) throws(Failure) {
+    guard let graph = graph as? Graph else { preconditionFailure("a graph of this device") }
+    try check()
+    makeCurrent()
+    note(unsafe driver.table.launch_graph(graph.executable, stream), "a graph")
   }
 
   // MARK: Pinned memory

@@ -27,15 +27,24 @@ package struct KernelSources: Sendable {
 
   package static let all = KernelSources(
     headers: [
-      ("arguments.h", PackageResources.arguments_h), ("device.cuh", PackageResources.device_cuh), ("softmax.cuh", PackageResources.softmax_cuh),
-      ("attention_arguments.h", PackageResources.attention_arguments_h), ("head_arguments.h", PackageResources.head_arguments_h),
-      ("linear_arguments.h", PackageResources.linear_arguments_h), ("optimizer_arguments.h", PackageResources.optimizer_arguments_h),
-      ("rows_arguments.h", PackageResources.rows_arguments_h), ("sampler_arguments.h", PackageResources.sampler_arguments_h),
-      ("weights_arguments.h", PackageResources.weights_arguments_h),
+      ("arguments.h", PackageResources.arguments_h), ("attention_arguments.h", PackageResources.attention_arguments_h),
+      ("device.cuh", PackageResources.device_cuh), ("flash_arguments.h", PackageResources.flash_arguments_h),
+      ("head_arguments.h", PackageResources.head_arguments_h), ("linear_arguments.h", PackageResources.linear_arguments_h),
+      ("optimizer_arguments.h", PackageResources.optimizer_arguments_h), ("product.cuh", PackageResources.product_cuh),
+      ("product_arguments.h", PackageResources.product_arguments_h),
+      ("product_backward_arguments.h", PackageResources.product_backward_arguments_h),
+      ("rows_arguments.h", PackageResources.rows_arguments_h), ("rows_bf16_arguments.h", PackageResources.rows_bf16_arguments_h),
+      ("sampler.cuh", PackageResources.sampler_cuh), ("sampler_arguments.h", PackageResources.sampler_arguments_h),
+      ("softmax.cuh", PackageResources.softmax_cuh), ("vocabulary.cuh", PackageResources.vocabulary_cuh),
+      ("vocabulary_arguments.h", PackageResources.vocabulary_arguments_h), ("weights_arguments.h", PackageResources.weights_arguments_h),
     ],
     files: [
-      ("attention.cu", PackageResources.attention_cu), ("head.cu", PackageResources.head_cu), ("linear.cu", PackageResources.linear_cu),
-      ("optimizer.cu", PackageResources.optimizer_cu), ("rows.cu", PackageResources.rows_cu), ("sampler.cu", PackageResources.sampler_cu),
+      ("attention.cu", PackageResources.attention_cu), ("flash.cu", PackageResources.flash_cu), ("head.cu", PackageResources.head_cu),
+      ("linear.cu", PackageResources.linear_cu), ("optimizer.cu", PackageResources.optimizer_cu),
+      ("product.cu", PackageResources.product_cu), ("product_backward.cu", PackageResources.product_backward_cu),
+      ("product_nf4.cu", PackageResources.product_nf4_cu), ("rows.cu", PackageResources.rows_cu),
+      ("rows_bf16.cu", PackageResources.rows_bf16_cu), ("sampler.cu", PackageResources.sampler_cu),
+      ("sampler_tiles.cu", PackageResources.sampler_tiles_cu), ("vocabulary.cu", PackageResources.vocabulary_cu),
       ("weights.cu", PackageResources.weights_cu),
     ])
 

@@ -131,6 +131,19 @@ package struct Architecture: Sendable {
   /// Every tensor by its Hugging Face name, in the model's order.
   package let tensors: [TensorSpec]
 
+  /// Whether products may read bfloat16: every matrix is kept in it, or in blocks of four bits whose values are rounded to it, and none is
+  /// trained.
+  package var isBFloat16: Bool {
+    tensors.allSatisfy { spec in
+      guard spec.role.isMatrix else { return true }
+      switch spec.format {
+      case .float32: return false
+      case .bfloat16: return !spec.isTrained
+      case .nf4(let nf4): return nf4.roundsToBFloat16
+      }
+    }
+  }
+
   package init(_ configuration: ModelConfiguration) {
     self.configuration = configuration
     let heads = configuration.heads

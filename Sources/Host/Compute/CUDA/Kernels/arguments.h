@@ -7,6 +7,7 @@
 #define POINTER(type) uint64_t
 #endif
 #if defined(NR_DEVICE) && !defined(NREMU)
+typedef unsigned short uint16_t;
 typedef int int32_t;
 typedef long long int64_t;
 typedef unsigned int uint32_t;

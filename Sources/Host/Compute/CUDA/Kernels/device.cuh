@@ -81,6 +81,12 @@ DEVICE float from_bits(u32 x) { return __uint_as_float(x); }
 DEVICE u32 to_bits(float x) { return __float_as_uint(x); }
 /* the value that lane `lane ^ mask` gives; all 32 lanes call it */
 DEVICE float shuffle_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
+DEVICE int shuffle_xor(int x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
+/* the value of lane `lane` modulo 32 */
+DEVICE float shuffle(float x, int lane) { return __shfl_sync(0xffffffffu, x, lane); }
+DEVICE int shuffle(int x, int lane) { return __shfl_sync(0xffffffffu, x, lane); }
+/* All lanes of the warp; what they wrote before is seen by the others after. A shuffle does not do that. */
+DEVICE void warp_barrier() { __syncwarp(); }
 /* all threads of the block */
 DEVICE void barrier() { __syncthreads(); }
 #define INFINITY __int_as_float(0x7f800000)

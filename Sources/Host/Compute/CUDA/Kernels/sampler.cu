@@ -54,6 +54,7 @@ DEVICE u32 smallest(u32 *work, u32 mine) {
 KERNEL(512, 2) sample(nrc_sample_arguments a) {
   SHARED(shared);
   i64 row = blockIdx.x;
+  if (a.outcomes[row]) return;
   int t = (int)threadIdx.x, blocks = (int)((a.V + SOFTMAX_BLOCK - 1) / SOFTMAX_BLOCK);
   const float *logits = a.logits + row * a.ld;
   float factor = factor_of(a.temperature), top = normalise(shared, logits, a.V, factor);
@@ -257,6 +258,7 @@ DEVICE void sort_bin(u32 *work, u32 *order, u32 *spare, int count, const float *
 KERNEL(512, 1) sample_truncated(nrc_sample_arguments a) {
   SHARED(shared);
   i64 row = blockIdx.x;
+  if (a.outcomes[row]) return;
   int t = (int)threadIdx.x, V = (int)a.V;
   const float *logits = a.logits + row * a.ld;
   u32 *order = (u32 *)a.scratch + 2 * row * a.V, *spare = order + V;
