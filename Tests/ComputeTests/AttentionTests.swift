@@ -87,22 +87,22 @@ private func attention(_ test: AttentionCase, q: [Double], k: [Double], v: [Doub
     let inputs = Inputs(test)
     let (heads, rows) = (test.heads, test.rows)
     let (widthQ, widthK) = (heads.queryHeads * heads.channels, heads.keyValueHeads * heads.channels)
-    let q = try backend.tensor(inputs.q, rows: rows, columns: widthQ)
-    let k = try backend.tensor(inputs.k, rows: rows, columns: widthK)
-    let v = try backend.tensor(inputs.v, rows: rows, columns: widthK)
-    let output = try backend.tensor(rows, widthQ)
+    let q = try backend.activations(inputs.q, rows: rows, columns: widthQ)
+    let k = try backend.activations(inputs.k, rows: rows, columns: widthK)
+    let v = try backend.activations(inputs.v, rows: rows, columns: widthK)
+    let output = try backend.activations(rows, widthQ)
     let logSum = try backend.tensor(rows, heads.queryHeads)
     let plan = try backend.plan(test.segments, heads, rows: rows, in: Arena(on: backend))
     backend.attention(plan, q: q, k: k, v: v, into: output, logSum: logSum)
     let (dq64, dk64, dv64) = (doubles(inputs.q), doubles(inputs.k), doubles(inputs.v))
     #expect(relativeError(try backend.read(output), attention(test, q: dq64, k: dk64, v: dv64)) < tested.tolerance(2e-6))
 
-    let dq = try backend.tensor(rows, widthQ)
-    let dk = try backend.tensor(rows, widthK)
-    let dv = try backend.tensor(rows, widthK)
+    let dq = try backend.activations(rows, widthQ)
+    let dk = try backend.activations(rows, widthK)
+    let dv = try backend.activations(rows, widthK)
     backend.attentionBackward(
       plan, q: q, k: k, v: v, output: output, logSum: logSum,
-      dOutput: try backend.tensor(inputs.d, rows: rows, columns: widthQ), dq: dq, dk: dk, dv: dv)
+      dOutput: try backend.activations(inputs.d, rows: rows, columns: widthQ), dq: dq, dk: dk, dv: dv)
     // Differences along a few directions instead of every element: each covers all of an input at once.
     for direction in 0..<(rows > 100 ? 1 : 6) {
       for (base, found) in [(dq64, dq), (dk64, dk), (dv64, dv)] {
@@ -130,10 +130,10 @@ private func attention(_ test: AttentionCase, q: [Double], k: [Double], v: [Doub
     let inputs = Inputs(test)
     let (heads, rows) = (test.heads, test.rows)
     let (widthQ, widthK) = (heads.queryHeads * heads.channels, heads.keyValueHeads * heads.channels)
-    let q = try backend.tensor(inputs.q, rows: rows, columns: widthQ)
-    let k = try backend.tensor(inputs.k, rows: rows, columns: widthK)
-    let v = try backend.tensor(inputs.v, rows: rows, columns: widthK)
-    let output = try backend.tensor(rows, widthQ)
+    let q = try backend.activations(inputs.q, rows: rows, columns: widthQ)
+    let k = try backend.activations(inputs.k, rows: rows, columns: widthK)
+    let v = try backend.activations(inputs.v, rows: rows, columns: widthK)
+    let output = try backend.activations(rows, widthQ)
     let logSum = try backend.tensor(rows, heads.queryHeads)
     let plan = try backend.plan(test.segments, heads, rows: rows, in: Arena(on: backend))
     backend.attention(plan, q: q, k: k, v: v, into: output, logSum: logSum)
@@ -148,7 +148,7 @@ private func attention(_ test: AttentionCase, q: [Double], k: [Double], v: [Doub
         let prompts = try backend.makeCache(heads, slots: 2, capacity: promptLength)
         let own = try backend.makeCache(heads, slots: 3, capacity: keyRows.count - promptLength)
         for (cache, range, slot) in [(prompts, 0..<promptLength, 1), (own, promptLength..<keyRows.count, 2)] as [(CacheLayer, Range<Int>, Int32)] {
-          let (kRows, vRows) = (try backend.tensor(range.count, widthK), try backend.tensor(range.count, widthK))
+          let (kRows, vRows) = (try backend.activations(range.count, widthK), try backend.activations(range.count, widthK))
           let picked = try backend.indices(keyRows[range].map { Int32($0) })
           backend.take(picked, of: k, into: kRows)
           backend.take(picked, of: v, into: vRows)
@@ -166,7 +166,7 @@ private func attention(_ test: AttentionCase, q: [Double], k: [Double], v: [Doub
               promptSlot: 1, promptLength: Int32(promptLength), slot: 2, drawn: Int32(seen - promptLength), remaining: 1,
               random: RandomStream(seed: 0))
           }, on: backend)
-        let decoded = try backend.tensor(rows.count, widthQ)
+        let decoded = try backend.activations(rows.count, widthQ)
         try backend.attention(state, heads, prompts: prompts, cache: own, q: q.rows(rows), into: decoded, in: Arena(on: backend))
         let expected = whole[(rows.lowerBound * widthQ)..<(rows.upperBound * widthQ)]
         try expectTheSameRows(backend.read(decoded), Array(expected), on: backend, within: tested.tolerance(2e-6), "prompt of \(promptLength)")

@@ -102,7 +102,7 @@ private let shapes = [
     #expect(try many.read(together).map(\.bitPattern) == alone.map(\.bitPattern))
   }
 
-  @Test(arguments: backends, [1, 5, 12, 40])
+  @Test(arguments: backends.filter(\.isFloat32), [1, 5, 12, 40])
   func aWeightGradientIsTheSameBitsHoweverItsTokensAreSplit(_ tested: TestedBackend, first: Int) throws {
     let (rows, outputs, inputs) = (41, 48, 96)
     let backend = try tested.open()
@@ -131,7 +131,7 @@ private let shapes = [
 
   @Test(arguments: backends) func gatheringRowsAndItsBackwardFollowTheIds(_ tested: TestedBackend) throws {
     let backend = try tested.open()
-    let w = numbers(37 * 10, seed: 41)
+    let w = numbers(37 * 10, seed: 41).map { BFloat16.float(BFloat16.bits($0)) }
     let ids: [Int32] = [36, 0, 5, 5, 17]
     let out = try backend.tensor(ids.count, 10)
     let indices = try backend.indices(ids)

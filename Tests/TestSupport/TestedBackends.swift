@@ -16,6 +16,9 @@ package struct TestedBackend: Sendable, CustomStringConvertible {
   package let unit: Double
   /// Whether its time is a hundred times the CPU's, so that a test makes fewer of what it makes many of.
   package var isEmulated: Bool { name.contains("emulated") }
+  /// Whether products read float32 values: weights are then what they were given as, a small step of them is seen, and gradients
+  /// are sums in one order, however rows are split into micro-batches.
+  package var isFloat32: Bool { unit == 0x1p-24 }
   private let make: @Sendable (Int) throws(Failure) -> any Backend
 
   package init(name: String, unit: Double, make: @escaping @Sendable (Int) throws(Failure) -> any Backend) {
@@ -38,4 +41,11 @@ package func pairs<A, B>(_ first: [A], _ second: [B]) -> [(A, B)] { first.flatMa
 
 extension Backend {
   package func read(_ tensor: Tensor) throws(Failure) -> [Float] { try download(tensor).value() }
+
+  /// Values as this backend keeps what products read.
+  package func activations(_ values: [Float], rows: Int, columns: Int) throws(Failure) -> Tensor {
+    let kept = try activations(rows, columns)
+    copy(try tensor(values, rows: rows, columns: columns), to: kept)
+    return kept
+  }
 }

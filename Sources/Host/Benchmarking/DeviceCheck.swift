@@ -9,7 +9,10 @@ import Transformer
 /// The parts come in the order of what must be right before the next means anything. After each the record is written anew, so what a
 /// machine that goes away has shown is not lost.
 package struct DeviceCheck {
-  package let device: CUDABackend
+  /// The plain kernels, which give the CPU's bits.
+  package let plain: CUDABackend
+  /// The same card in bfloat16.
+  package let cores: TensorCoreBackend
   package let cpu: CPUBackend
   /// The record.
   package let path: String
@@ -20,8 +23,9 @@ package struct DeviceCheck {
   /// Told what is done, and what came of it.
   package var say: (String) -> Void = { _ in }
 
-  package init(device: CUDABackend, cpu: CPUBackend, path: String) {
-    self.device = device
+  package init(plain: CUDABackend, cpu: CPUBackend, path: String) {
+    self.plain = plain
+    cores = TensorCoreBackend(sharing: plain)
     self.cpu = cpu
     self.path = path
   }
@@ -34,10 +38,16 @@ package struct DeviceCheck {
     let watch = Stopwatch()
     var record = description
     var (skipped, agrees): ([JSON], Bool) = ([], true)
+    let nf4 = WeightFormat.nf4(NF4Format(roundsToBFloat16: true))
     let parts: [Part] = [
-      ("copies", copies), ("operations", operations), ("exactness", exactness), ("training", training), ("products", products),
-      ("attention", attention), ("model_bf16", { () throws(Failure) in try model(.bfloat16) }),
-      ("model_nf4", { () throws(Failure) in try model(.nf4(NF4Format(roundsToBFloat16: true))) }),
+      ("copies", copies), ("operations", operations), ("tensor_cores", tensorCores),
+      ("exactness", { () throws(Failure) in try exactness(plain, [("float32", .float32), ("bfloat16", .bfloat16), ("nf4", nf4)]) }),
+      ("exactness_bf16", { () throws(Failure) in try exactness(cores, [("bfloat16", .bfloat16), ("nf4", nf4)]) }),
+      ("training", { () throws(Failure) in try training(plain, within: 1e-4) }),
+      ("training_bf16", { () throws(Failure) in try training(cores, within: 0.05) }),
+      ("model_bf16", { () throws(Failure) in try model(.bfloat16) }), ("model_nf4", { () throws(Failure) in try model(nf4) }),
+      ("products", products),
+      ("attention", { () throws(Failure) in try attention(plain) }), ("attention_bf16", { () throws(Failure) in try attention(cores) }),
     ]
     for part in parts {
       guard watch.seconds < seconds else {
@@ -82,7 +92,43 @@ package struct DeviceCheck {
   }
 
   private func operations() throws(Failure) -> JSON.Object {
-    compare(try BackendTrial.operations(on: device), try BackendTrial.operations(on: cpu))
+    compare(try BackendTrial.operations(on: plain), try BackendTrial.operations(on: cpu))
+  }
+
+  /// What the emulator takes for granted of a card: a tensor core gives an element the same bits at every place of a tile, takes the operands
+  /// that it is meant to, and a sum that is told from the CPU's is told by roundings only.
+  private func tensorCores() throws(Failure) -> JSON.Object {
+    let (rows, outputs, inputs) = isSmall ? (37, 70, 96) : (300, 520, 4800)
+    func product(_ x: [Float], _ w: [Float], on backend: any Backend, _ format: WeightFormat) throws(Failure) -> [Float] {
+      let y = try backend.tensor(rows, outputs)
+      backend.linear(
+        try backend.tensor(x, rows: rows, columns: inputs), try backend.pack(w, outputs: outputs, inputs: inputs, as: format), bias: nil, into: y,
+        accumulate: false)
+      return try backend.download(y).value()
+    }
+    // One row and one output everywhere: one number everywhere.
+    let (line, other) = (values(inputs, 3), values(inputs, 4, scale: 0.1))
+    let same = try product(
+      (0..<rows).flatMap { _ in line }, (0..<outputs).flatMap { _ in other }, on: cores, .bfloat16)
+    let places = same.count { $0.bitPattern != same[0].bitPattern }
+    // Rows that pick one input each: the weights themselves.
+    let weights = values(outputs * inputs, 5).map { BFloat16.float(BFloat16.bits($0)) }
+    var picks = [Float](repeating: 0, count: rows * inputs)
+    for row in 0..<rows { picks[row * inputs + (row * 31 + 7) % inputs] = 1 }
+    let picked = try product(picks, weights, on: cores, .bfloat16)
+    var misplaced = 0
+    for row in 0..<rows {
+      for output in 0..<outputs where picked[row * outputs + output] != weights[output * inputs + (row * 31 + 7) % inputs] { misplaced += 1 }
+    }
+    // Against float32 on the CPU, of the same rounded operands.
+    let rounded = values(rows * inputs, 6).map { BFloat16.float(BFloat16.bits($0)) }
+    let (found, expected) = (try product(rounded, weights, on: cores, .bfloat16), try product(rounded, weights, on: cpu, .float32))
+    let scale = expected.reduce(Float(0)) { max($0, abs($1)) }
+    let largest = zip(found, expected).reduce(Float(0)) { $1.0.isNaN ? .infinity : max($0, abs($1.0 - $1.1)) } / scale
+    return [
+      "agrees": .bool(places == 0 && misplaced == 0 && largest < 2e-5), "different_places": .integer(places), "misplaced": .integer(misplaced),
+      "largest": .number(Double(largest)),
+    ]
   }
 
   /// Made of a few and repeated: what is measured does not depend on them.
@@ -92,27 +138,26 @@ package struct DeviceCheck {
     return (0..<count).map { few[$0 % few.count] }
   }
 
-  private func numbers(_ rows: Int, _ columns: Int, _ seed: UInt64) throws(Failure) -> Tensor {
-    try device.tensor(values(rows * columns, seed), rows: rows, columns: columns)
+  /// What products read.
+  private func numbers(_ rows: Int, _ columns: Int, _ seed: UInt64, on device: CUDABackend) throws(Failure) -> Tensor {
+    let kept = try device.activations(rows, columns)
+    device.copy(try device.tensor(values(rows * columns, seed), rows: rows, columns: columns), to: kept)
+    return kept
   }
 
-  private func matrix(_ outputs: Int, _ inputs: Int, _ format: WeightFormat) throws(Failure) -> PackedMatrix {
+  private func matrix(_ outputs: Int, _ inputs: Int, _ format: WeightFormat, on device: CUDABackend) throws(Failure) -> PackedMatrix {
     try device.pack(values(outputs * inputs, UInt64(outputs), scale: 0.02), outputs: outputs, inputs: inputs, as: format)
   }
 
-  private static let formats: [(name: String, format: WeightFormat)] = [
-    ("float32", .float32), ("bfloat16", .bfloat16), ("nf4", .nf4(NF4Format(roundsToBFloat16: true))),
-  ]
-
   /// A row is the same bits whatever else is in the batch: products of real widths, one row and a few against many.
-  private func exactness() throws(Failure) -> JSON.Object {
+  private func exactness(_ device: CUDABackend, _ formats: [(name: String, format: WeightFormat)]) throws(Failure) -> JSON.Object {
     var rows: [JSON] = []
     var agrees = true
     let shapes = isSmall ? [(48, 64)] : [(1536, 1536), (256, 1536), (8960, 1536), (1536, 8960)]
     for (outputs, inputs) in shapes {
-      for (name, format) in Self.formats {
-        let (many, weight) = (isSmall ? 70 : 300, try matrix(outputs, inputs, format))
-        let (x, all) = (try numbers(many, inputs, 1), try device.tensor(many, outputs))
+      for (name, format) in formats {
+        let (many, weight) = (isSmall ? 70 : 300, try matrix(outputs, inputs, format, on: device))
+        let (x, all) = (try numbers(many, inputs, 1, on: device), try device.tensor(many, outputs))
         device.linear(x, weight, bias: nil, into: all, accumulate: false)
         let whole = try device.download(all).value().map(\.bitPattern)
         var different = 0
@@ -134,7 +179,7 @@ package struct DeviceCheck {
     maxPositions: 256)
 
   /// Twenty updates of a toy, all of it trained: the losses of both.
-  private func training() throws(Failure) -> JSON.Object {
+  private func training(_ device: CUDABackend, within tolerance: Double) throws(Failure) -> JSON.Object {
     let steps = isSmall ? 4 : 20
     func losses(_ backend: any Backend) throws(Failure) -> [Double] {
       let model = try Transformer(random: Self.toy, seed: 3, endOfText: [0], on: backend)
@@ -153,7 +198,7 @@ package struct DeviceCheck {
     let (found, expected) = (try losses(device), try losses(cpu))
     let largest = zip(found, expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
     return [
-      "agrees": .bool(largest < 1e-4), "same_bits": .bool(found == expected), "largest": .number(largest),
+      "agrees": .bool(largest < tolerance), "same_bits": .bool(found == expected), "largest": .number(largest),
       "device": .array(found.map { .number($0) }), "cpu": .array(expected.map { .number($0) }),
     ]
   }
@@ -165,10 +210,10 @@ package struct DeviceCheck {
     try body()
     var times: [Double] = []
     for _ in 0..<(isSmall ? 1 : calls) {
-      try device.wait()
+      try plain.wait()
       let watch = Stopwatch()
       try body()
-      try device.wait()
+      try plain.wait()
       times.append(watch.seconds)
     }
     return times.sorted()[times.count / 2]
@@ -176,6 +221,7 @@ package struct DeviceCheck {
 
   private func copies() throws(Failure) -> JSON.Object {
     let count = isSmall ? 1 << 16 : 1 << 28
+    let device = plain
     let (a, b) = (try device.tensor(1, count), try device.tensor(1, count))
     let onDevice = try time { device.copy(a, to: b) }
     let part = a.part(0..<min(count, 1 << 25), columns: min(count, 1 << 25))
@@ -191,16 +237,22 @@ package struct DeviceCheck {
   /// Products of a 1.5B model's shapes.
   private func products() throws(Failure) -> JSON.Object {
     var rows: [JSON] = []
-    for (outputs, inputs) in isSmall ? [(48, 64)] : [(2048, 1536), (17_920, 1536), (1536, 8960)] {
-      for (name, format) in Self.formats {
-        let weight = try matrix(outputs, inputs, format)
-        for count in isSmall ? [40] : [16, 128, 4096] {
-          let (x, y) = (try numbers(count, inputs, 1), try device.tensor(count, outputs))
+    let kinds: [(name: String, device: CUDABackend, format: WeightFormat)] = [
+      ("float32", plain, .float32), ("bfloat16", cores, .bfloat16), ("nf4", cores, .nf4(NF4Format(roundsToBFloat16: true))),
+    ]
+    for (outputs, inputs) in isSmall ? [(48, 64)] : [(2048, 1536), (1536, 1536), (17_920, 1536), (1536, 8960), (151_936, 1536)] {
+      for (name, device, format) in kinds {
+        let isHead = outputs > 100_000
+        if isHead, name != "bfloat16" { continue }
+        let weight = try matrix(outputs, inputs, format, on: device)
+        for count in isSmall ? [40] : isHead ? [16, 128, 1024] : [16, 64, 128, 6144] {
+          let (x, y) = (try numbers(count, inputs, 1, on: device), try device.activations(count, outputs))
           let operations = 2e-12 * Double(count) * Double(outputs) * Double(inputs)
           let forward = try time { device.linear(x, weight, bias: nil, into: y, accumulate: false) }
           var row: JSON.Object = [
             "outputs": .integer(outputs), "inputs": .integer(inputs), "format": .string(name), "rows": .integer(count),
             "forward_ms": .number(1e3 * forward), "forward_tflops": .number(operations / forward),
+            "weight_gb_per_second": .number(1e-9 * Double(weight.storage.byteCount) / forward),
           ]
           if count > 1000 || isSmall {
             let backward = try time { device.linearBackward(y, weight, into: x, accumulate: false) }
@@ -214,16 +266,16 @@ package struct DeviceCheck {
   }
 
   /// A prompt and eight completions of it, heads of a 1.5B model.
-  private func attention() throws(Failure) -> JSON.Object {
+  private func attention(_ device: CUDABackend) throws(Failure) -> JSON.Object {
     let heads = isSmall ? HeadShape(queryHeads: 4, keyValueHeads: 2, channels: 16) : HeadShape(queryHeads: 12, keyValueHeads: 2, channels: 128)
     let (prompt, completion) = isSmall ? (7, 9) : (128, 384)
     var segments = [Segment(start: 0, length: prompt)]
     for index in 0..<8 { segments.append(Segment(start: prompt + index * completion, length: completion, prefixStart: 0, prefixLength: prompt)) }
     let rows = prompt + 8 * completion
     let (wide, narrow) = (heads.queryHeads * heads.channels, heads.keyValueHeads * heads.channels)
-    let (q, k, v) = (try numbers(rows, wide, 1), try numbers(rows, narrow, 2), try numbers(rows, narrow, 3))
-    let (output, sums) = (try device.tensor(rows, wide), try device.tensor(rows, heads.queryHeads))
-    let (dq, dk, dv) = (try device.tensor(rows, wide), try device.tensor(rows, narrow), try device.tensor(rows, narrow))
+    let (q, k, v) = (try numbers(rows, wide, 1, on: device), try numbers(rows, narrow, 2, on: device), try numbers(rows, narrow, 3, on: device))
+    let (output, sums) = (try device.activations(rows, wide), try device.tensor(rows, heads.queryHeads))
+    let (dq, dk, dv) = (try device.activations(rows, wide), try device.activations(rows, narrow), try device.activations(rows, narrow))
     let arena = try Arena(on: device)
     let plan = try device.plan(segments, heads, rows: rows, in: arena)
     let forward = try time { device.attention(plan, q: q, k: k, v: v, into: output, logSum: sums) }
@@ -248,6 +300,7 @@ package struct DeviceCheck {
     let architecture = Architecture(isSmall ? Self.toy : Self.large).training(.nothing).kept { spec in
       if case .matrix = spec.role { format } else { .bfloat16 }
     }
+    let device = cores
     let before = device.memory.bytes
     var watch = Stopwatch()
     let model = try Transformer(architecture, source: .repeated(seed: 5), endOfText: [0], on: device)
@@ -260,16 +313,16 @@ package struct DeviceCheck {
     let engine = GenerationEngine(model, in: arena)
     var random = RandomStream(seed: 13)
     let vocabulary = model.configuration.vocabularySize
-    let prompts = (0..<(isSmall ? 2 : 16)).map { index in
+    let prompts = (0..<(isSmall ? 2 : 32)).map { index in
       GenerationRequest(
-        prompt: (0..<(isSmall ? 5 : 96)).map { _ in Int32(random.next(below: vocabulary)) }, samples: 8, stream: UInt64(index))
+        prompt: (0..<(isSmall ? 5 : 128)).map { _ in Int32(random.next(below: vocabulary)) }, samples: 8, stream: UInt64(index))
     }
     var drawing: [JSON] = []
     var last: (requests: [GenerationRequest], completions: [[Completion]]) = ([], [])
-    for count in isSmall ? [2] : [1, 8, 16] {
+    for count in isSmall ? [2] : [2, 8, 16, 32] {
       let requests = Array(prompts.prefix(count))
       let settings = GenerationSettings(
-        sampling: SamplingSettings(temperature: 0.8), maxNewTokens: isSmall ? 6 : 32, seed: 7, stopTokens: [], batchSize: 8 * count)
+        sampling: SamplingSettings(temperature: 0.8), maxNewTokens: isSmall ? 11 : 96, seed: 7, stopTokens: [], batchSize: 8 * count)
       _ = watch.lap()
       let completions = try engine.generate(requests, settings, by: policy.current)
       let seconds = watch.lap()

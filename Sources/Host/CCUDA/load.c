@@ -44,6 +44,17 @@ const char *nrc_load_compiler(void *library, nrc_compiler *compiler) {
   return fill(library, compiler, symbols, sizeof symbols / sizeof *symbols);
 }
 
+const char *nrc_load_blas(void *library, nrc_blas *blas) {
+#define LT(field, name) ENTRY(nrc_blas, field, "cublasLt" name)
+  static const symbol symbols[] = {
+      LT(version, "GetVersion"), LT(create, "Create"), LT(destroy, "Destroy"), LT(create_product, "MatmulDescCreate"),
+      LT(destroy_product, "MatmulDescDestroy"), LT(create_layout, "MatrixLayoutCreate"), LT(destroy_layout, "MatrixLayoutDestroy"),
+      LT(create_preference, "MatmulPreferenceCreate"), LT(destroy_preference, "MatmulPreferenceDestroy"),
+      LT(set_preference, "MatmulPreferenceSetAttribute"), LT(choose, "MatmulAlgoGetHeuristic"), LT(multiply, "Matmul"),
+  };
+  return fill(library, blas, symbols, sizeof symbols / sizeof *symbols);
+}
+
 nrc_status nrc_launch(const nrc_driver *driver, void *function, uint32_t grid_x, uint32_t grid_y, uint32_t grid_z, uint32_t threads,
                       uint32_t shared_bytes, void *stream, const void *arguments) {
   void *list[] = {(void *)arguments};

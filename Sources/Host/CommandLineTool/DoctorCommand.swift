@@ -90,10 +90,17 @@ enum DoctorCommand {
             isNewEnough))
       }
       if let driver, driver.deviceCount == 0 { findings.append(("cuda:0", "the driver sees no card", false)) }
-      let compiler = libraries.compiler(forDriver: driver?.version ?? 0).flatMap { try? KernelCompiler($0) }
+      let library = libraries.compiler(forDriver: driver?.version ?? 0)
+      let compiler = library.flatMap { try? KernelCompiler($0) }
       let package = CUDALibraries.packageOfCompiler(forDriver: driver?.version ?? 13000)
       findings.append(
         ("nvrtc", compiler.map { "\($0.version) (\($0.path))" } ?? "libnvrtc.so not found; it compiles kernels for a GPU: pip install \(package)", compiler != nil))
+      let products = library.flatMap { libraries.products(beside: $0, forDriver: driver?.version ?? 0) }
+      findings.append(
+        ("cublasLt",
+          products?.path
+            ?? "libcublasLt.so not found; with it gradients in bfloat16 are faster, without it kernels of ours make them: pip install \(CUDALibraries.packageOfProducts(forDriver: driver?.version ?? 13000))",
+          products != nil))
       findings.append(("kernel cache", KernelCache.user.folder ?? "none: HOME is not set", KernelCache.user.folder != nil))
       self.findings = findings
       conclusion =

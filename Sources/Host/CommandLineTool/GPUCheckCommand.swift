@@ -9,7 +9,7 @@ enum GPUCheckCommand {
   static let spec = CommandSpec(
     name: "gpu-check", summary: "hold what a GPU computes against the CPU, and measure it",
     discussion:
-      "Parts in the order of what must be right first: copies, every operation against the CPU bit by bit, rows alone and in batches, twenty training steps, products and attention of real shapes, and a model of Qwen2.5-Math-1.5B's shape with random weights in bfloat16 and in NF4: drawing, whether the trainer finds the sampler's log-probabilities, an update. DIR/gpu-check.json is written anew after each part. Exit 70 where something disagrees.",
+      "Parts in the order of what must be right first: copies; every operation of the plain kernels against the CPU, bit by bit; tensor cores against what is known of them; rows alone and in batches; twenty training steps in float32 and in bfloat16; a model of Qwen2.5-Math-1.5B's shape with random weights in bfloat16 and in NF4: drawing, whether the trainer finds the sampler's log-probabilities, an update; products and attention of real shapes. DIR/gpu-check.json is written anew after each part. Exit 70 where something disagrees.",
     examples: ["nano-reasoner gpu-check --out gpu"],
     options: [
       .required("out", .path, "the folder of the record", group: .output, placeholder: "DIR"),
@@ -30,7 +30,7 @@ enum GPUCheckCommand {
     }
     let opening = watch.seconds
     let cpu = try CPUBackend(threads: try arguments.optionalInteger("threads"))
-    var check = DeviceCheck(device: device, cpu: cpu, path: out + "/gpu-check.json")
+    var check = DeviceCheck(plain: device, cpu: cpu, path: out + "/gpu-check.json")
     check.seconds = try arguments.number("seconds")
     check.isSmall = try arguments.flag("small")
     check.say = Output.note

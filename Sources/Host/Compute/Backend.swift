@@ -47,7 +47,8 @@ package protocol Backend: AnyObject, Sendable {
   /// A weight of that shape whose values come later.
   func packed(outputs: Int, inputs: Int, as format: WeightFormat) throws(Failure) -> PackedMatrix
   /// Packs float32 matrices again, all in one operation, after an optimiser step.
-  func repack(_ list: [Repacking])
+  func repack(_ list: PackingList)
+  func packing(_ items: [Repacking]) throws(Failure) -> PackingList
   /// `[T, K]`: rows `ids` of a weight.
   func gather(_ ids: IndexTensor, from matrix: PackedMatrix, into output: Tensor)
   /// `gradient[ids[t]] += dOutput[t]`
@@ -256,6 +257,8 @@ extension Backend {
   }
 
   package func parts(_ ranges: [Range<Int>]) throws(Failure) -> FlatParts { FlatParts(ranges) }
+
+  package func packing(_ items: [Repacking]) throws(Failure) -> PackingList { PackingList(items) }
 
   package func decodeRows(for sequences: Int) -> Int { sequences }
 }

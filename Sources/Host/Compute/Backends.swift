@@ -46,9 +46,14 @@ package enum Backends {
     let device = try CUDADevice(driver, ordinal: ordinal, compiler: compiler, cache: kernels) { count in
       note("compiling \(count) files of kernels for sm_\(card.capability); they are kept in \(kernels.folder ?? "no place") for the next time")
     }
-    let backend =
-      bfloat16 ? try TensorCoreBackend(device, threads: threads, memory: memory) : try CUDABackend(device, threads: threads, memory: memory)
-    note("device: cuda:\(ordinal) (\(card.name), \(card.memoryBytes >> 30) GiB; driver \(driver.versionText), NVRTC \(compiler.version)), \(bfloat16 ? "in bfloat16; --precision fp32 computes as the CPU does" : "in float32")")
+    let backend: CUDABackend
+    if bfloat16 {
+      let products = libraries.products(beside: found, forDriver: driver.version).flatMap { try? CUBLASLt($0) }
+      backend = try TensorCoreBackend(device, products: products, threads: threads, memory: memory)
+    } else {
+      backend = try CUDABackend(device, threads: threads, memory: memory)
+    }
+    note("device: cuda:\(ordinal) (\(card.name), \(card.memoryBytes >> 30) GiB; driver \(driver.versionText), NVRTC \(compiler.version)), \(bfloat16 ? "in bfloat16; --precision fp32 computes as the CPU does" : "in float32; --precision bf16 computes on tensor cores")")
     return backend
   }
 }

@@ -77,7 +77,7 @@ package final class CountingBackend: Backend {
       storage: allocate(byteCount: sizes.packed(outputs, inputs, format)), outputs: outputs, inputs: inputs, format: format)
   }
 
-  package func repack(_ list: [Repacking]) {}
+  package func repack(_ list: PackingList) {}
   package func gather(_ ids: IndexTensor, from matrix: PackedMatrix, into output: Tensor) {}
   package func gatherBackward(_ ids: IndexTensor, dOutput: Tensor, gradient: Tensor) {}
   package func linear(_ x: Tensor, _ weight: PackedMatrix, bias: Tensor?, into y: Tensor, accumulate: Bool) {}

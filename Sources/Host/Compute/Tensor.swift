@@ -191,6 +191,18 @@ package struct CacheLayer: Sendable {
   }
 }
 
+/// Trained matrices and the forms of them that products read, in the form that a backend's packing walks.
+package struct PackingList: Sendable {
+  package let items: [Repacking]
+  /// The backend's own list.
+  let list: Storage?
+
+  init(_ items: [Repacking], list: Storage? = nil) {
+    self.items = items
+    self.list = list
+  }
+}
+
 /// Parts of a flat tensor, in the form that a backend's sums over them walk.
 package struct FlatParts: Sendable {
   package let ranges: [Range<Int>]

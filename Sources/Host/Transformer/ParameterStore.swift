@@ -24,7 +24,7 @@ package final class ParameterStore: Sendable {
   package let flatParts: FlatParts
   package let parameters: [Parameter]
   package let backend: any Backend
-  private let packing: [Repacking]
+  private let packing: PackingList
 
   /// - Parameter fill: gives the values of each tensor, one after another.
   package init(_ specs: [TensorSpec], on backend: any Backend, fill: (TensorSpec) throws(Failure) -> [Float]) throws(Failure) {
@@ -54,7 +54,7 @@ package final class ParameterStore: Sendable {
     self.parts = parts
     flatParts = try backend.parts(parts)
     self.parameters = parameters
-    self.packing = packing
+    self.packing = try backend.packing(packing)
     self.backend = backend
     repack()
   }
@@ -77,7 +77,7 @@ package final class ParameterStore: Sendable {
       list.append(Repacking(value: parameter.value, matrix: copy))
       copies.append(copy)
     }
-    backend.repack(list)
+    backend.repack(try backend.packing(list))
     return copies
   }
 

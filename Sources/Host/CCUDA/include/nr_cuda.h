@@ -96,6 +96,41 @@ typedef struct nrc_compiler {
 
 const char *nrc_load_compiler(void *library, nrc_compiler *);
 
+/* ---- cuBLASLt --------------------------------------------------------------------------------------------- */
+
+/* cudaDataType, cublasComputeType_t, cublasOperation_t and attributes, of cublasLt.h */
+enum {
+  NRC_BLAS_FLOAT32 = 0, NRC_BLAS_BFLOAT16 = 14, NRC_BLAS_COMPUTE_FLOAT32 = 68, NRC_BLAS_WORKSPACE_LIMIT = 1
+};
+/* cublasLtMatmulAlgo_t, cublasLtMatmulHeuristicResult_t */
+typedef struct nrc_blas_algorithm { uint64_t data[8]; } nrc_blas_algorithm;
+typedef struct nrc_blas_choice {
+  nrc_blas_algorithm algorithm;
+  size_t workspace_bytes;
+  int32_t state;
+  float waves;
+  int32_t reserved[4];
+} nrc_blas_choice;
+
+typedef struct nrc_blas {
+  size_t (*version)(void);
+  int32_t (*create)(void **handle);
+  int32_t (*destroy)(void *handle);
+  int32_t (*create_product)(void **, int32_t compute_type, int32_t scale_type);
+  int32_t (*destroy_product)(void *);
+  int32_t (*create_layout)(void **, int32_t type, uint64_t rows, uint64_t columns, int64_t ld);
+  int32_t (*destroy_layout)(void *);
+  int32_t (*create_preference)(void **);
+  int32_t (*destroy_preference)(void *);
+  int32_t (*set_preference)(void *, int32_t attribute, const void *, size_t);
+  int32_t (*choose)(void *handle, void *product, void *a, void *b, void *c, void *d, void *preference, int32_t wanted, nrc_blas_choice *, int32_t *found);
+  int32_t (*multiply)(void *handle, void *product, const void *alpha, nrc_address a, void *layout_a, nrc_address b, void *layout_b, const void *beta,
+                      nrc_address c, void *layout_c, nrc_address d, void *layout_d, const nrc_blas_algorithm *, nrc_address workspace,
+                      size_t workspace_bytes, void *stream);
+} nrc_blas;
+
+const char *nrc_load_blas(void *library, nrc_blas *);
+
 /* Launches with one argument, a struct of kernels that is `arguments`. */
 nrc_status nrc_launch(const nrc_driver *, void *function, uint32_t grid_x, uint32_t grid_y, uint32_t grid_z, uint32_t threads,
                       uint32_t shared_bytes, void *stream, const void *arguments);

@@ -9,7 +9,7 @@ import Synchronization
 package class CUDABackend: Backend, @unchecked Sendable {
   let device: any DeviceQueue
   /// Computes what is done on the host: weights of four bits are made there.
-  private let host: CPUBackend
+  let host: CPUBackend
   package let availableBytes: Int
 
   /// - Parameters:
@@ -167,11 +167,27 @@ package class CUDABackend: Backend, @unchecked Sendable {
       nrc_repack_arguments(x: address(value), w: weight, ldx: Int64(value.stride), N: Int32(value.rows), K: Int32(value.columns)))
   }
 
-  package func repack(_ list: [Repacking]) {
-    for item in list {
+  package func packing(_ items: [Repacking]) throws(Failure) -> PackingList {
+    for item in items {
       Shapes.repack(item)
-      repack(item.matrix.format == .float32 ? "repack_f32" : "repack_bf16", item.value, to: address(item.matrix.storage))
+      precondition(item.value.isContiguous && item.matrix.format == items[0].matrix.format, "matrices of one format, without gaps")
     }
+    var first = 0
+    var list: [nrc_repack_item] = []
+    for item in items {
+      list.append(nrc_repack_item(x: address(item.value), w: address(item.matrix.storage), count: Int64(item.value.count), first: Int64(first)))
+      first += Self.blocks(item.value.count, of: 2048)
+    }
+    let storage = try allocate(byteCount: max(1, list.count) * MemoryLayout<nrc_repack_item>.stride)
+    unsafe list.withUnsafeBytes { unsafe device.upload($0, to: storage.address) }
+    return PackingList(items, list: storage)
+  }
+
+  package func repack(_ list: PackingList) {
+    guard let first = list.items.first, let storage = list.list else { return }
+    device.launch(
+      "repack_list", grid: list.items.reduce(0) { $0 + Self.blocks($1.value.count, of: 2048) },
+      nrc_repack_list_arguments(items: address(storage), count: Int32(list.items.count), is_float: first.matrix.format == .float32 ? 1 : 0))
   }
 
   package func gather(_ ids: IndexTensor, from matrix: PackedMatrix, into output: Tensor) {

@@ -245,6 +245,12 @@ import Synchronization
       }, "\(name)")
   }
 
+  package func queue(_ what: String, _ body: (_ stream: UnsafeMutableRawPointer?) -> Int32) {
+    makeCurrent()
+    let status = unsafe body(stream)
+    if status != 0 { fail(.internalError("cuda:\(properties.ordinal): \(what): status \(status)")) }
+  }
+
   // MARK: Graphs
 
   /// Launches of a body, to be queued together.

@@ -44,27 +44,46 @@ package struct CUDALibraries: Sendable {
   /// The run-time compiler of kernels, of a version that the driver understands (0: any), the newest first; nil where there is none. The
   /// `python3` on the path is asked for its packages, which starts a process, where there is none in other places.
   package func compiler(forDriver version: Int = 0) -> DynamicLibrary? {
-    let majors = [13, 12].filter { version == 0 || version / 1000 >= $0 }
-    return Self.compiler(majors, in: Self.folders(), named: true)
-      ?? Self.compiler(majors, in: Self.ofPackages(Self.packagesOfPython()), named: false)
+    // NVRTC 13 opens its built-in functions by name alone: what has been loaded by path is found by that name.
+    func openBuiltins(_ folder: String, _ major: Int) {
+      for builtins in (try? Files.list(folder)) ?? [] where builtins.hasPrefix("libnvrtc-builtins.so.\(major)") {
+        _ = try? DynamicLibrary("\(folder)/\(builtins)")
+      }
+    }
+    let majors = Self.majors(forDriver: version)
+    return Self.library("libnvrtc", majors, in: Self.folders(), named: true, before: openBuiltins)
+      ?? Self.library("libnvrtc", majors, in: Self.ofPackages(Self.packagesOfPython()), named: false, before: openBuiltins)
   }
 
+  /// NVIDIA's matrix products, where a toolkit has them or beside the compiler that was found; nil where there are none.
+  package func products(beside compiler: DynamicLibrary, forDriver version: Int = 0) -> DynamicLibrary? {
+    let folder = Files.directory(of: compiler.path)
+    let packages = Files.directory(of: Files.directory(of: folder))
+    return Self.library(
+      "libcublasLt", Self.majors(forDriver: version), in: Self.folders() + [folder, packages + "/cublas/lib"], named: true) { _, _ in }
+  }
+
+  /// What a driver understands, the newest first.
+  private static func majors(forDriver version: Int) -> [Int] { [13, 12].filter { version == 0 || version / 1000 >= $0 } }
+
   /// - Parameter named: whether the loader is asked too.
-  private static func compiler(_ majors: [Int], in folders: [String], named: Bool) -> DynamicLibrary? {
+  private static func library(
+    _ name: String, _ majors: [Int], in folders: [String], named: Bool, before: (_ folder: String, _ major: Int) -> Void
+  ) -> DynamicLibrary? {
     for major in majors {
       for folder in folders {
-        let path = "\(folder)/libnvrtc.so.\(major)"
+        let path = "\(folder)/\(name).so.\(major)"
         guard Files.exists(path) else { continue }
-        // NVRTC 13 opens its built-in functions by name alone: what has been loaded by path is found by that name.
-        for builtins in (try? Files.list(folder)) ?? [] where builtins.hasPrefix("libnvrtc-builtins.so.\(major)") {
-          _ = try? DynamicLibrary("\(folder)/\(builtins)")
-        }
+        before(folder, major)
         if let library = try? DynamicLibrary(path) { return library }
       }
-      if named, let library = try? DynamicLibrary("libnvrtc.so.\(major)") { return library }
+      if named, let library = try? DynamicLibrary("\(name).so.\(major)") { return library }
     }
     return nil
   }
+
+  /// What to install where there are no products.
+  package static func packageOfProducts(forDriver version: Int) -> String { version / 1000 >= 13 ? "nvidia-cublas" : "nvidia-cublas-cu12" }
 
   /// What to install where there is no compiler.
   package static func packageOfCompiler(forDriver version: Int) -> String {

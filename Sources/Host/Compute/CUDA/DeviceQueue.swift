@@ -20,6 +20,8 @@ package protocol DeviceQueue: AnyObject, Sendable {
   func wait() throws(Failure)
   /// Queues a kernel over a grid of blocks; an empty grid is no launch.
   func launch<Arguments>(_ name: StaticString, grid x: Int, y: Int, z: Int, shared: Int, _ arguments: Arguments)
+  /// Lets a library queue work of its own on the device's stream; `body` says what came of it, 0 where all is well.
+  func queue(_ what: String, _ body: (_ stream: UnsafeMutableRawPointer?) -> Int32)
   /// What `body` queues, as one piece of work that can be queued again; it is not queued now. nil: the device keeps none.
   func graph(_ body: () throws(Failure) -> Void) throws(Failure) -> (any Sendable & AnyObject)?
   /// Queues such work.
@@ -63,6 +65,7 @@ final class CountingDevice: DeviceQueue {
   func clear(_ address: UInt, byteCount: Int) {}
   func wait() {}
   func launch<Arguments>(_ name: StaticString, grid x: Int, y: Int, z: Int, shared: Int, _ arguments: Arguments) {}
+  func queue(_ what: String, _ body: (_ stream: UnsafeMutableRawPointer?) -> Int32) {}
   func graph(_ body: () throws(Failure) -> Void) -> (any Sendable & AnyObject)? { nil }
   func launch(graph: any Sendable & AnyObject) {}
 }

@@ -1,5 +1,6 @@
 import CCUDA
 import Support
+import Synchronization
 
 /// An NVIDIA GPU that computes in bfloat16: products on tensor cores, with bfloat16 operands and float32 sums.
 ///
@@ -11,7 +12,29 @@ import Support
 /// Dense weights are kept in bfloat16 whatever is asked for, and the values of blocks of four bits are rounded to it. What is float32 on both
 /// sides and no product takes the plain kernels of ``CUDABackend``.
 package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
-  override var family: String { "bfloat16 on tensor cores" }
+  /// Makes gradients of inputs where it is there.
+  private var products: CUBLASLt?
+  private let workspace = Mutex<Storage?>(nil)
+
+  /// - Parameter products: makes gradients of inputs; nil leaves them to kernels of ours.
+  package convenience init(_ device: CUDADevice, products: CUBLASLt?, threads: Int? = nil, memory: Int? = nil) throws(Failure) {
+    try self.init(device, threads: threads, memory: memory)
+    self.products = products
+  }
+
+  /// The same card as another backend's.
+  package convenience init(sharing other: CUDABackend, products: CUBLASLt? = nil) {
+    self.init(other.device, host: other.host, availableBytes: other.availableBytes)
+    self.products = products
+  }
+
+  override package func counter() -> any Backend {
+    let counter = super.counter()
+    (counter as? TensorCoreBackend)?.products = products
+    return counter
+  }
+
+  override var family: String { "bfloat16 on tensor cores\(products.map { ", gradients by cuBLASLt \($0.version)" } ?? "")" }
   override package var activation: ElementType { .bfloat16 }
 
   private func bf16(_ tensor: Tensor) -> UInt64 {
@@ -245,10 +268,45 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
     var down: PackedMatrix?
   }
 
+  /// Fewer rows or inputs than these are not worth a call of the library.
+  private static let leastOfLibrary = 128
+
+  /// The same by the library, layer after layer, where it is there and takes all of them.
+  private func multiplied(_ layers: [GradientLayer], _ weights: [UInt64], scale: Float, into dx: Tensor, accumulate: Bool) throws(Failure) -> Bool {
+    guard let products, dx.rows >= Self.leastOfLibrary, dx.columns >= Self.leastOfLibrary else { return false }
+    // Its addresses and strides are multiples of 16 bytes.
+    func isEven(_ tensor: Tensor) -> Bool { place(tensor) % 16 == 0 && tensor.stride * tensor.element.byteCount % 16 == 0 }
+    let operands = layers.map(\.dy) + layers.compactMap(\.low) + [dx]
+    guard operands.dropLast().allSatisfy({ $0.element == .bfloat16 }), operands.allSatisfy(isEven), dx.columns % 8 == 0 else { return false }
+    let workspace = try workspace.withLock { (workspace: inout Storage?) throws(Failure) in
+      if let workspace { return workspace }
+      let taken = try allocate(byteCount: CUBLASLt.workspaceBytes)
+      workspace = taken
+      return taken
+    }
+    var adds = accumulate
+    var terms = zip(layers, weights).map { (dy: $0.dy, weight: $1, outputs: $0.matrix.outputs) }
+    for layer in layers {
+      if let low = layer.low, let down = layer.down { terms.append((low, address(down.storage), down.outputs)) }
+    }
+    for (index, term) in terms.enumerated() {
+      let isDone = products.inputGradient(
+        term.dy, term.weight, outputs: term.outputs, scale: scale, into: dx, adds: adds, workspace: workspace, on: device)
+      if !isDone {
+        // One that takes the first of some layers takes the others.
+        if index == 0 { return false }
+        throw .internalError("cuBLASLt takes no gradient of \(dx.rows) rows, \(term.outputs) outputs, \(dx.columns) inputs")
+      }
+      adds = true
+    }
+    return true
+  }
+
   private func inputGradient(_ layers: [GradientLayer], scale: Float = 1, into dx: Tensor, accumulate: Bool, in arena: Arena) throws(Failure) {
     guard dx.rows > 0 else { return }
     try arena.scope { () throws(Failure) in
       let weights = try dense(layers.map(\.matrix), in: arena)
+      if try multiplied(layers, weights, scale: scale, into: dx, accumulate: accumulate) { return }
       var parts: [nrc_product_dx_part] = []
       for (layer, weight) in zip(layers, weights) {
         parts.append(
@@ -281,35 +339,47 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
   private func weightGradients(_ list: [(dy: Tensor, x: Tensor, dw: Tensor)], in arena: Arena) throws(Failure) {
     guard let rows = list.first?.dy.rows, rows > 0 else { return }
     try arena.scope { () throws(Failure) in
+      // Thin matrices have few tiles: their rows are shared out in runs.
       let runs = Self.blocks(rows, of: Int(NRC_PRODUCT_RUN))
-      let thinOutputs = list.allSatisfy { $0.dy.columns <= 16 }, thinInputs = list.allSatisfy { $0.x.columns <= 16 }
-      let tile =
-        thinOutputs
-        ? Tile(name: "product_dw_16x128", rows: 16, columns: 128, shared: 73728)
-        : thinInputs
-          ? Tile(name: "product_dw_128x16", rows: 128, columns: 16, shared: 73728) : Tile(name: "product_dw_128x128", rows: 128, columns: 128, shared: 98304)
-      let isSplit = runs > 1 && (thinOutputs || thinInputs)
-      var first = 0, largest = 0
-      var parts: [nrc_product_dw_part] = []
-      for (dy, x, dw) in list {
-        let partial = isSplit ? place(try arena.tensor(runs * dw.rows, dw.columns)) : 0
-        parts.append(
-          nrc_product_dw_part(
-            dy: place(dy), x: place(x), dw: address(dw), partial: partial, lddy: Int64(dy.stride), ldx: Int64(x.stride), lddw: Int64(dw.stride),
-            N: Int32(dw.rows), K: Int32(dw.columns), first: Int32(first), dy_is_float: isFloat(dy), x_is_float: isFloat(x), unused: 0))
-        first += Self.blocks(dw.rows, of: tile.rows) * Self.blocks(dw.columns, of: tile.columns)
-        largest = max(largest, dw.count)
+      var partials: [UInt64]?
+      if runs > 1, list.allSatisfy({ min($0.dw.rows, $0.dw.columns) <= 16 }) {
+        var places: [UInt64] = []
+        for (_, _, dw) in list { places.append(place(try arena.tensor(runs * dw.rows, dw.columns))) }
+        partials = places
       }
-      while parts.count < NRC_PRODUCT_PARTS { parts.append(nrc_product_dw_part()) }
-      let arguments = nrc_product_dw_arguments(T: Int32(rows), parts: Int32(list.count), part: (parts[0], parts[1], parts[2]))
-      device.launch(tile.name, grid: first, z: isSplit ? runs : 1, shared: tile.shared, arguments)
-      if isSplit { device.launch("product_dw_join", grid: Self.blocks(largest, of: 1024), y: list.count, arguments) }
+      weightGradients(list, partials: partials)
     }
+  }
+
+  /// - Parameter partials: where the sums of runs of rows go, so that blocks share them out; nil: a block makes all of them. The same bits.
+  private func weightGradients(_ list: [(dy: Tensor, x: Tensor, dw: Tensor)], partials: [UInt64]?) {
+    guard let rows = list.first?.dy.rows, rows > 0 else { return }
+    let tile =
+      list.allSatisfy { $0.dw.rows <= 16 }
+      ? Tile(name: "product_dw_16x128", rows: 16, columns: 128, shared: 73728)
+      : list.allSatisfy { $0.dw.columns <= 16 }
+        ? Tile(name: "product_dw_128x16", rows: 128, columns: 16, shared: 73728) : Tile(name: "product_dw_128x128", rows: 128, columns: 128, shared: 98304)
+    var first = 0
+    var parts: [nrc_product_dw_part] = []
+    for (index, (dy, x, dw)) in list.enumerated() {
+      parts.append(
+        nrc_product_dw_part(
+          dy: place(dy), x: place(x), dw: address(dw), partial: partials?[index] ?? 0, lddy: Int64(dy.stride), ldx: Int64(x.stride),
+          lddw: Int64(dw.stride), N: Int32(dw.rows), K: Int32(dw.columns), first: Int32(first), dy_is_float: isFloat(dy), x_is_float: isFloat(x),
+          unused: 0))
+      first += Self.blocks(dw.rows, of: tile.rows) * Self.blocks(dw.columns, of: tile.columns)
+    }
+    while parts.count < NRC_PRODUCT_PARTS { parts.append(nrc_product_dw_part()) }
+    let arguments = nrc_product_dw_arguments(T: Int32(rows), parts: Int32(list.count), part: (parts[0], parts[1], parts[2]))
+    device.launch(tile.name, grid: first, z: partials == nil ? 1 : Self.blocks(rows, of: Int(NRC_PRODUCT_RUN)), shared: tile.shared, arguments)
+    guard partials != nil else { return }
+    let largest = list.reduce(0) { max($0, $1.dw.count) }
+    device.launch("product_dw_join", grid: Self.blocks(largest, of: 1024), y: list.count, arguments)
   }
 
   override package func linearBackward(_ dy: Tensor, x: Tensor, weightGradient: Tensor) {
     Shapes.linearBackward(dy, x: x, weightGradient: weightGradient)
-    withScratch { arena throws(Failure) in try weightGradients([(dy, x, weightGradient)], in: arena) }
+    weightGradients([(dy, x, weightGradient)], partials: nil)
   }
 
   private func biasGradient(_ dy: Tensor, _ gradient: Tensor, in arena: Arena) throws(Failure) {
@@ -588,7 +658,7 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
       switch hidden.rows {
       case ...16: Tile(name: "vocabulary_16", rows: 16, columns: Self.vocabularyTile, shared: 55296)
       case ...32: Tile(name: "vocabulary_32", rows: 32, columns: Self.vocabularyTile, shared: 61440)
-      case ...64: Tile(name: "vocabulary_64", rows: 64, columns: Self.vocabularyTile, shared: 98304)
+      case ...64: Tile(name: "vocabulary_64", rows: 64, columns: Self.vocabularyTile, shared: 73728)
       default: Tile(name: "vocabulary_128", rows: 128, columns: Self.vocabularyTile, shared: 98304)
       }
     device.launch(

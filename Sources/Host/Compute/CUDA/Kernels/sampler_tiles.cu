@@ -102,6 +102,8 @@ KERNEL(512, 1) draw_truncated(nrc_draw_arguments a) {
   }
   barrier();
   fill_bins(all, work, order, spare, logits, V, factor, r.top);
-  int token = draw_kept(a, row, all, work, order, spare, logits, factor, r.top).token;
-  if (t == 0) finish(a, row, token, row_log_prob(r, logits[token], factor), row_entropy(r));
+  kept_tokens kept = draw_kept(a, row, all, work, order, spare, logits, factor, r.top);
+  if (t) return;
+  double log_sum = log(kept.sum);
+  finish(a, row, kept.token, (float)((double)kept.d - log_sum), (float)(log_sum - kept.weighted / kept.sum));
 }

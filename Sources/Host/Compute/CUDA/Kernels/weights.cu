@@ -32,11 +32,15 @@ template <class Element> DEVICE void gather(const nrc_gather_arguments &a) {
     if (k + i * 32 < a.K) out[k + i * 32] = float_of(x[i]);
 }
 
-template <class Element> DEVICE void repack(const nrc_repack_arguments &a) {
+/* gather_f32, gather_bf16: grid ceil(T ceil(K / 256) / 8), 1, 1; no shared memory. */
+KERNEL(256, 4) gather_f32(nrc_gather_arguments a) { gather<float>(a); }
+KERNEL(256, 4) gather_bf16(nrc_gather_arguments a) { gather<bf16>(a); }
+/* repack_bf16: grid ceil(N ceil(K / 256) / 8), 1, 1; no shared memory. */
+KERNEL(256, 4) repack_bf16(nrc_repack_arguments a) {
   int n, k;
   if (!place(a.N, a.K, n, k)) return;
   const float *from = a.x + n * a.ldx;
-  Element *out = (Element *)a.w + (i64)n * a.K;
+  bf16 *out = a.w + (i64)n * a.K;
   float x[8];
 #pragma unroll
   for (int i = 0; i < 8; i++) x[i] = k + i * 32 < a.K ? from[k + i * 32] : 0.0f;
@@ -45,9 +49,23 @@ template <class Element> DEVICE void repack(const nrc_repack_arguments &a) {
     if (k + i * 32 < a.K) put(out + k + i * 32, x[i]);
 }
 
-/* gather_f32, gather_bf16: grid ceil(T ceil(K / 256) / 8), 1, 1; no shared memory. */
-KERNEL(256, 4) gather_f32(nrc_gather_arguments a) { gather<float>(a); }
-KERNEL(256, 4) gather_bf16(nrc_gather_arguments a) { gather<bf16>(a); }
-/* repack_f32, repack_bf16: grid ceil(N ceil(K / 256) / 8), 1, 1; no shared memory. */
-KERNEL(256, 4) repack_f32(nrc_repack_arguments a) { repack<float>(a); }
-KERNEL(256, 4) repack_bf16(nrc_repack_arguments a) { repack<bf16>(a); }
+template <class Element> DEVICE void repack_item(const nrc_repack_item &item, i64 first) {
+#pragma unroll
+  for (int i = 0; i < 8; i++) {
+    i64 at = first + i * 256;
+    if (at < item.count) put((Element *)item.w + at, item.x[at]);
+  }
+}
+/* repack_list: grid sum over items of ceil(count / 2048), 1, 1; no shared memory. */
+KERNEL(256, 4) repack_list(nrc_repack_list_arguments a) {
+  int low = 0, high = a.count;
+  while (high - low > 1) { /* the last item that begins at or before this block */
+    int middle = (low + high) / 2;
+    if (a.items[middle].first <= (i64)blockIdx.x) low = middle;
+    else high = middle;
+  }
+  nrc_repack_item item = a.items[low];
+  i64 first = ((i64)blockIdx.x - item.first) * 2048 + threadIdx.x;
+  if (a.is_float) repack_item<float>(item, first);
+  else repack_item<bf16>(item, first);
+}

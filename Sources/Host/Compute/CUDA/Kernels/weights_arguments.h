@@ -11,10 +11,22 @@ typedef struct nrc_gather_arguments {
   int32_t T, K;
 } nrc_gather_arguments;
 
-/* w[:, :] = x[:, :], rounded where w is bfloat16 */
+/* w[:, :] = x[:, :], rounded */
 typedef struct nrc_repack_arguments {
   POINTER(const float) x;
-  POINTER(void) w;
+  POINTER(uint16_t) w;
   int64_t ldx;
   int32_t N, K;
 } nrc_repack_arguments;
+
+/* The same of many matrices without gaps, float32 or bfloat16: each its elements, from block `first` of 2048 on. */
+typedef struct nrc_repack_item {
+  POINTER(const float) x;
+  POINTER(void) w;
+  int64_t count, first;
+} nrc_repack_item;
+
+typedef struct nrc_repack_list_arguments {
+  POINTER(const nrc_repack_item) items;
+  int32_t count, is_float;
+} nrc_repack_list_arguments;
