@@ -175,8 +175,8 @@ import Support
       format: format)
   }
 
-  package func repack(_ list: [Repacking]) {
-    let packings = unsafe list.map { item -> nrk_packing in
+  package func repack(_ list: PackingList) {
+    let packings = unsafe list.items.map { item -> nrk_packing in
       Shapes.repack(item)
       return unsafe nrk_packing(
         N: Int64(item.value.rows), K: Int64(item.value.columns), ld: Int64(item.value.stride), source: floats(item.value),

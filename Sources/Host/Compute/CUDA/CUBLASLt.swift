@@ -45,7 +45,7 @@ import Synchronization
         table.create(&handle), table.create_product(&product, Int32(NRC_BLAS_COMPUTE_FLOAT32), Int32(NRC_BLAS_FLOAT32)),
         table.create_preference(&preference), table.set_preference(preference, Int32(NRC_BLAS_WORKSPACE_LIMIT), &limit, MemoryLayout<Int>.size),
       ]
-    guard let version = unsafe table.version, status.allSatisfy({ $0 == 0 }) else {
+    guard let version = table.version, status.allSatisfy({ $0 == 0 }) else {
       throw .badData("\(library.path): does not start: status \(status)")
     }
     self.table = table

@@ -1,0 +1,72 @@
+import Compute
+import Support
+import TestSupport
+import Testing
+import Transformer
+
+/// Tensor cores against the CPU: log-probabilities, entropies and gradients of whole models, of which bfloat16 rounds weights, and what
+/// products read, to eight bits.
+@Suite struct BFloat16Tests {
+  private struct Result {
+    let logProbs, entropies: [Float]
+    let gradients: [(name: String, values: [Float])]
+  }
+
+  /// Folders, the adapters that are trained (nil trains the model), and how far transformers in bfloat16 is from itself in float32 there
+  /// (`Oracles/bfloat16_errors.py`): log-probabilities, entropies, and all gradients relative to their length. Of the adapters twice what
+  /// was found of ours.
+  private static let models: [(folder: String, adapter: String?, logProb: Float, entropy: Float, gradient: Double)] = [
+    ("tied", "r16", 0.17, 0.16, 0.038), ("nf4", "../nf4/adapter", 0.14, 0.055, 0.040), ("tied", nil, 0.268, 0.054, 0.0352),
+    ("untied", nil, 0.070, 0.051, 0.0297), ("llama-biases", nil, 0.092, 0.024, 0.0177), ("qwen3", nil, 0.130, 0.0244, 0.0353),
+  ]
+
+  /// Three prompts with completions that share them.
+  private func result(_ index: Int, on backend: any Backend, retaining retention: Retention = .everything) throws -> Result {
+    let entry = Self.models[index]
+    let trial = try Trial(
+      Transformer(
+        ModelFolder("\(goldens)/\(entry.folder)"), trainable: entry.adapter == nil ? .full : .nothing, format: entry.adapter == nil ? nil : .bfloat16,
+        on: backend), adapter: entry.adapter)
+    var (batch, targets) = (TokenBatch(), TokenTargets())
+    for prompt in [[1, 2, 3], [30, 20, 10, 5, 6, 7], [9]] as [[Int32]] {
+      batch.append(prompt: prompt, completions: [[4, 5, 6, 7, 8, 9, 10], [11], [12, 13, 3, 3, 3, 2]], targets: &targets)
+    }
+    trial.gradients.begin()
+    let pass = try trial.forward(batch, retaining: retention)
+    let scores = try trial.scores(pass, targets, temperature: 0.8)
+    let d = targets.targets.indices.map { Float($0 % 5) / 5 - 0.3 }
+    try trial.backward(pass, scores, dLogProb: d, dEntropy: d.map { 0.1 * $0 })
+    trial.gradients.finish()
+    return Result(
+      logProbs: try scores.logProbs.value(), entropies: try scores.entropies.value(),
+      gradients: try trial.parameters.map { ($0.name, try backend.read($0.gradient)) })
+  }
+
+  private func length(_ values: [Float]) -> Double { values.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot() }
+
+  @Test(arguments: BFloat16Tests.models.indices.map { $0 }) func modelsAreTheCPUsToARounding(_ index: Int) throws {
+    let entry = Self.models[index]
+    let expected = try result(index, on: CPUBackend(threads: 2))
+    let found = try result(index, on: TensorCoreBackend(Emulator.device()))
+    let logProbs = zip(found.logProbs, expected.logProbs).reduce(0) { max($0, abs($1.0 - $1.1)) }
+    let entropies = zip(found.entropies, expected.entropies).reduce(0) { max($0, abs($1.0 - $1.1)) }
+    // The largest of some fifty numbers; gradients are many and have no such luck.
+    #expect(logProbs < 1.25 * entry.logProb && entropies < 1.25 * entry.entropy, "\(entry): \(logProbs), \(entropies)")
+    let whole = length(expected.gradients.flatMap(\.values))
+    let off = length(zip(found.gradients, expected.gradients).flatMap { zip($0.values, $1.values).map { $0 - $1 } })
+    #expect(off < entry.gradient * whole, "\(entry): \(off / whole)")
+    // Of each gradient that is not next to nothing: scores do not feel a constant that is added to all keys.
+    for (one, other) in zip(found.gradients, expected.gradients) where length(other.values) > 0.01 * whole && !one.name.hasSuffix("k_proj.bias") {
+      let off = length(zip(one.values, other.values).map { $0 - $1 }) / length(other.values)
+      #expect(off < 0.08, "\(entry) \(one.name): \(off)")
+    }
+  }
+
+  /// The same bits from run to run, and whether activations are kept or made again; another order of warps and blocks changes nothing.
+  @Test(arguments: BFloat16Tests.models.indices.map { $0 }) func gradientsAreTheSameBitsEachTime(_ index: Int) throws {
+    let first = try result(index, on: TensorCoreBackend(Emulator.device()))
+    let second = try result(index, on: TensorCoreBackend(Emulator.device()), retaining: .checkpoints)
+    #expect(first.logProbs.map(\.bitPattern) == second.logProbs.map(\.bitPattern))
+    for (one, other) in zip(first.gradients, second.gradients) { #expect(one.values.map(\.bitPattern) == other.values.map(\.bitPattern), "\(one.name)") }
+  }
+}
