@@ -7,6 +7,7 @@
    streams.cpp   queues, events, capture, graphs
    driver_*.cpp  libcuda's entry points; entries.h is theirs
    compiler.cpp  libnvrtc's entry points
+   cublaslt.cpp  libcublasLt's entry points, and a product, which is a launch
 
    One lock is held by every entry point of the driver, so the parts behind it need none; a kernel may run on several host threads,
    which touch nothing but their own Processor, memory that the kernel writes, and reports. */

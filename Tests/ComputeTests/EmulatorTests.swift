@@ -5,11 +5,11 @@ import Testing
 /// The emulated GPU is a judge of kernels and of the host's code, so it is judged itself: by mistakes that it must find, each beside a
 /// sound form that it must pass, and by what a driver's entry points have to do.
 @Suite struct EmulatorTests {
-  @Test(arguments: ["planted", "driver"]) func itFindsWhatItMust(_ name: String) throws {
+  @Test(arguments: ["planted", "driver", "products"]) func itFindsWhatItMust(_ name: String) throws {
     let folder = try TrialFolder()
     let (libraries, program) = (folder.file("libraries"), folder.file(name))
     try Files.makeDirectory(libraries)
-    for library in ["libcuda.so.1", "libnvrtc.so.13"] { unsafe symlink(Emulator.path, "\(libraries)/\(library)") }
+    for library in ["libcuda.so.1", "libnvrtc.so.13", "libcublasLt.so.13"] { unsafe symlink(Emulator.path, "\(libraries)/\(library)") }
     let home = Place.tests + "/CUDAEmulator"
     let built = shell("cd '\(home)' && \(compiler) -O1 -w -o '\(program)' harness/\(name).c -ldl -lm -lpthread")
     try #require(built.status == 0, "\(built.output)")
