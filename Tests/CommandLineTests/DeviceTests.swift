@@ -8,7 +8,7 @@ import Testing
   private func withGPU(_ more: [String: String] = [:]) throws -> (folder: TrialFolder, environment: [String: String]) {
     let folder = try TrialFolder()
     try Files.makeDirectory(folder.file("libraries"))
-    for library in ["libcuda.so.1", "libnvrtc.so.13"] { unsafe symlink(Emulator.path, folder.file("libraries/\(library)")) }
+    for library in ["libcuda.so.1", "libnvrtc.so.13", "libcublasLt.so.13"] { unsafe symlink(Emulator.path, folder.file("libraries/\(library)")) }
     let environment = ["NR_CUDA_LIBRARIES": folder.file("libraries"), "XDG_CACHE_HOME": Place.build + "/nr-cuda-emulator-cache"]
     return (folder, environment.merging(more) { $1 })
   }
@@ -19,7 +19,7 @@ import Testing
     #expect(found.code == 0, "\(found.error)")
     for words in [
       "yes  cuda driver", "13.0 (\(folder.file("libraries/libcuda.so.1")))", "yes  cuda:0", "yes  cuda:1", "emulated", "sm_90", "yes  nvrtc",
-      folder.file("libraries/libnvrtc.so.13"), "--device auto takes cuda:0.",
+      folder.file("libraries/libnvrtc.so.13"), "yes  cublasLt", "--device auto takes cuda:0.",
     ] { #expect(found.output.contains(words), "\(words): \(found.output)") }
   }
 

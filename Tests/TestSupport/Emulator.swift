@@ -27,4 +27,7 @@ package enum Emulator {
     return try CUDADevice(
       CUDADriver(library), ordinal: ordinal, compiler: KernelCompiler(library), cache: cache, sources: sources)
   }
+
+  /// Its stand-in for NVIDIA's matrix products, for the device that was opened last.
+  package static func products() throws(Failure) -> CUBLASLt { try CUBLASLt(try library()) }
 }

@@ -69,4 +69,41 @@ import Transformer
     #expect(first.logProbs.map(\.bitPattern) == second.logProbs.map(\.bitPattern))
     for (one, other) in zip(first.gradients, second.gradients) { #expect(one.values.map(\.bitPattern) == other.values.map(\.bitPattern), "\(one.name)") }
   }
+
+  /// With NVIDIA's library the gradient of an input is the one that our kernels make, but for the order of its sums: the emulator's is theirs.
+  @Test(arguments: [WeightFormat.bfloat16, .nf4(NF4Format(roundsToBFloat16: true))]) func aLibraryMakesTheSameGradients(_ format: WeightFormat) throws {
+    let (rows, outputs, inputs) = (150, 200, 256)
+    func numbers(_ count: Int, _ seed: UInt64) -> [Float] {
+      var stream = RandomStream(seed: 5, stream: seed)
+      return (0..<count).map { _ in Float(stream.nextNormal()) }
+    }
+    func gradients(_ backend: TensorCoreBackend) throws -> (input: [Float], adapted: [Float], a: [Float], name: String) {
+      let arena = try Arena(on: backend)
+      let weight = try backend.pack(numbers(outputs * inputs, 1).map { 0.05 * $0 }, outputs: outputs, inputs: inputs, as: format)
+      let dy = try backend.activations(numbers(rows * outputs, 2), rows: rows, columns: outputs)
+      let dx = try backend.tensor(numbers(rows * inputs, 3), rows: rows, columns: inputs)
+      backend.linearBackward(dy, weight, into: dx, accumulate: true)
+      let lora = LoRAWeights(
+        a: try backend.pack(numbers(16 * inputs, 4), outputs: 16, inputs: inputs), b: try backend.pack(numbers(outputs * 16, 5), outputs: outputs, inputs: 16),
+        scale: 2)
+      let linear = LinearWeights(matrix: weight, lora: lora)
+      let x = try backend.activations(numbers(rows * inputs, 6), rows: rows, columns: inputs)
+      let low = try backend.residualProjection(x, linear, addingTo: backend.tensor(rows, outputs), into: backend.tensor(rows, outputs), in: arena)
+      let da = try backend.activations(rows, inputs)
+      let ofA = try backend.tensor(16, inputs)
+      try backend.residualProjectionBackward(
+        try backend.tensor(numbers(rows * outputs, 2), rows: rows, columns: outputs), a: x, projected: low, linear, LinearGradients(a: ofA), into: da,
+        in: arena)
+      return (try backend.read(dx), try backend.read(da), try backend.read(ofA), backend.name)
+    }
+    let ours = try gradients(TensorCoreBackend(Emulator.device()))
+    let device = try Emulator.device()
+    let theirs = try gradients(TensorCoreBackend(device, products: Emulator.products()))
+    #expect(theirs.name.contains("cuBLASLt 13.0") && !ours.name.contains("cuBLASLt"))
+    #expect(ours.input.map(\.bitPattern) == theirs.input.map(\.bitPattern) && ours.a.map(\.bitPattern) == theirs.a.map(\.bitPattern))
+    // Rounded to bfloat16 once more between the layer and its low-rank addition.
+    let scale = ours.adapted.reduce(0) { max($0, abs($1)) }
+    let off = zip(ours.adapted, theirs.adapted).reduce(0) { max($0, abs($1.0 - $1.1)) } / scale
+    #expect(off > 0 && off < 0x1p-7, "\(off)")
+  }
 }

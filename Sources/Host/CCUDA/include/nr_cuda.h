@@ -100,7 +100,8 @@ const char *nrc_load_compiler(void *library, nrc_compiler *);
 
 /* cudaDataType, cublasComputeType_t, cublasOperation_t and attributes, of cublasLt.h */
 enum {
-  NRC_BLAS_FLOAT32 = 0, NRC_BLAS_BFLOAT16 = 14, NRC_BLAS_COMPUTE_FLOAT32 = 68, NRC_BLAS_WORKSPACE_LIMIT = 1
+  NRC_BLAS_FLOAT32 = 0, NRC_BLAS_BFLOAT16 = 14, NRC_BLAS_COMPUTE_FLOAT32 = 68, NRC_BLAS_WORKSPACE_LIMIT = 1,
+  NRC_BLAS_ALIGNMENT_A = 5 /* and of B, C, D */
 };
 /* cublasLtMatmulAlgo_t, cublasLtMatmulHeuristicResult_t */
 typedef struct nrc_blas_algorithm { uint64_t data[8]; } nrc_blas_algorithm;

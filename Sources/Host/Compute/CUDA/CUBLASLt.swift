@@ -18,6 +18,9 @@ import Synchronization
   /// Bytes that a product may take besides its operands: NVIDIA's advice for Hopper.
   static let workspaceBytes = 32 << 20
 
+  /// What addresses and strides of operands are multiples of, in bytes.
+  static let alignment = 16
+
   private struct Shape: Hashable {
     let rows, outputs, inputs, strideOfGradient, strideOfResult: Int
     let isFloat, adds: Bool
@@ -40,11 +43,15 @@ import Synchronization
     var preference: UnsafeMutableRawPointer?
     unsafe (handle, product, preference) = (nil, nil, nil)
     var limit = Self.workspaceBytes
-    let status =
+    var alignment = UInt32(Self.alignment)
+    var status =
       unsafe [
         table.create(&handle), table.create_product(&product, Int32(NRC_BLAS_COMPUTE_FLOAT32), Int32(NRC_BLAS_FLOAT32)),
         table.create_preference(&preference), table.set_preference(preference, Int32(NRC_BLAS_WORKSPACE_LIMIT), &limit, MemoryLayout<Int>.size),
       ]
+    for operand in 0..<4 {
+      status.append(unsafe table.set_preference(preference, Int32(NRC_BLAS_ALIGNMENT_A + operand), &alignment, MemoryLayout<UInt32>.size))
+    }
     guard let version = table.version, status.allSatisfy({ $0 == 0 }) else {
       throw .badData("\(library.path): does not start: status \(status)")
     }

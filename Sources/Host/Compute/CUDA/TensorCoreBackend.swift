@@ -274,10 +274,11 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
   /// The same by the library, layer after layer, where it is there and takes all of them.
   private func multiplied(_ layers: [GradientLayer], _ weights: [UInt64], scale: Float, into dx: Tensor, accumulate: Bool) throws(Failure) -> Bool {
     guard let products, dx.rows >= Self.leastOfLibrary, dx.columns >= Self.leastOfLibrary else { return false }
-    // Its addresses and strides are multiples of 16 bytes.
-    func isEven(_ tensor: Tensor) -> Bool { place(tensor) % 16 == 0 && tensor.stride * tensor.element.byteCount % 16 == 0 }
+    func isAligned(_ tensor: Tensor) -> Bool {
+      place(tensor) % UInt64(CUBLASLt.alignment) == 0 && tensor.stride * tensor.element.byteCount % CUBLASLt.alignment == 0
+    }
     let operands = layers.map(\.dy) + layers.compactMap(\.low) + [dx]
-    guard operands.dropLast().allSatisfy({ $0.element == .bfloat16 }), operands.allSatisfy(isEven), dx.columns % 8 == 0 else { return false }
+    guard operands.dropLast().allSatisfy({ $0.element == .bfloat16 }), operands.allSatisfy(isAligned), dx.columns % 8 == 0 else { return false }
     let workspace = try workspace.withLock { (workspace: inout Storage?) throws(Failure) in
       if let workspace { return workspace }
       let taken = try allocate(byteCount: CUBLASLt.workspaceBytes)
