@@ -1,9 +1,10 @@
-"""What others do on the same card, beside `nano-reasoner gpu-check`: transformers with peft, and vLLM where it is installed (that part has run nowhere yet).
+"""What others do on the same card, beside `nano-reasoner gpu-check`: transformers with peft, and vLLM and Unsloth where they are installed (those parts have run
+nowhere yet).
 
 usage: gpu_peers.py OUT.json [--device cuda] [--small]
 
-A model of Qwen2.5-Math-1.5B's shape with random weights in bfloat16 and a LoRA adapter of rank 16 on all seven linear layers, as in gpu-check: drawing 32 tokens after prompts
-of 96 at 8, 64 and 128 sequences, and an update (forward and backward of 16 prompts with 8 completions of 32, each completion with its prompt, as these programs read them).
+A model of Qwen2.5-Math-1.5B's shape with random weights in bfloat16 and a LoRA adapter of rank 16 on all seven linear layers, as in gpu-check: drawing 96 tokens after prompts
+of 128 at 16, 64, 128 and 256 sequences, and an update (forward and backward of 32 prompts with 8 completions of 96, each completion with its prompt, as these programs read them).
 The record is written anew after each part. --small --device cpu tries the script without a card.
 """
 
@@ -12,6 +13,8 @@ import importlib.util
 import json
 import pathlib
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 
@@ -27,6 +30,7 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--unsloth", action="store_true", help=argparse.SUPPRESS)
     o = parser.parse_args()
     record = {"torch": torch.__version__, "device": torch.cuda.get_device_name() if o.device.startswith("cuda") else o.device, "small": o.small}
 
@@ -39,8 +43,10 @@ def main():
         hidden_size=1536, intermediate_size=8960, num_hidden_layers=28, num_attention_heads=12, num_key_value_heads=2, vocab_size=151_936)
     config = Qwen2Config(tie_word_embeddings=True, max_position_embeddings=4096, **shape)
     torch.manual_seed(5)
+    prompt, fresh, counts = (5, 11, [16]) if o.small else (128, 96, [16, 64, 128, 256])
+    if o.unsloth:
+        return unsloth(config, prompt, fresh, counts[-1], o.device)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).to(o.device)
-    prompt, fresh, counts = (5, 6, [16]) if o.small else (96, 32, [8, 64, 128])
 
     def wait():
         if o.device.startswith("cuda"):
@@ -97,6 +103,48 @@ def main():
                 prompts = [{"prompt_token_ids": torch.randint(0, config.vocab_size, (prompt,)).tolist()} for _ in range(count // 8)]
                 took = seconds(lambda: engine.generate(prompts, sampling, use_tqdm=False))
                 keep(f"vllm_decoding_{count}", {"tokens_per_second": count * fresh / took, "seconds": took})
+
+    if importlib.util.find_spec("unsloth") is None:
+        keep("unsloth", "not installed")
+    else:
+        # It changes transformers when it is imported: a process of its own, which prints what it found.
+        program = [sys.executable, __file__, str(o.out), "--device", o.device, "--unsloth"] + (["--small"] if o.small else [])
+        done = subprocess.run(program, stdout=subprocess.PIPE, text=True)
+        keep("unsloth_update", json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else f"failed with {done.returncode}")
+
+
+def unsloth(config, prompt, fresh, count, device):
+    """The update of transformers_update by Unsloth, on the same shape."""
+    from unsloth import FastLanguageModel
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    with tempfile.TemporaryDirectory() as folder:
+        AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
+        words = {f"w{i}": i for i in range(config.vocab_size)}
+        PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="w0")), eos_token="w0", pad_token="w0").save_pretrained(folder)
+        model, _ = FastLanguageModel.from_pretrained(folder, max_seq_length=prompt + fresh, dtype=torch.bfloat16, load_in_4bit=False)
+        model = FastLanguageModel.get_peft_model(model, r=16, lora_alpha=32, target_modules=LINEAR, lora_dropout=0, bias="none")
+    ids = torch.randint(0, config.vocab_size, (count, prompt + fresh), device=device)
+    labels = ids.clone()
+    labels[:, :prompt] = -100
+
+    def update():
+        model.zero_grad()
+        for part, wanted in zip(ids.split(8), labels.split(8)):
+            model(input_ids=part, labels=wanted).loss.backward()
+
+    update()
+    times = []
+    for _ in range(3):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        update()
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    took = statistics.median(times)
+    rows = count // 8 * prompt + count * (fresh - 1)
+    print(json.dumps({"seconds": took, "rows_per_second": rows / took, "peak_mib": torch.cuda.max_memory_allocated() >> 20}))
 
 
 if __name__ == "__main__":

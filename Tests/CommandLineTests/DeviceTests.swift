@@ -88,6 +88,20 @@ import Testing
     #expect(try JSON.read(folder.file("cuda/run.json")).text().contains("cuda:0 (emulated"))
   }
 
+  /// Two processes that start together, and nothing compiled yet: both compile, both are right.
+  @Test func twoProcessesMayCompileTheKernelsAtOnce() throws {
+    let (folder, environment) = try withGPU()
+    let fresh = environment.merging(["XDG_CACHE_HOME": folder.file("cache")]) { $1 }
+    let words = ["generate", "--model", Place.model, "--prompt", "x", "--max-new-tokens", "3", "--device", "cuda"]
+    let both = try (0..<2).map { _ in try RunningTool(words, environment: fresh) }.map { $0.wait() }
+    for result in both { #expect(result.code == 0 && result.error.contains("compiling"), "\(result.error)") }
+    #expect(both[0].output == both[1].output && !both[0].output.isEmpty)
+    let kept = folder.file("cache/nano-reasoner/kernels")
+    #expect(try Files.list(kept).allSatisfy { $0.hasSuffix(".cubin") } && Files.list(kept).count > 10)
+    let third = try tool(words, environment: fresh)
+    #expect(third.code == 0 && !third.error.contains("compiling") && third.output == both[0].output, "\(third.error)")
+  }
+
   @Test func gpuCheckFindsTheEmulatedCardInAgreement() throws {
     let (folder, environment) = try withGPU()
     let check = try tool(["gpu-check", "--small", "--out", folder.file("out")], environment: environment)

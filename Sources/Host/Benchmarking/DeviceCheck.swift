@@ -9,10 +9,12 @@ import Transformer
 /// The parts come in the order of what must be right before the next means anything. After each the record is written anew, so what a
 /// machine that goes away has shown is not lost.
 package struct DeviceCheck {
-  /// The plain kernels, which give the CPU's bits.
-  package let plain: CUDABackend
-  /// The same card in bfloat16.
+  /// In bfloat16, as a run computes.
   package let cores: TensorCoreBackend
+  /// The same by kernels of ours alone.
+  private let own: TensorCoreBackend
+  /// The plain kernels, which give the CPU's bits.
+  private let plain: CUDABackend
   package let cpu: CPUBackend
   /// The record.
   package let path: String
@@ -23,9 +25,10 @@ package struct DeviceCheck {
   /// Told what is done, and what came of it.
   package var say: (String) -> Void = { _ in }
 
-  package init(plain: CUDABackend, cpu: CPUBackend, path: String) {
-    self.plain = plain
-    cores = TensorCoreBackend(sharing: plain)
+  package init(_ cores: TensorCoreBackend, cpu: CPUBackend, path: String) {
+    self.cores = cores
+    own = TensorCoreBackend(sharing: cores)
+    plain = CUDABackend(sharing: cores)
     self.cpu = cpu
     self.path = path
   }
@@ -257,6 +260,9 @@ package struct DeviceCheck {
           if count > 1000 || isSmall {
             let backward = try time { device.linearBackward(y, weight, into: x, accumulate: false) }
             row["backward_tflops"] = .number(operations / backward)
+            if device === cores, cores.hasLibrary {
+              row["backward_of_ours_tflops"] = .number(operations / (try time { own.linearBackward(y, weight, into: x, accumulate: false) }))
+            }
           }
           rows.append(.object(row))
         }
@@ -318,6 +324,7 @@ package struct DeviceCheck {
         prompt: (0..<(isSmall ? 5 : 128)).map { _ in Int32(random.next(below: vocabulary)) }, samples: 8, stream: UInt64(index))
     }
     var drawing: [JSON] = []
+    var fastest = 0.0
     var last: (requests: [GenerationRequest], completions: [[Completion]]) = ([], [])
     for count in isSmall ? [2] : [2, 8, 16, 32] {
       let requests = Array(prompts.prefix(count))
@@ -328,6 +335,7 @@ package struct DeviceCheck {
       let seconds = watch.lap()
       let tokens = completions.joined().reduce(0) { $0 + $1.tokens.count }
       drawing.append(["sequences": .integer(8 * count), "tokens": .integer(tokens), "seconds": .number(seconds), "tokens_per_second": .number(Double(tokens) / seconds)])
+      fastest = max(fastest, Double(tokens) / seconds)
       last = (requests, completions)
     }
     // The trainer's log-probabilities of what was drawn.
@@ -335,10 +343,14 @@ package struct DeviceCheck {
     policy.beginUpdate()
     _ = watch.lap()
     var rows = 0
-    for (request, completions) in zip(last.requests, last.completions) {
+    // Four prompts with their completions at a time.
+    for start in stride(from: 0, to: last.requests.count, by: 4) {
+      let groups = start..<min(start + 4, last.requests.count)
       var (batch, targets) = (TokenBatch(), TokenTargets())
-      batch.append(prompt: request.prompt, completions: completions.map(\.tokens), targets: &targets)
-      let drawn = completions.flatMap(\.logProbs)
+      for group in groups {
+        batch.append(prompt: last.requests[group].prompt, completions: last.completions[group].map(\.tokens), targets: &targets)
+      }
+      let drawn = last.completions[groups].joined().flatMap(\.logProbs)
       rows += batch.rowCount
       try policy.accumulate(batch, targets, temperature: 0.8) { scores in
         count += drawn.count
@@ -355,6 +367,8 @@ package struct DeviceCheck {
       "peak_mib": .integer(device.memory.peakBytes >> 20), "decoding": .array(drawing), "update_rows": .integer(rows),
       "update_seconds": .number(seconds), "update_rows_per_second": .number(Double(rows) / seconds),
       "gradient_norm": .number(update.gradientNorm),
+      // 5000 prompts of 150 tokens, 8 completions of 384, two passes over each: what this would take at these rates, nothing else counted.
+      "owner_phase_minutes_at_these_rates": .number((15.36e6 / fastest + 2 * 16.11e6 * seconds / Double(rows)) / 60),
     ]
   }
 }

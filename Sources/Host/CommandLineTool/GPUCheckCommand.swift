@@ -25,12 +25,12 @@ enum GPUCheckCommand {
     let out = try arguments.text("out")
     try Files.makeDirectory(out)
     let watch = Stopwatch()
-    guard let device = try ModelOptions.backend(arguments) as? CUDABackend else {
+    guard let device = try ModelOptions.backend(arguments, bfloat16: true) as? TensorCoreBackend else {
       throw .internalError("--device \(try arguments.text("device")) is no GPU")
     }
     let opening = watch.seconds
     let cpu = try CPUBackend(threads: try arguments.optionalInteger("threads"))
-    var check = DeviceCheck(plain: device, cpu: cpu, path: out + "/gpu-check.json")
+    var check = DeviceCheck(device, cpu: cpu, path: out + "/gpu-check.json")
     check.seconds = try arguments.number("seconds")
     check.isSmall = try arguments.flag("small")
     check.say = Output.note

@@ -46,7 +46,7 @@ struct ModelOptions {
   static let compute: [OptionSpec] = [
     .value(
       "precision", .choice(Precision.self),
-      "how frozen weights are kept in memory, and what the values of NF4 are rounded to; default: bf16 where the file has it (exact), else fp32", group: .model),
+      "how frozen weights are kept in memory, what the values of NF4 are rounded to, and what a GPU computes in; default: bf16 where the file has it (exact), else fp32", group: .model),
     .value(
       "quantize", .choice(Quantization.self), default: "none",
       "nf4: the linear layers of blocks in 4 bits, as bitsandbytes makes them; none: as the folder has them", group: .model),

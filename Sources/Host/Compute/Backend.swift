@@ -147,6 +147,10 @@ package protocol Backend: AnyObject, Sendable {
   func normedProjectionBackward(
     _ d: [Tensor], x: Tensor, _ kept: NormedProjection, _ norm: NormWeights, _ parts: [LinearWeights], _ gradients: [LinearGradients],
     normGradient: Tensor?, addingTo dx: Tensor?, in arena: Arena) throws(Failure)
+  /// Rotary embedding of queries and keys in place; where there is a sink, keys and values go to a cache as well, row t to position
+  /// `places[t]` of slot `slots[t]`.
+  func rotate(
+    q: Tensor, k: Tensor, v: Tensor, _ heads: HeadShape, positions: IndexTensor, cos: Tensor, sin: Tensor, inverse: Bool, sink: CacheSink?)
   /// `into = a · Wᵀ + … + x`; returns what the backward needs of a low-rank addition.
   func residualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)
     throws(Failure) -> Tensor?

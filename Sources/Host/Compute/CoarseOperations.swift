@@ -65,6 +65,18 @@ package struct NormedProjection: Sendable {
   package let projected: [Tensor?]
 }
 
+/// Where keys and values of rows go besides.
+package struct CacheSink: Sendable {
+  package let cache: CacheLayer
+  package let slots, places: IndexTensor
+
+  package init(cache: CacheLayer, slots: IndexTensor, places: IndexTensor) {
+    self.cache = cache
+    self.slots = slots
+    self.places = places
+  }
+}
+
 /// Log-probabilities of targets, entropies of their distributions, and the logarithm of each distribution's sum: `[n, 1]` each.
 package struct HeadOutput: Sendable {
   package let logProb, entropy, logSum: Tensor
@@ -142,6 +154,14 @@ extension Backend {
         rmsNormBackward(dNormed, x: x, norm, rstd: kept.rstd, into: dx, accumulate: true, weightGradient: normGradient)
       }
     }
+  }
+
+  package func composedRotate(
+    q: Tensor, k: Tensor, v: Tensor, _ heads: HeadShape, positions: IndexTensor, cos: Tensor, sin: Tensor, inverse: Bool, sink: CacheSink?
+  ) {
+    rotate(q, channels: heads.channels, positions: positions, cos: cos, sin: sin, inverse: inverse)
+    rotate(k, channels: heads.channels, positions: positions, cos: cos, sin: sin, inverse: inverse)
+    if let sink { writeCache(sink.cache, heads, k: k, v: v, slots: sink.slots, positions: sink.places) }
   }
 
   package func composedResidualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)
@@ -222,6 +242,12 @@ extension Backend {
     normGradient: Tensor?, addingTo dx: Tensor?, in arena: Arena
   ) throws(Failure) {
     try composedNormedProjectionBackward(d, x: x, kept, norm, parts, gradients, normGradient: normGradient, addingTo: dx, in: arena)
+  }
+
+  package func rotate(
+    q: Tensor, k: Tensor, v: Tensor, _ heads: HeadShape, positions: IndexTensor, cos: Tensor, sin: Tensor, inverse: Bool, sink: CacheSink?
+  ) {
+    composedRotate(q: q, k: k, v: v, heads, positions: positions, cos: cos, sin: sin, inverse: inverse, sink: sink)
   }
 
   package func residualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)

@@ -27,6 +27,8 @@ package struct PolicyLimits: Sendable, Equatable {
 
   /// With fewer rows at once products would read weights more than they compute.
   static let fewestRows = 256
+  /// More rows at once make a device no faster.
+  static let mostRowsOfDevice = 8192
 
   /// About what a row costs in a forward whose activations have so many bytes an element.
   private static func bytesPerRow(_ configuration: ModelConfiguration, _ retention: Retention, elementBytes: Int) -> Int {
@@ -108,6 +110,8 @@ package struct MemoryPlan: Sendable {
     for checkpointing in run.policy.checkpointing == .auto ? [Checkpointing.off, .on] : [run.policy.checkpointing] {
       var trial = run
       trial.policy.checkpointing = checkpointing
+      // A device takes as many rows at once as there is room for.
+      if !backend.isHost { trial.policy.microBatchRows = run.policy.microBatchRows ?? PolicyLimits.mostRowsOfDevice }
       var plan = try MemoryPlan(counting: trial, architecture, on: backend)
       while plan.bytes > room, run.policy.microBatchRows == nil, plan.limits.microBatchRows > PolicyLimits.fewestRows {
         trial.policy.microBatchRows = max(PolicyLimits.fewestRows, plan.limits.microBatchRows / 2)
@@ -115,7 +119,9 @@ package struct MemoryPlan: Sendable {
       }
       // A forward again: half of what it cost where weights have no gradients, else a third.
       let again = checkpointing == .on ? run.adapter == nil ? 4.0 / 3 : 1.5 : 1
-      let rows = Double(Self.rowsRead(run.groups, limit: plan.limits.microBatchRows))
+      var rows = Double(Self.rowsRead(run.groups, limit: plan.limits.microBatchRows))
+      // What a device does once for each micro-batch, reading weights and launching, in rows: an estimate.
+      if !backend.isHost { rows *= 1 + 300 / Double(plan.limits.microBatchRows) }
       let worth: Worth = plan.bytes <= room ? (0, again * rows) : (1, Double(plan.bytes))
       if let best, best.worth <= worth { continue }
       best = (plan, worth)

@@ -42,19 +42,19 @@ struct Block {
     let (q, rstdQ) = try normed(projection.outputs[0], weights.queryNorm, in: arena)
     let (k, rstdK) = try normed(projection.outputs[1], weights.keyNorm, in: arena)
     let v = projection.outputs[2]
-    rope.rotate(q, channels: heads.channels, positions: positions)
-    rope.rotate(k, channels: heads.channels, positions: positions)
+    var cacheSink: CacheSink?
+    switch context {
+    case .packed(_, let sink): cacheSink = sink.map { CacheSink(cache: $0.cache.layers[index], slots: $0.slots, places: positions) }
+    case .cached(let state, _, let own): cacheSink = CacheSink(cache: own.layers[index], slots: state.slots, places: state.ownPositions)
+    }
+    rope.rotate(q: q, k: k, v: v, heads, positions: positions, sink: cacheSink)
 
     let attended = try arena.activations(x.rows, q.columns)
     let logSum = try arena.tensor(x.rows, heads.queryHeads)
     switch context {
-    case .packed(let plan, let sink):
-      if let sink {
-        backend.writeCache(sink.cache.layers[index], heads, k: k, v: v, slots: sink.slots, positions: positions)
-      }
+    case .packed(let plan, _):
       backend.attention(plan, q: q, k: k, v: v, into: attended, logSum: logSum)
     case .cached(let state, let prompts, let own):
-      backend.writeCache(own.layers[index], heads, k: k, v: v, slots: state.slots, positions: state.ownPositions)
       try backend.attention(state, heads, prompts: prompts.layers[index], cache: own.layers[index], q: q, into: attended, in: arena)
     }
     let middle = try arena.tensor(x.rows, x.columns)
@@ -99,8 +99,7 @@ struct Block {
       let dv = try arena.activations(rows, weights[.v].outputs)
       backend.attentionBackward(
         plan, q: kept.q, k: kept.k, v: kept.v, output: kept.attended, logSum: kept.logSum, dOutput: dAttended, dq: dq, dk: dk, dv: dv)
-      rope.rotate(dq, channels: heads.channels, positions: positions, inverse: true)
-      rope.rotate(dk, channels: heads.channels, positions: positions, inverse: true)
+      rope.rotate(q: dq, k: dk, v: dv, heads, positions: positions, inverse: true)
       normedBackward(dq, x: kept.projection.outputs[0], kept.rstdQ, weights.queryNorm, gradients.norms[.query])
       normedBackward(dk, x: kept.projection.outputs[1], kept.rstdK, weights.keyNorm, gradients.norms[.key])
       try backend.normedProjectionBackward(

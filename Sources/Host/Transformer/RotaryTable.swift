@@ -112,8 +112,11 @@ package final class RotaryTable: Sendable {
 
   var storage: Storage { angles.withLock { $0.cosine.storage } }
 
-  func rotate(_ x: Tensor, channels: Int, positions: IndexTensor, inverse: Bool = false) {
+  /// Queries and keys in place; keys and values also go to a sink.
+  func rotate(
+    q: Tensor, k: Tensor, v: Tensor, _ heads: HeadShape, positions: IndexTensor, inverse: Bool = false, sink: CacheSink? = nil
+  ) {
     let (cosine, sine) = angles.withLock { ($0.cosine, $0.sine) }
-    backend.rotate(x, channels: channels, positions: positions, cos: cosine, sin: sine, inverse: inverse)
+    backend.rotate(q: q, k: k, v: v, heads, positions: positions, cos: cosine, sin: sine, inverse: inverse, sink: sink)
   }
 }

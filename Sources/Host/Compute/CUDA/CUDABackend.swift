@@ -20,6 +20,11 @@ package class CUDABackend: Backend, @unchecked Sendable {
     self.init(device, host: try CPUBackend(threads: threads), availableBytes: memory ?? max(0, free - Self.reserve))
   }
 
+  /// The same card as another backend's.
+  package convenience init(sharing other: CUDABackend) {
+    self.init(other.device, host: other.host, availableBytes: other.availableBytes)
+  }
+
   required init(_ device: any DeviceQueue, host: CPUBackend, availableBytes: Int) {
     self.device = device
     self.host = host
@@ -581,6 +586,12 @@ package class CUDABackend: Backend, @unchecked Sendable {
     normGradient: Tensor?, addingTo dx: Tensor?, in arena: Arena
   ) throws(Failure) {
     try composedNormedProjectionBackward(d, x: x, kept, norm, parts, gradients, normGradient: normGradient, addingTo: dx, in: arena)
+  }
+
+  package func rotate(
+    q: Tensor, k: Tensor, v: Tensor, _ heads: HeadShape, positions: IndexTensor, cos: Tensor, sin: Tensor, inverse: Bool, sink: CacheSink?
+  ) {
+    composedRotate(q: q, k: k, v: v, heads, positions: positions, cos: cos, sin: sin, inverse: inverse, sink: sink)
   }
 
   package func residualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)

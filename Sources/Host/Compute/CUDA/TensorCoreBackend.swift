@@ -22,11 +22,8 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
     self.products = products
   }
 
-  /// The same card as another backend's.
-  package convenience init(sharing other: CUDABackend, products: CUBLASLt? = nil) {
-    self.init(other.device, host: other.host, availableBytes: other.availableBytes)
-    self.products = products
-  }
+  /// Whether gradients of inputs are a library's.
+  package var hasLibrary: Bool { products != nil }
 
   override package func counter() -> any Backend {
     let counter = super.counter()
@@ -531,6 +528,22 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
       nrc_rope_bf16_arguments(
         x: bf16(x), positions: address(positions), cos: address(cos), sin: address(sin), ldx: Int64(x.stride), T: Int32(x.rows),
         heads: Int32(x.columns / channels), C: Int32(channels), is_inverse: inverse ? 1 : 0))
+  }
+
+  override package func rotate(
+    q: Tensor, k: Tensor, v: Tensor, _ heads: HeadShape, positions: IndexTensor, cos: Tensor, sin: Tensor, inverse: Bool, sink: CacheSink?
+  ) {
+    Shapes.rotate(q, channels: heads.channels, positions: positions, cos: cos, sin: sin)
+    Shapes.rotate(k, channels: heads.channels, positions: positions, cos: cos, sin: sin)
+    if let sink { Shapes.writeCache(heads, k: k, v: v, slots: sink.slots, positions: sink.places) }
+    let all = heads.queryHeads + heads.keyValueHeads + (sink == nil ? 0 : heads.keyValueHeads)
+    device.launch(
+      "rope_heads_bf16", grid: Self.blocks(q.rows * all * Self.blocks(heads.channels, of: 16), of: 256),
+      nrc_rope_heads_arguments(
+        q: bf16(q), k: bf16(k), v: bf16(v), positions: address(positions), cos: address(cos), sin: address(sin),
+        cache: sink.map { address($0.cache.storage) } ?? 0, slots: sink.map { address($0.slots) } ?? 0, places: sink.map { address($0.places) } ?? 0,
+        ldq: Int64(q.stride), ldk: Int64(k.stride), ldv: Int64(v.stride), capacity: Int64(sink?.cache.capacity ?? 0), T: Int32(q.rows),
+        heads: Int32(heads.queryHeads), groups: Int32(heads.keyValueHeads), C: Int32(heads.channels), is_inverse: inverse ? 1 : 0, unused: 0))
   }
 
   override package func swiGLU(gate: Tensor, up: Tensor, into output: Tensor) {

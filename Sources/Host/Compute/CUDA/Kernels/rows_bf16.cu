@@ -277,21 +277,54 @@ KERNEL(64, 8) rmsnorm_dw_bf16(nrc_rmsnorm_backward_bf16_arguments a) {
 
 /* ---- rotary embedding ---------------------------------------------------------------------------------- */
 
-/* A thread turns eight channels of a head, with those that belong to them. There are less than 2^32 threads.
-   rope_bf16: grid ceil(T heads ceil(C / 16) / 256), 1, 1; no shared memory. */
-KERNEL(256, 4) rope_bf16(nrc_rope_bf16_arguments a) {
-  u32 half = (u32)a.C / 2, parts = (half + 7) / 8, per_row = (u32)a.heads * parts;
-  u32 index = blockIdx.x * 256 + threadIdx.x, t = index / per_row, rest = index % per_row, i = rest % parts * 8, left = half - i;
-  if (t >= (u32)a.T) return;
-  bf16 *x = a.x + t * a.ldx + (i64)(rest / parts) * a.C + i;
-  i64 from = (i64)a.positions[t] * half + i;
-  bool aligned = at_16(a.x) && at_16(a.cos) && at_16(a.sin) && a.ldx % 8 == 0 && half % 8 == 0;
-  float sign = a.is_inverse ? -1.0f : 1.0f, p[8], q[8], c[8], s[8];
-  load(p, x, left, aligned), load(q, x + half, left, aligned), load(c, a.cos + from, left, aligned), load(s, a.sin + from, left, aligned);
+/* Eight channels of a head from x on and the eight that belong to them, half a head further, turned by the angles of `from`. */
+DEVICE void turn_pairs(bf16 *x, u32 half, u32 left, const float *cos, const float *sin, i64 from, bool is_inverse, bool aligned,
+                       float (&p)[8], float (&q)[8]) {
+  float sign = is_inverse ? -1.0f : 1.0f, c[8], s[8];
+  load(p, x, left, aligned), load(q, x + half, left, aligned), load(c, cos + from, left, aligned), load(s, sin + from, left, aligned);
 #pragma unroll
   for (int e = 0; e < 8; e++) {
     float turn = s[e] * sign, first = p[e] * c[e] - q[e] * turn, second = q[e] * c[e] + p[e] * turn;
     p[e] = first, q[e] = second;
   }
   store(x, p, left, aligned), store(x + half, q, left, aligned);
+}
+
+/* A thread turns eight channels of a head, with those that belong to them. There are less than 2^32 threads.
+   rope_bf16: grid ceil(T heads ceil(C / 16) / 256), 1, 1; no shared memory. */
+KERNEL(256, 4) rope_bf16(nrc_rope_bf16_arguments a) {
+  u32 half = (u32)a.C / 2, parts = (half + 7) / 8, per_row = (u32)a.heads * parts;
+  u32 index = blockIdx.x * 256 + threadIdx.x, t = index / per_row, rest = index % per_row, i = rest % parts * 8;
+  if (t >= (u32)a.T) return;
+  bool aligned = at_16(a.x) && at_16(a.cos) && at_16(a.sin) && a.ldx % 8 == 0 && half % 8 == 0;
+  float p[8], q[8];
+  bf16 *x = a.x + t * a.ldx + (i64)(rest / parts) * a.C + i;
+  turn_pairs(x, half, half - i, a.cos, a.sin, (i64)a.positions[t] * half + i, a.is_inverse, aligned, p, q);
+}
+
+/* Heads of a row: queries, then keys, then, where there is a cache, values, of which a thread copies as many.
+   rope_heads_bf16: grid ceil(T (heads + groups + (cache ? groups : 0)) ceil(C / 16) / 256), 1, 1; no shared memory. */
+KERNEL(256, 4) rope_heads_bf16(nrc_rope_heads_arguments a) {
+  u32 half = (u32)a.C / 2, parts = (half + 7) / 8, all = (u32)(a.heads + a.groups + (a.cache ? a.groups : 0));
+  u32 index = blockIdx.x * 256 + threadIdx.x, t = index / (all * parts), rest = index % (all * parts);
+  u32 i = rest % parts * 8, left = half - i;
+  if (t >= (u32)a.T) return;
+  int head = (int)(rest / parts), key = head - a.heads, value = key - a.groups;
+  bool aligned = at_16(a.q) && at_16(a.k) && at_16(a.v) && at_16(a.cos) && at_16(a.sin) && at_16(a.cache) && half % 8 == 0 &&
+                 a.ldq % 8 == 0 && a.ldk % 8 == 0 && a.ldv % 8 == 0;
+  i64 from = (i64)a.positions[t] * half + i;
+  float p[8], q[8];
+  if (key < 0) {
+    turn_pairs(a.q + t * a.ldq + (i64)head * a.C + i, half, left, a.cos, a.sin, from, a.is_inverse, aligned, p, q);
+    return;
+  }
+  if (value < 0) turn_pairs(a.k + t * a.ldk + (i64)key * a.C + i, half, left, a.cos, a.sin, from, a.is_inverse, aligned, p, q);
+  else {
+    const bf16 *v = a.v + t * a.ldv + (i64)value * a.C + i;
+    load(p, v, left, aligned), load(q, v + half, left, aligned);
+  }
+  if (!a.cache) return;
+  i64 row = ((i64)a.slots[t] * 2 * a.groups + key) * a.capacity + a.places[t]; /* the values' heads follow the keys' */
+  bf16 *to = a.cache + row * a.C + i;
+  store(to, p, left, aligned), store(to + half, q, left, aligned);
 }

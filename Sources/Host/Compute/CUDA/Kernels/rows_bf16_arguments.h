@@ -36,6 +36,23 @@ typedef struct nrc_rope_bf16_arguments {
   int32_t T, heads, C, is_inverse;
 } nrc_rope_bf16_arguments;
 
+/* The same of queries [T, heads C] and keys [T, groups C] at once; where there is a cache (as in flash_arguments.h), keys and values
+   also go to
+   position places[t] of slot slots[t]. */
+typedef struct nrc_rope_heads_arguments {
+  POINTER(uint16_t) q;
+  POINTER(uint16_t) k;
+  POINTER(const uint16_t) v;
+  POINTER(const int32_t) positions;
+  POINTER(const float) cos;
+  POINTER(const float) sin;
+  POINTER(uint16_t) cache; /* or null; then so are the next two, and v is not read */
+  POINTER(const int32_t) slots;
+  POINTER(const int32_t) places;
+  int64_t ldq, ldk, ldv, capacity;
+  int32_t T, heads, groups, C, is_inverse, unused;
+} nrc_rope_heads_arguments;
+
 typedef struct nrc_swiglu_bf16_arguments {
   POINTER(const uint16_t) gate;
   POINTER(const uint16_t) up;

@@ -1,4 +1,5 @@
-/* vocabulary_arguments.h - the vocabulary head on tensor cores: logits are made tile by tile, and of each tile's row only a maximum and two sums are kept. */
+/* vocabulary_arguments.h - the vocabulary head on tensor cores: logits are made tile by tile, and of each tile's row only a maximum and
+   two sums are kept. */
 #pragma once
 #include "arguments.h"
 
@@ -35,7 +36,8 @@ typedef struct nrc_vocabulary_join_arguments {
   int32_t unused;
 } nrc_vocabulary_join_arguments;
 
-/* The logits once more, tile by tile, as their own derivative: d_logits[i, v] = factor ((v == target ? 1 : 0) - p) d_log_prob[i] + the derivative of the entropy, as
+/* The logits once more, tile by tile, as their own derivative: d_logits[i, v] = factor ((v == target ? 1 : 0) - p) d_log_prob[i] + the
+   derivative of the entropy, as
    log_softmax_backward of head.cu has it, rounded to bfloat16. Columns from V to ldd are not touched. */
 typedef struct nrc_vocabulary_backward_arguments {
   POINTER(const uint16_t) hidden;
@@ -51,7 +53,8 @@ typedef struct nrc_vocabulary_backward_arguments {
   float inverse_temperature;
 } nrc_vocabulary_backward_arguments;
 
-/* A step of sampling, as nrc_sample_arguments, from logits and the sums of their tiles at 1 / temperature (temperature 0: at 1, and the largest logit is taken). The
+/* A step of sampling, as nrc_sample_arguments, from logits and the sums of their tiles at 1 / temperature (temperature 0: at 1, and the
+   largest logit is taken). The
    log-probability and the entropy are those of the join, bit for bit. */
 typedef struct nrc_draw_arguments {
   POINTER(const float) logits;
