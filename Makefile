@@ -39,7 +39,7 @@ test-isa:
 	set -e; bin=$$($(SWIFT) build -c release --show-bin-path); for isa in avx512 avx2 portable; do \
 	  if NR_ISA=$$isa $$bin/nano-reasoner doctor | grep -q "$$isa"; then \
 	    echo "test-isa: $$isa"; \
-	    NR_ISA=$$isa $(SWIFT) test -c release --skip-build --filter 'ComputeTests|TransformerTests|RolloutsTests'; \
+	    NR_TEST_BACKENDS=cpu NR_ISA=$$isa $(SWIFT) test -c release --skip-build --filter 'ComputeTests|TransformerTests|RolloutsTests'; \
 	  else echo "test-isa: SKIPPED $$isa: this machine does not have it"; fi; done
 
 # The emulated GPU: warps in three orders, then with every load and store of every kernel looked at.

@@ -88,6 +88,22 @@ import Testing
     #expect(try JSON.read(folder.file("cuda/run.json")).text().contains("cuda:0 (emulated"))
   }
 
+  /// What was begun in float32 does not go on in bfloat16.
+  @Test func aRunKeepsItsArithmetic() throws {
+    let (folder, environment) = try withGPU()
+    try AtomicFile.write((1...9).map { "{\"question\": \"q \($0)\", \"answer\": \"#### \($0)\"}\n" }.joined(), to: folder.file("data.jsonl"))
+    func words(_ steps: Int, _ device: String, _ more: [String] = []) -> [String] {
+      [
+        "rl", "--model", Place.model, "--data", folder.file("data.jsonl"), "--algo", "grpo", "--steps", "\(steps)", "--group-size", "2", "--prompts-per-step",
+        "1", "--max-new-tokens", "4", "--out", folder.file("run"), "--precision", "bf16", "--device", device,
+      ] + more
+    }
+    #expect(try tool(words(1, "cpu"), environment: environment).code == 0)
+    let refused = try tool(words(2, "cuda", ["--resume"]), environment: environment)
+    #expect(refused.code == 65 && refused.error.contains("\"arithmetic\"") && refused.error.contains("bfloat16"), "\(refused.error)")
+    #expect(try tool(words(2, "cpu", ["--resume"]), environment: environment).code == 0)
+  }
+
   /// Two processes that start together, and nothing compiled yet: both compile, both are right.
   @Test func twoProcessesMayCompileTheKernelsAtOnce() throws {
     let (folder, environment) = try withGPU()

@@ -61,9 +61,11 @@ import Testing
     return rounded(backend.quantize(inputs.w, outputs: layer.outputs, inputs: layer.inputs).floats())
   }
 
-  @Test(arguments: TensorCoreTests.layers, TensorCoreTests.rows)
-  private func aLayerIsItsLoop(_ layer: Layer, rows: Int) throws {
-    let backend = try TensorCoreBackend(Emulator.device())
+  /// On cards of few and of many multiprocessors, for which work is cut into few and into many blocks.
+  @Test(arguments: TensorCoreTests.layers, pairs(TensorCoreTests.rows, [1, 12, 10_000]))
+  private func aLayerIsItsLoop(_ layer: Layer, _ point: (rows: Int, multiprocessors: Int)) throws {
+    let (backend, rows) = (try TensorCoreBackend(Emulator.device()), point.rows)
+    backend.multiprocessors = point.multiprocessors
     let arena = try Arena(on: backend)
     let inputs = Inputs(layer, rows: rows)
     let (outputs, width, rank) = (layer.outputs, layer.inputs, layer.rank)
@@ -93,9 +95,10 @@ import Testing
     #expect(try backend.read(y).map(\.bitPattern) == expected.map(\.bitPattern))
   }
 
-  @Test(arguments: TensorCoreTests.layers, [1, 70, 300, 1100])
-  private func itsGradientsAreTheirLoops(_ layer: Layer, rows: Int) throws {
-    let backend = try TensorCoreBackend(Emulator.device())
+  @Test(arguments: TensorCoreTests.layers, pairs([1, 70, 300, 1100], [1, 10_000]))
+  private func itsGradientsAreTheirLoops(_ layer: Layer, _ point: (rows: Int, multiprocessors: Int)) throws {
+    let (backend, rows) = (try TensorCoreBackend(Emulator.device()), point.rows)
+    backend.multiprocessors = point.multiprocessors
     let arena = try Arena(on: backend)
     let inputs = Inputs(layer, rows: rows)
     let (outputs, width, rank) = (layer.outputs, layer.inputs, layer.rank)

@@ -2,8 +2,10 @@ import Compute
 import Support
 
 /// The backends that the conformance suite runs on: every test of an operation, a model or a rollout takes one of them as an argument.
-/// This is the one list of them.
-package let backends = [
+/// This is the one list of them. `NR_TEST_BACKENDS=cpu` leaves those whose name begins so.
+package let backends = everyBackend.filter { $0.name.hasPrefix(environmentVariable("NR_TEST_BACKENDS") ?? "") }
+
+private let everyBackend = [
   TestedBackend(name: "cpu", unit: 0x1p-24) { threads throws(Failure) in try CPUBackend(threads: threads) },
   TestedBackend(name: "cuda, emulated", unit: 0x1p-24) { threads throws(Failure) in try CUDABackend(Emulator.device(), threads: threads) },
   TestedBackend(name: "cuda bfloat16, emulated", unit: 0x1p-8) { threads throws(Failure) in try TensorCoreBackend(Emulator.device(), threads: threads) },

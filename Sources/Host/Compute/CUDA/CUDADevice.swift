@@ -94,7 +94,7 @@ import Synchronization
   }
 
   /// Keeps what went wrong for whoever asks something of the device next.
-  func fail(_ failure: Failure) { failed.withLock { if $0 == nil { $0 = failure } } }
+  package func fail(_ failure: Failure) { failed.withLock { if $0 == nil { $0 = failure } } }
 
   private func note(_ status: nrc_status, _ what: @autoclosure () -> String) {
     guard status != 0 else { return }

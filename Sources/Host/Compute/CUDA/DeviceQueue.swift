@@ -8,6 +8,8 @@ package protocol DeviceQueue: AnyObject, Sendable {
   var memory: MemoryUse { get }
   /// Whether anything is computed, so that what is uploaded is there.
   var computes: Bool { get }
+  /// Keeps what went wrong for whoever asks something of the device next.
+  func fail(_ failure: Failure)
   /// Cleared memory.
   func allocate(_ byteCount: Int) throws(Failure) -> Storage
   /// Copies bytes to the device; they are staged when it returns.
@@ -66,6 +68,7 @@ final class CountingDevice: DeviceQueue {
   func wait() {}
   func launch<Arguments>(_ name: StaticString, grid x: Int, y: Int, z: Int, shared: Int, _ arguments: Arguments) {}
   func queue(_ what: String, _ body: (_ stream: UnsafeMutableRawPointer?) -> Int32) {}
+  func fail(_ failure: Failure) {}
   func graph(_ body: () throws(Failure) -> Void) -> (any Sendable & AnyObject)? { nil }
   func launch(graph: any Sendable & AnyObject) {}
 }

@@ -12,6 +12,13 @@ import Synchronization
 /// Dense weights are kept in bfloat16 whatever is asked for, and the values of blocks of four bits are rounded to it. What is float32 on both
 /// sides and no product takes the plain kernels of ``CUDABackend``.
 package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
+  /// Blocks that there should be at least: the card's, or what a test says. Changes no result.
+  package var multiprocessors: Int {
+    get { wantedBlocks ?? device.properties.multiprocessors }
+    set { wantedBlocks = newValue }
+  }
+  private var wantedBlocks: Int?
+
   /// Makes gradients of inputs where it is there.
   private var products: CUBLASLt?
   private let workspace = Mutex<Storage?>(nil)
@@ -166,18 +173,22 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
     let rows, columns, shared: Int
   }
 
-  private static func tile(rows: Int, columns: Int, oneChunk: Bool) -> Tile {
-    switch rows {
-    // Narrow layers take narrow tiles, or there are too few of them.
-    case ...16: Tile(name: "product_16x32", rows: 16, columns: 32, shared: 36864)
-    case ...32: columns > 4096
-      ? Tile(name: "product_32x64", rows: 32, columns: 64, shared: 49152) : Tile(name: "product_16x32", rows: 16, columns: 32, shared: 36864)
-    case ...64: Tile(name: "product_64x64", rows: 64, columns: 64, shared: 65536)
-    case _ where columns <= 64: Tile(name: "product_64x64", rows: 64, columns: 64, shared: 65536)
-    case ...256 where oneChunk: Tile(name: "product_128x64", rows: 128, columns: 64, shared: 73728)
-    case _ where oneChunk: Tile(name: "product_128x256", rows: 128, columns: 256, shared: 98304)
-    default: Tile(name: "product_128x128", rows: 128, columns: 128, shared: 98304)
-    }
+  /// The most work in a block first: each does more with what it reads than the next.
+  private static let tiles = [
+    Tile(name: "product_128x256", rows: 128, columns: 256, shared: 98304), Tile(name: "product_128x128", rows: 128, columns: 128, shared: 98304),
+    Tile(name: "product_128x64", rows: 128, columns: 64, shared: 73728), Tile(name: "product_64x64", rows: 64, columns: 64, shared: 65536),
+    Tile(name: "product_32x64", rows: 32, columns: 64, shared: 49152), Tile(name: "product_16x32", rows: 16, columns: 32, shared: 36864),
+  ]
+
+  /// These have no registers for a second sum, and where they do the work another one is not needed.
+  private static let ofOneChunk: Set<String> = ["product_128x256", "product_128x64"]
+
+  /// The first of some tiles of which no half is past the rows and with which there is a block for each multiprocessor; the last otherwise.
+  private func tile(of tiles: [Tile], rows: Int, columns: [Int], depth: Int = 1) -> Tile {
+    let wide = tiles.filter { $0.rows < 2 * rows || $0.rows <= 16 }
+    return wide.first { tile in
+      depth * Self.blocks(rows, of: tile.rows) * columns.reduce(0) { $0 + Self.blocks($1, of: tile.columns) } >= multiprocessors
+    } ?? wide.last ?? tiles[tiles.count - 1]
   }
 
   private static func tileNF4(rows: Int) -> Tile {
@@ -231,8 +242,13 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
       let isSplit = chunks > 1 && x.rows <= 256
       let partial = isSplit ? place(try arena.tensor(chunks * x.rows, columns)) : 0
       let weights = isFused ? layers.map { address($0.matrix.storage) } : try dense(layers.map(\.matrix), in: arena)
+      let oneChunk = chunks == 1 || isSplit
       let tile =
-        isFused ? Self.tileNF4(rows: x.rows) : Self.tile(rows: x.rows, columns: columns, oneChunk: chunks == 1 || isSplit)
+        isFused
+        ? Self.tileNF4(rows: x.rows)
+        : tile(
+          of: Self.tiles.filter { oneChunk ? $0.name.description != "product_128x128" : !Self.ofOneChunk.contains($0.name.description) }, rows: x.rows,
+          columns: layers.map(\.matrix.outputs), depth: isSplit ? chunks : 1)
       launch(tile, x, layers, weights, partial: partial, depth: isSplit ? chunks : 1)
       if isSplit { launch(Tile(name: "product_join", rows: 16, columns: 32, shared: 2048), x, layers, weights, partial: partial, depth: 1) }
     }
@@ -251,7 +267,7 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
       let arena = try Arena(on: self)
       try arena.scope { () throws(Failure) in try body(arena) }
     } catch {
-      (device as? CUDADevice)?.fail(error)
+      device.fail(error)
     }
   }
 
@@ -316,8 +332,10 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
       let tile =
         dx.columns <= 16
         ? Tile(name: "product_dx_64x16", rows: 64, columns: 16, shared: 81920)
-        : dx.columns <= 64 || dx.rows <= 64
-          ? Tile(name: "product_dx_64x64", rows: 64, columns: 64, shared: 65536) : Tile(name: "product_dx_128x128", rows: 128, columns: 128, shared: 98304)
+        : tile(
+          of: [
+            Tile(name: "product_dx_128x128", rows: 128, columns: 128, shared: 98304), Tile(name: "product_dx_64x64", rows: 64, columns: 64, shared: 65536),
+          ], rows: dx.rows, columns: [dx.columns])
       device.launch(
         tile.name, grid: Self.blocks(dx.columns, of: tile.columns), y: Self.blocks(dx.rows, of: tile.rows), shared: tile.shared,
         nrc_product_dx_arguments(
