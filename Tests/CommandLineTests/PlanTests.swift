@@ -14,7 +14,7 @@ import Testing
       try #require(result.code == 0, "\(result.error)")
       bytes = try #require(json["total_bytes"]?.int) - #require(json["bytes"]?["program, tokenizer and data"]?.int)
       rows = try #require(json["micro_batch_tokens"]?.int)
-      checkpoints = try #require(json["checkpointing"]?.bool)
+      checkpoints = try #require(json["checkpointing"]?.bool as Bool?)
     }
   }
 
