@@ -138,6 +138,23 @@ import Testing
     #expect(try JSON.read(folder.file("short/gpu-check.json"))["skipped"]?.array?.count == parts.count - 1)
   }
 
+  /// A plan for a card needs none: its memory is said.
+  @Test func aPlanNeedsNoCard() throws {
+    let folder = try TrialFolder()
+    let none = ["NR_CUDA_LIBRARIES": folder.path]
+    try #require(failure { () throws(Failure) in try DynamicLibrary("libcuda.so.1") } != nil, "this machine has a driver")
+    let (there, environment) = try withGPU(["NREMU_MEMORY": "\(1 << 30)"])
+    defer { withExtendedLifetime(there) {} }
+    let words = ["plan", "--model", Place.model, "--algo", "grpo", "--json", "--device", "cuda"]
+    for more in [[], ["--precision", "bf16"], ["--quantize", "nf4", "--precision", "bf16"]] {
+      let planned = try tool(words + more + ["--memory", "1"], environment: none)
+      let real = try tool(words + more, environment: environment)
+      #expect(planned.code == 0 && planned.error.contains("a card that is not here, of 1 GiB"), "\(planned.error)")
+      #expect(planned.json["bytes"] == real.json["bytes"] && planned.json["bytes"] != nil, "\(more)")
+    }
+    expectRefusal(try tool(words, environment: none), 64, "no CUDA driver", "--memory")
+  }
+
   /// What a plan for a card counts of the model is what the CPU's counts, in the card's form.
   @Test func aPlanForTheCardIsOfItsMemory() throws {
     let (folder, environment) = try withGPU(["NREMU_MEMORY": "\(1 << 30)"])

@@ -38,9 +38,12 @@ struct ModelOptions {
   static let threads = OptionSpec.value("threads", .integer(1...1024), "CPU threads; default: one per core", group: .model)
 
   /// The backend of `--device`; what is taken is said on standard error where a GPU is there or asked for.
-  static func backend(_ arguments: ParsedArguments, bfloat16: Bool = false, memory: Int? = nil) throws(Failure) -> any Backend {
+  static func backend(
+    _ arguments: ParsedArguments, bfloat16: Bool = false, memory: Int? = nil, plans: Bool = false
+  ) throws(Failure) -> any Backend {
     try Backends.open(
-      device: try arguments.text("device"), bfloat16: bfloat16, threads: try arguments.optionalInteger("threads"), memory: memory, note: Output.note)
+      device: try arguments.text("device"), bfloat16: bfloat16, threads: try arguments.optionalInteger("threads"), memory: memory, plans: plans,
+      note: Output.note)
   }
 
   static let compute: [OptionSpec] = [
@@ -64,13 +67,15 @@ struct ModelOptions {
   let format: WeightFormat?
   let quantization: Quantization
 
-  /// - Parameter trainable: what of the folder's model is trained.
-  init(_ arguments: ParsedArguments, _ folder: ModelFolder, trainable: Trainable = .nothing) throws(Failure) {
+  /// - Parameters:
+  ///   - trainable: what of the folder's model is trained.
+  ///   - plans: whether nothing will be computed.
+  init(_ arguments: ParsedArguments, _ folder: ModelFolder, trainable: Trainable = .nothing, plans: Bool = false) throws(Failure) {
     quantization = try arguments.choice("quantize")
     format = try arguments.optionalText("precision").flatMap { Precision(rawValue: $0)?.format }
     let table = folder.architecture(trainable: trainable, format: format, quantises: quantization == .nf4)
     backend = try Self.backend(
-      arguments, bfloat16: table.isBFloat16, memory: try arguments.optionalNumber("memory").map { Int($0 * 1_073_741_824) })
+      arguments, bfloat16: table.isBFloat16, memory: try arguments.optionalNumber("memory").map { Int($0 * 1_073_741_824) }, plans: plans)
   }
 
   /// The table of a model's tensors as these options have it.

@@ -20,6 +20,7 @@ enum PlanCommand {
     examples: [
       "nano-reasoner plan --model M --data train.jsonl --batch-size 4",
       "nano-reasoner plan --model M --algo grpo --group-size 8 --max-new-tokens 384",
+      "nano-reasoner plan --model M --algo grpo --quantize nf4 --device cuda --memory 16",
     ],
     options: options(SFTCommand.spec.options + RLCommand.spec.options))
 
@@ -32,7 +33,7 @@ enum PlanCommand {
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let isRL = try arguments.optionalText("algo") != nil
     let (folder, tokenizer, form) = try ModelOptions.open(try arguments.text("model"), arguments)
-    let trained = try TrainingOptions.modelToTrain(arguments, folder)
+    let trained = try TrainingOptions.modelToTrain(arguments, folder, plans: true)
     let plan = isRL ? try rl(arguments, tokenizer, form, trained) : try sft(arguments, tokenizer, form, trained)
     let program = residentBytes()
     let backend = trained.options.backend

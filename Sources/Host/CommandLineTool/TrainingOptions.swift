@@ -106,9 +106,9 @@ enum TrainingOptions {
     }
   }
 
-  static func modelToTrain(_ arguments: ParsedArguments, _ folder: ModelFolder) throws(Failure) -> ModelToTrain {
+  static func modelToTrain(_ arguments: ParsedArguments, _ folder: ModelFolder, plans: Bool = false) throws(Failure) -> ModelToTrain {
     let isFull = try arguments.flag("full")
-    let options = try ModelOptions(arguments, folder, trainable: isFull ? .full : .nothing)
+    let options = try ModelOptions(arguments, folder, trainable: isFull ? .full : .nothing, plans: plans)
     let targets = try arguments.list("lora-targets")
     if let twice = targets.first(where: { target in targets.count { $0 == target } > 1 }) {
       throw .usage("--lora-targets: \(twice) is given twice")

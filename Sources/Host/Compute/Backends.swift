@@ -14,12 +14,21 @@ package enum Backends {
   ///   - bfloat16: whether a GPU computes in bfloat16, on tensor cores; the CPU computes in float32.
   ///   - threads: of the CPU; nil takes one per core this process may run on.
   ///   - memory: bytes that may be taken; nil: what there is.
+  ///   - plans: nothing is computed: a GPU need not be here where its memory is said.
   ///   - kernels: where machine code of kernels is kept.
   ///   - note: told in one line what was taken and why, where a GPU was asked for or is there.
   package static func open(
-    device: String = "auto", bfloat16: Bool = false, threads: Int? = nil, memory: Int? = nil, kernels: KernelCache = .user, note: (String) -> Void = { _ in }
+    device: String = "auto", bfloat16: Bool = false, threads: Int? = nil, memory: Int? = nil, plans: Bool = false, kernels: KernelCache = .user,
+    note: (String) -> Void = { _ in }
   ) throws(Failure) -> any Backend {
     if device == "cpu" { return try CPUBackend(threads: threads, memory: memory) }
+    if plans, device != "auto", CUDALibraries().driver == nil {
+      guard let memory else {
+        throw .usage("--device \(device): no CUDA driver (libcuda.so.1) on this machine; --memory GIB says the memory of a card that is not here, to plan for it")
+      }
+      note("device: a card that is not here, of \(memory >> 30) GiB, \(bfloat16 ? "in bfloat16" : "in float32")")
+      return bfloat16 ? try TensorCoreBackend(planningFor: memory, threads: threads) : try CUDABackend(planningFor: memory, threads: threads)
+    }
     do throws(Failure) {
       let ordinal = device.hasPrefix("cuda:") ? Int(device.dropFirst(5)) ?? 0 : 0
       return try cuda(ordinal, bfloat16, threads: threads, memory: memory, kernels, note)

@@ -20,6 +20,12 @@ package class CUDABackend: Backend, @unchecked Sendable {
     self.init(device, host: try CPUBackend(threads: threads), availableBytes: memory ?? max(0, free - Self.reserve))
   }
 
+  /// For a plan: a card that is not here, of so much memory.
+  package convenience init(planningFor memoryBytes: Int, threads: Int? = nil) throws(Failure) {
+    self.init(
+      CountingDevice(memoryBytes: memoryBytes), host: try CPUBackend(threads: threads), availableBytes: max(0, memoryBytes - Self.reserve))
+  }
+
   /// The same card as another backend's.
   package convenience init(sharing other: CUDABackend) {
     self.init(other.device, host: other.host, availableBytes: other.availableBytes)

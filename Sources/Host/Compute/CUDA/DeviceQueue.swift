@@ -44,6 +44,13 @@ final class CountingDevice: DeviceQueue {
   let driverVersion: Int
   private let use = Mutex(MemoryUse())
 
+  /// Like a card that is not here.
+  init(memoryBytes: Int) {
+    properties = CUDADeviceProperties(
+      ordinal: 0, handle: 0, name: "a card that is not here", capability: 90, multiprocessors: 132, memoryBytes: memoryBytes, sharedBytes: 227 << 10)
+    driverVersion = 0
+  }
+
   init(like device: any DeviceQueue) {
     properties = device.properties
     driverVersion = device.driverVersion
