@@ -21,7 +21,7 @@ root = $(DESTDIR)$(PREFIX)
 api = $(root)/share/nano-reasoner/plugin-api
 plugins = $(root)/lib/nano-reasoner/plugins
 
-.PHONY: all test test-isa test-cuda fuzz install uninstall
+.PHONY: all test test-isa test-cuda test-kernels mutants fuzz install uninstall
 
 # Embedded Swift has no static library to link: the plugins are built as anybody builds one.
 all:
@@ -49,6 +49,43 @@ test-cuda:
 	  NREMU_SCHEDULE=$$schedule $(SWIFT) test -c release --skip-build --filter 'ComputeTests|TransformerTests|RolloutsTests'; done
 	echo "test-cuda: every load and store"
 	NREMU_CHECK=1 $(SWIFT) test -c release --skip-build --filter 'ComputeTests|TransformerTests|RolloutsTests'
+
+# The kernels against plain loops: on the emulated GPU, or with DEVICE=gpu on this machine's, whose NVRTC NR_CUDA_LIBRARIES may name. And
+# whether the harnesses notice when a kernel is broken: ONLY takes those mutants whose name matches, JOBS as many at a time.
+CLANG ?= clang
+DEVICE ?= emulator
+ONLY ?= .
+JOBS ?= 1
+sources = Sources/Host/Compute/CUDA/Kernels
+emulator = Tests/CUDAEmulator
+kernels = .build/kernels
+harnesses = product product_backward rows_bf16 flash vocabulary
+programs = $(harnesses:%=$(kernels)/%)
+of_cpu = $(patsubst Sources/Host/CKernels/%.c,$(kernels)/cpu/%.o,$(wildcard Sources/Host/CKernels/*.c))
+emulated = NR_CUDA_LIBRARIES=$(CURDIR)/$(kernels)/emulator NREMU_INCLUDE=$(CURDIR)/$(emulator) NREMU_CACHE=$(CURDIR)/$(kernels)/cache
+
+test-kernels: $(programs) $(kernels)/emulator/libcuda.so.1
+	status=0; for harness in $(harnesses); do echo "test-kernels: $$harness"; \
+	  $(if $(filter gpu,$(DEVICE)),,$(emulated)) $(kernels)/$$harness $(sources) || status=1; done; exit $$status
+
+mutants: $(programs) $(kernels)/emulator/libcuda.so.1
+	python3 $(emulator)/kernels/mutants.py --programs $(kernels) --jobs $(JOBS) --only '$(ONLY)'
+
+$(kernels)/emulator/libcuda.so.1: $(wildcard $(emulator)/*.cpp $(emulator)/*.h)
+	mkdir -p $(kernels)/emulator
+	$(CLANG)++ -std=c++17 -O2 -fno-exceptions -fno-rtti -Wall -Wextra -fPIC -shared -o $@ $(wildcard $(emulator)/*.cpp) -ldl -lpthread
+	ln -sf libcuda.so.1 $(kernels)/emulator/libnvrtc.so.13
+
+$(kernels)/cpu/%.o: Sources/Host/CKernels/%.c $(wildcard Sources/Host/CKernels/*.h Sources/Host/CKernels/include/*.h)
+	mkdir -p $(kernels)/cpu
+	$(CLANG) -std=c11 -O3 -ffp-contract=off -fno-math-errno -Wall -Wextra -I Sources/Host/CKernels/include -c -o $@ $<
+
+# Additions and multiplications in the order of the text, fused only where it says so.
+$(programs): $(kernels)/%: $(emulator)/kernels/%.c $(emulator)/kernels/common.h $(emulator)/harness/gpu.h $(wildcard $(sources)/*.h)
+	mkdir -p $(kernels)
+	$(CLANG) -std=gnu11 -O3 -march=native -ffp-contract=off -fno-math-errno -Wall -Wextra -Wno-unused-function -Wno-sign-compare \
+	  -I $(sources) -I Sources/Host/CKernels/include -o $@ $(filter %.c %.o,$^) -ldl -lm -lpthread
+$(kernels)/rows_bf16: $(of_cpu)
 
 # Every parser against mutants of its files for so many seconds; SEED begins elsewhere. A mutant that ends the program lies
 # in nr-fuzz-PID, in $TMPDIR or /dev/shm.

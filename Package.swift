@@ -129,8 +129,8 @@ let package = Package(
       path: "Sources/Host/CommandLineTool", resources: [], swiftSettings: host),
 
     .target(
-      name: "CUDAEmulator", path: "Tests/CUDAEmulator", exclude: ["README.md", "harness", "planted.cu", "planted.txt"], publicHeadersPath: ".",
-      cxxSettings: emulator, linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
+      name: "CUDAEmulator", path: "Tests/CUDAEmulator", exclude: ["README.md", "harness", "kernels", "planted.cu", "planted.txt"],
+      publicHeadersPath: ".", cxxSettings: emulator, linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     .target(name: "TestSupport", dependencies: ["Compute", "Support"], path: "Tests/TestSupport", swiftSettings: host),
     tests("SupportTests", ["Support"]),
     tests("HubTests", ["Hub", "Support"]),

@@ -1,6 +1,7 @@
-/* gpu.h - the driver and NVRTC through dlopen, for the harnesses of the emulator. */
+/* gpu.h - the driver and NVRTC through dlopen, for the harnesses of the emulator and those of kernels. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <glob.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -11,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Programs run in the emulator's folder. */
-#define KERNELS "../../Sources/Host/Compute/CUDA/Kernels/"
+/* Programs run in the emulator's folder, or say where kernels are. */
+static const char *kernel_folder = "../../Sources/Host/Compute/CUDA/Kernels";
 typedef uint64_t u64;
 typedef uint32_t u32;
 typedef u64 Pointer;
@@ -45,12 +46,13 @@ typedef u64 Pointer;
 static struct { DRIVER(FIELD) } cu;
 static struct { COMPILER(FIELD) const char *(*GetErrorString)(int); } rtc;
 static struct { void (*Statistics)(u64 *), (*Live)(u64 *), (*Reset)(void), (*Set)(int, u32, int), (*FailAllocation)(u64); const char *(*FirstError)(void); } emu;
+static int emulated, architecture = 90;
 
 static int failures, tests;
 #define EXPECT(condition, ...)                                                    \
   do {                                                                            \
     tests++;                                                                      \
-    if (!(condition)) failures++, printf("  FAIL line %d: ", __LINE__), printf(__VA_ARGS__), printf("\n"); \
+    if (!(condition) && failures++ < 40) printf("  FAIL line %d: ", __LINE__), printf(__VA_ARGS__), printf("\n"); \
   } while (0)
 #define GIVES(code, call)                                                                             \
   do {                                                                                                \
@@ -72,21 +74,37 @@ static void *symbol(void *library, const char *prefix, const char *name) {
   if (!p) printf("no %s\n", text), exit(2);
   return p;
 }
-static void open_libraries(void) {
+/* From the folder that NR_CUDA_LIBRARIES names, else by its name alone. */
+static void *library(const char *name) {
   char path[4100];
   const char *folder = getenv("NR_CUDA_LIBRARIES");
-  snprintf(path, sizeof path, "%s/libcuda.so.1", folder ? folder : "build/fake");
-  void *driver = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  snprintf(path, sizeof path, "%s/%s", folder ? folder : "", name);
+  void *found = folder ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+  return found ? found : dlopen(name, RTLD_NOW | RTLD_LOCAL);
+}
+static void open_driver(void) {
+  void *driver = library("libcuda.so.1");
   if (!driver) printf("%s\n", dlerror()), exit(2);
-  snprintf(path, sizeof path, "%s/libnvrtc.so.13", folder ? folder : "build/fake");
-  void *compiler = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  char pattern[4100];
+  glob_t found;
+  snprintf(pattern, sizeof pattern, "%s/libnvrtc-builtins.so.*", getenv("NR_CUDA_LIBRARIES") ? getenv("NR_CUDA_LIBRARIES") : "");
+  if (!glob(pattern, 0, NULL, &found)) /* NVRTC opens them by name alone */
+    for (size_t i = 0; i < found.gl_pathc; i++) dlopen(found.gl_pathv[i], RTLD_NOW | RTLD_LOCAL);
+  void *compiler = library("libnvrtc.so.13");
+  if (!compiler) compiler = library("libnvrtc.so.12");
   if (!compiler) printf("%s\n", dlerror()), exit(2);
 #define FROM_DRIVER(name, arguments) *(void **)&cu.name = symbol(driver, "cu", #name);
 #define FROM_COMPILER(name, arguments) *(void **)&rtc.name = symbol(compiler, "nvrtc", #name);
 #define FROM_EMULATOR(name) *(void **)&emu.name = symbol(driver, "nremu", #name);
   DRIVER(FROM_DRIVER) COMPILER(FROM_COMPILER)
   FROM_COMPILER(GetErrorString, )
+  emulated = dlsym(driver, "nremuStatistics") != NULL;
+  if (!emulated) return;
   FROM_EMULATOR(Statistics) FROM_EMULATOR(Live) FROM_EMULATOR(Reset) FROM_EMULATOR(Set) FROM_EMULATOR(FailAllocation) FROM_EMULATOR(FirstError)
+}
+static void open_libraries(void) {
+  open_driver();
+  if (!emulated) printf("libcuda is not the emulator\n"), exit(2);
 }
 static void *use_device(int index) {
   void *context;
@@ -106,11 +124,22 @@ static char *text_of(const char *path) {
   fclose(f);
   return t;
 }
+/* With all headers of the kernels. */
 static char *compile(const char *text, const char *name) {
-  const char *headers[2] = {text_of(KERNELS "device.cuh"), text_of(KERNELS "arguments.h")};
-  const char *names[2] = {"device.cuh", "arguments.h"}, *options[] = {"--gpu-architecture=sm_90", "--std=c++17", "-default-device", "--fmad=false"};
+  const char *headers[64], *names[64];
+  char pattern[4100], option[40];
+  int count = 0;
+  glob_t found = {0};
+  for (int i = 0; i < 2; i++) {
+    snprintf(pattern, sizeof pattern, "%s/%s", kernel_folder, i ? "*.cuh" : "*.h");
+    if (glob(pattern, i ? GLOB_APPEND : 0, NULL, &found)) printf("no %s\n", pattern), exit(2);
+  }
+  for (; count < 64 && count < (int)found.gl_pathc; count++)
+    headers[count] = text_of(found.gl_pathv[count]), names[count] = strrchr(found.gl_pathv[count], '/') + 1;
+  snprintf(option, sizeof option, "--gpu-architecture=sm_%d", architecture);
+  const char *options[] = {option, "--std=c++17", "-default-device", "--fmad=false"};
   void *program;
-  rtc.CreateProgram(&program, text, name, 2, headers, names);
+  rtc.CreateProgram(&program, text, name, count, headers, names);
   int status = rtc.CompileProgram(program, 4, options);
   size_t n;
   rtc.GetProgramLogSize(program, &n);
@@ -122,7 +151,8 @@ static char *compile(const char *text, const char *name) {
   char *image = malloc(n);
   rtc.GetCUBIN(program, image);
   rtc.DestroyProgram(&program);
-  free(log), free((void *)headers[0]), free((void *)headers[1]);
+  free(log), globfree(&found);
+  while (count) free((void *)headers[--count]);
   return image;
 }
 static void *module_of(const char *text, const char *name) {

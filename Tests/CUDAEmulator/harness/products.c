@@ -15,15 +15,12 @@ typedef struct { Algorithm algorithm; size_t workspace; int state; float waves; 
 static struct { PRODUCTS(FIELD) size_t (*GetVersion)(void); } lt;
 static void (*live_products)(u64 *);
 static void open_products(void) {
-  char path[4100];
-  const char *folder = getenv("NR_CUDA_LIBRARIES");
-  snprintf(path, sizeof path, "%s/libcublasLt.so.13", folder ? folder : "build/fake");
-  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (!library) printf("%s\n", dlerror()), exit(2);
-#define FROM_PRODUCTS(name, arguments) *(void **)&lt.name = symbol(library, "cublasLt", #name);
+  void *products = library("libcublasLt.so.13");
+  if (!products) printf("%s\n", dlerror()), exit(2);
+#define FROM_PRODUCTS(name, arguments) *(void **)&lt.name = symbol(products, "cublasLt", #name);
   PRODUCTS(FROM_PRODUCTS)
   FROM_PRODUCTS(GetVersion, )
-  *(void **)&live_products = symbol(library, "nremu", "LiveProducts");
+  *(void **)&live_products = symbol(products, "nremu", "LiveProducts");
 }
 enum { FLOAT32 = 0, BFLOAT16 = 14, WORKSPACE = 1 << 16 };
 
