@@ -104,13 +104,14 @@ import Testing
     #expect(try tool(words(2, "cpu", ["--resume"]), environment: environment).code == 0)
   }
 
-  /// Two processes that start together, and nothing compiled yet: both compile, both are right.
+  /// Two processes that start together, and nothing compiled yet: whichever compiles what, both are right.
   @Test func twoProcessesMayCompileTheKernelsAtOnce() throws {
     let (folder, environment) = try withGPU()
     let fresh = environment.merging(["XDG_CACHE_HOME": folder.file("cache")]) { $1 }
     let words = ["generate", "--model", Place.model, "--prompt", "x", "--max-new-tokens", "3", "--device", "cuda"]
     let both = try (0..<2).map { _ in try RunningTool(words, environment: fresh) }.map { $0.wait() }
-    for result in both { #expect(result.code == 0 && result.error.contains("compiling"), "\(result.error)") }
+    for result in both { #expect(result.code == 0, "\(result.error)") }
+    #expect(both.contains { $0.error.contains("compiling") }, "\(both[0].error)")
     #expect(both[0].output == both[1].output && !both[0].output.isEmpty)
     let kept = folder.file("cache/nano-reasoner/kernels")
     #expect(try Files.list(kept).allSatisfy { $0.hasSuffix(".cubin") } && Files.list(kept).count > 10)
