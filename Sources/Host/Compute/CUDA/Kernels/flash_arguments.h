@@ -2,10 +2,9 @@
 #pragma once
 #include "attention_arguments.h"
 
-/* A tile of NRC_FLASH_ROWS query rows of one segment and key-value head: row r of a segment is its position r / share, query head r %
-   share of those
-   that share the keys. `first` is a multiple of NRC_FLASH_ROWS below length * share. One for each such run of each segment, the longest
-   contexts first. */
+/* A tile of NRC_FLASH_ROWS query rows of one segment and key-value head: row r of a segment is its position r / share, query head r % share
+   of those that share the keys. `first` is a multiple of NRC_FLASH_ROWS below length * share. One for each such run of each segment, the
+   longest contexts first. */
 enum { NRC_FLASH_ROWS = 64, NRC_FLASH_KEYS = 64 };
 typedef struct nrc_flash_query_tile {
   int32_t segment, first;
@@ -47,8 +46,7 @@ typedef struct nrc_flash_backward_arguments {
 } nrc_flash_backward_arguments;
 
 /* The cache of one layer: slots one after another, each of 2 G capacity C bfloat16: keys [G][capacity][C], then values [G][capacity][C].
-   capacity is a
-   multiple of 32. */
+   capacity is a multiple of 32. */
 typedef struct nrc_flash_write_arguments {
   POINTER(const uint16_t) k; /* [T, G C] */
   POINTER(const uint16_t) v; /* [T, G C] */
@@ -59,9 +57,8 @@ typedef struct nrc_flash_write_arguments {
   int32_t groups, channels;
 } nrc_flash_write_arguments;
 
-/* One query row per sequence t against prompt_lengths[t] rows of slot prompt_slots[t] of `prompts`, then lengths[t] rows of slot
-   slots[t] of `cache`.
-   Rows that share a prompt usually stand next to each other. */
+/* One query row per sequence t against prompt_lengths[t] rows of slot prompt_slots[t] of `prompts`, then lengths[t] rows of slot slots[t]
+   of `cache`. Rows that share a prompt usually stand next to each other. */
 typedef struct nrc_flash_decode_arguments {
   POINTER(const uint16_t) q;       /* [T, H C] */
   POINTER(const uint16_t) prompts; /* a cache */

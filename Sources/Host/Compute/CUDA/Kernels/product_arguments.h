@@ -1,13 +1,11 @@
-/* product_arguments.h - products with weights on tensor cores: bfloat16 operands, float32 sums. T tokens, N outputs, K inputs, R the
-   rank of a
-   low-rank addition; a stride ("ld") counts elements from row to row. A weight lies in rows without gaps: [N, K].
+/* product_arguments.h - products with weights on tensor cores: bfloat16 operands, float32 sums. T tokens, N outputs, K inputs, R the rank
+   of a low-rank addition; a stride ("ld") counts elements from row to row. A weight lies in rows without gaps: [N, K].
 
    y[t, n] = round(((sum over k of x[t, k] w[n, k]) + (sum over r of low[t, r] up[n, r])) * scale + bias[n] + residual[t, n])
 
    The sum over k is cut at multiples of NRC_PRODUCT_CHUNK; a chunk is one chain of steps of sixteen from zero, k ascending; chunks are
-   added in
-   ascending order; the low-rank steps go on in the same accumulator. Neither tile, batch nor split enters, so a row is the same bits
-   in decoding and in training. */
+   added in ascending order; the low-rank steps go on in the same accumulator. Neither tile, batch nor split enters, so a row is the same
+   bits in decoding and in training. */
 #pragma once
 #include "arguments.h"
 
@@ -43,8 +41,7 @@ typedef struct nrc_product_arguments {
 
 /* Weights of four bits. The codes of a matrix with N a multiple of 16 and K of 64 stand in the order of fragments: for every 16 rows and 64
    columns, [N / 16][K / 64][32 lanes] of 16 bytes; byte 4 s + 2 j + e of a lane: n = 8 j + lane / 4, k = 16 s + 8 e + 2 (lane % 4) + {0,
-   1}, the
-   first in the low half. Other matrices keep a file's order (linear_arguments.h) and are only expanded. */
+   1}, the first in the low half. Other matrices keep a file's order (linear_arguments.h) and are only expanded. */
 typedef struct nrc_nf4_matrix_arguments {
   POINTER(const unsigned char) codes;
   POINTER(const unsigned char) absmax_codes;

@@ -14,9 +14,8 @@ typedef struct nrc_product_dx_part {
   int32_t unused;
 } nrc_product_dx_part;
 
-/* dx[t, k] = round((accumulate ? dx[t, k] : 0) + scale * sum), sum one accumulator from zero: over n of dy[t, n] w[n, k], part after
-   part, n ascending; then
-   over r of low[t, r] down[r, k], part after part. */
+/* dx[t, k] = round((accumulate ? dx[t, k] : 0) + scale * sum), sum one accumulator from zero: over n of dy[t, n] w[n, k], part after part,
+   n ascending; then over r of low[t, r] down[r, k], part after part. */
 typedef struct nrc_product_dx_arguments {
   POINTER(void) dx; /* [T, K], bfloat16 or float32 */
   int64_t lddx;

@@ -36,9 +36,8 @@ typedef struct nrc_rope_bf16_arguments {
   int32_t T, heads, C, is_inverse;
 } nrc_rope_bf16_arguments;
 
-/* The same of queries [T, heads C] and keys [T, groups C] at once; where there is a cache (as in flash_arguments.h), keys and values
-   also go to
-   position places[t] of slot slots[t]. */
+/* The same of queries [T, heads C] and keys [T, groups C] at once; where there is a cache (as in flash_arguments.h), keys and values also
+   go to position places[t] of slot slots[t]. */
 typedef struct nrc_rope_heads_arguments {
   POINTER(uint16_t) q;
   POINTER(uint16_t) k;

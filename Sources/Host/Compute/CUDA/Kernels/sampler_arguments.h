@@ -15,7 +15,7 @@ typedef struct nrc_sample_arguments {
   POINTER(int32_t) own_positions;
   POINTER(int32_t) lengths; /* before the step also the number of the random number to draw with */
   POINTER(int32_t) remaining;
-  POINTER(int32_t) outcomes; /* DecodeOutcome: 0 goes on, 1 stopped, 2 reached its limit, 3 not a number; only rows that go on are changed */
+  POINTER(int32_t) outcomes; /* DecodeOutcome: 0 goes on, 1 stopped, 2 reached its limit, 3 not a number; only rows that go on change */
   int64_t V, ld;
   float temperature, top_p;
   int32_t top_k, stop_count, window, width;

@@ -1,6 +1,7 @@
 /* sampler_tiles.cu - the sampler on logits whose tiles are summed up already (vocabulary.cuh): one token from each row, and the decode
    state moved on by it, as sampler.cu does it. The log-probability and the entropy are those of the whole distribution at the temperature,
-   which vocabulary_join gives for that token, bit for bit; at temperature 0, those at temperature 1. One block of threads a row. */
+   which vocabulary_join gives for that token, bit for bit (at temperature 0, those at temperature 1); where tokens are left out, those of
+   what is kept. One block of threads a row. */
 #include "device.cuh"
 #include "vocabulary_arguments.h"
 #include "vocabulary.cuh"

@@ -37,8 +37,7 @@ typedef struct nrc_vocabulary_join_arguments {
 } nrc_vocabulary_join_arguments;
 
 /* The logits once more, tile by tile, as their own derivative: d_logits[i, v] = factor ((v == target ? 1 : 0) - p) d_log_prob[i] + the
-   derivative of the entropy, as
-   log_softmax_backward of head.cu has it, rounded to bfloat16. Columns from V to ldd are not touched. */
+   derivative of the entropy, as log_softmax_backward of head.cu has it, rounded to bfloat16. Columns from V to ldd are not touched. */
 typedef struct nrc_vocabulary_backward_arguments {
   POINTER(const uint16_t) hidden;
   POINTER(const uint16_t) w;
@@ -54,8 +53,8 @@ typedef struct nrc_vocabulary_backward_arguments {
 } nrc_vocabulary_backward_arguments;
 
 /* A step of sampling, as nrc_sample_arguments, from logits and the sums of their tiles at 1 / temperature (temperature 0: at 1, and the
-   largest logit is taken). The
-   log-probability and the entropy are those of the join, bit for bit. */
+   largest logit is taken). draw: the log-probability and the entropy are those of the join, bit for bit; draw_truncated: those of the
+   tokens that are kept. */
 typedef struct nrc_draw_arguments {
   POINTER(const float) logits;
   POINTER(const nrc_tile_sums) sums; /* [rows, tiles] */
