@@ -121,4 +121,30 @@ import Testing
     let text = String(decoding: try #require(result).standardOutputContent, as: UTF8.self)
     #expect(text == "[1313400.0, 1313400.0, 1313400.0] true\n")
   }
+
+  /// What is recorded is queued as one piece from its third time on, and once more made where its memory has moved.
+  @Test func aRecordingBecomesAGraph() throws {
+    let backend = try CUDABackend(Emulator.device())
+    let arena = try Arena(on: backend)
+    let (x, y) = (try backend.tensor(1, 100), try backend.tensor(Array(repeating: 1, count: 100), rows: 1, columns: 100))
+    var calls = 0
+    let recording = try backend.record(in: arena) { () throws(Failure) in
+      calls += 1
+      try arena.scope { () throws(Failure) in
+        let copy = try arena.tensor(1, 100)
+        backend.copy(y, to: copy)
+        backend.add(copy, to: x)
+      }
+    }
+    // The first run gave the arena its memory, so the second runs at a place of its own; the third is recorded.
+    for _ in 0..<6 { try backend.replay(recording) }
+    #expect(calls == 3)
+    #expect(try backend.read(x) == Array(repeating: 7, count: 100))
+    try arena.scope { () throws(Failure) in
+      _ = try arena.tensor(1, 50)
+      for _ in 0..<4 { try backend.replay(recording) }
+    }
+    #expect(calls == 5)
+    #expect(try backend.read(x) == Array(repeating: 11, count: 100))
+  }
 }

@@ -98,7 +98,7 @@ import Transformer
     }
     let ours = try gradients(TensorCoreBackend(Emulator.device()))
     let device = try Emulator.device()
-    let theirs = try gradients(TensorCoreBackend(device, products: Emulator.products()))
+    let theirs = try gradients(TensorCoreBackend(device, products: { try? Emulator.products() }))
     #expect(theirs.name.contains("cuBLASLt 13.0") && !ours.name.contains("cuBLASLt"))
     #expect(ours.input.map(\.bitPattern) == theirs.input.map(\.bitPattern) && ours.a.map(\.bitPattern) == theirs.a.map(\.bitPattern))
     // Rounded to bfloat16 once more between the layer and its low-rank addition.

@@ -57,8 +57,9 @@ package enum Backends {
     }
     let backend: CUDABackend
     if bfloat16 {
-      let products = libraries.products(beside: found, forDriver: driver.version).flatMap { try? CUBLASLt($0) }
-      backend = try TensorCoreBackend(device, products: products, threads: threads, memory: memory)
+      backend = try TensorCoreBackend(
+        device, products: { libraries.products(beside: found, forDriver: driver.version).flatMap { try? CUBLASLt($0) } }, threads: threads,
+        memory: memory)
     } else {
       backend = try CUDABackend(device, threads: threads, memory: memory)
     }

@@ -20,10 +20,6 @@ package final class CountingBackend: Backend {
     let plan: @Sendable ([Segment], HeadShape, _ rows: Int) -> Int
     /// Words that drawing tokens takes.
     let sampling: @Sendable (_ rows: Int, _ columns: Int, SamplingSettings) -> Int
-    /// Words that attention of a step of decoding takes.
-    let scores: @Sendable (_ rows: Int, HeadShape, _ prompts: CacheLayer, _ cache: CacheLayer) -> Int
-    /// Bytes of a list of parts; 0: there is none.
-    let parts: @Sendable ([Range<Int>]) -> Int
   }
 
   init(like backend: any Backend, _ sizes: Sizes) {
@@ -117,9 +113,7 @@ package final class CountingBackend: Backend {
   ) {}
   package func attention(
     _ state: DecodeState, _ heads: HeadShape, prompts: CacheLayer, cache: CacheLayer, q: Tensor, into output: Tensor, in arena: Arena
-  ) throws(Failure) {
-    try arena.scope { () throws(Failure) in _ = try arena.indices(count: sizes.scores(q.rows, heads, prompts, cache)) }
-  }
+  ) {}
   package func logSoftmax(
     _ logits: Tensor, inverseTemperature: Float, targets: IndexTensor, logProb: Tensor, entropy: Tensor, logSum: Tensor
   ) {}
@@ -144,9 +138,5 @@ package final class CountingBackend: Backend {
   package func adamW(
     _ settings: AdamWSettings, step: Int, parameter: Tensor, gradient: Tensor, m: Tensor, v: Tensor, gradientFactor: Float
   ) {}
-  package func parts(_ ranges: [Range<Int>]) -> FlatParts {
-    let bytes = sizes.parts(ranges)
-    return FlatParts(ranges, list: bytes > 0 ? allocate(byteCount: bytes) : nil)
-  }
   package func sumOfSquares(_ x: Tensor, _ parts: FlatParts) -> Pending<Double> { Pending(0) }
 }

@@ -103,10 +103,10 @@ static Matrix slopes_of(const Run *r) {
 }
 /* Tiles of query rows, in any order. */
 static Pointer query_tiles(const Run *r, int *count) {
-  static nrc_flash_query_tile tiles[20000];
+  static nrc_attention_query_tile tiles[20000];
   int n = 0;
   for (int i = 0; i < r->b.n; i++)
-    for (int first = 0; first < r->b.s[i].length * r->h.share; first += NRC_FLASH_ROWS) tiles[n++] = (nrc_flash_query_tile){i, first};
+    for (int first = 0; first < r->b.s[i].length * r->h.share; first += NRC_FLASH_ROWS) tiles[n++] = (nrc_attention_query_tile){i, first};
   mix(tiles, n, sizeof *tiles);
   *count = n;
   return memory_of(tiles, sizeof *tiles * (size_t)n);

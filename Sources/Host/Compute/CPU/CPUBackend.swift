@@ -47,8 +47,7 @@ import Support
       like: self,
       CountingBackend.Sizes(
         alignment: 64, packed: { Self.packedBytes(outputs: $0, inputs: $1, $2) }, cache: { Self.cacheShape($0, slots: $1, capacity: $2) },
-        plan: { segments, _, _ in segments.count * MemoryLayout<nrk_segment>.stride / 4 }, sampling: { rows, _, _ in 5 * rows },
-        scores: { _, _, _, _ in 0 }, parts: { _ in 0 }))
+        plan: { segments, _, _ in segments.count * MemoryLayout<nrk_segment>.stride / 4 }, sampling: { rows, _, _ in 5 * rows }))
   }
 
   package static var availableCores: Int {

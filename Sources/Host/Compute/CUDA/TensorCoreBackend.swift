@@ -19,14 +19,17 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
   }
   private var wantedBlocks: Int?
 
-  /// Makes gradients of inputs where it is there.
-  private var products: CUBLASLt?
+  /// Makes gradients of inputs where it is there; opened for the first of them.
+  private lazy var products = findProducts?()
+  private var findProducts: (() -> CUBLASLt?)?
   private let workspace = Mutex<Storage?>(nil)
 
-  /// - Parameter products: makes gradients of inputs; nil leaves them to kernels of ours.
-  package convenience init(_ device: CUDADevice, products: CUBLASLt?, threads: Int? = nil, memory: Int? = nil) throws(Failure) {
+  /// - Parameter products: opens what makes gradients of inputs; nil leaves them to kernels of ours.
+  package convenience init(
+    _ device: CUDADevice, products: @escaping () -> CUBLASLt?, threads: Int? = nil, memory: Int? = nil
+  ) throws(Failure) {
     try self.init(device, threads: threads, memory: memory)
-    self.products = products
+    findProducts = products
   }
 
   /// Whether gradients of inputs are a library's.
@@ -34,7 +37,7 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
 
   override package func counter() -> any Backend {
     let counter = super.counter()
-    (counter as? TensorCoreBackend)?.products = products
+    (counter as? TensorCoreBackend)?.findProducts = { [self] in products }
     return counter
   }
 
@@ -191,14 +194,13 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
     } ?? wide.last ?? tiles[tiles.count - 1]
   }
 
-  private static func tileNF4(rows: Int) -> Tile {
-    switch rows {
-    case ...16: Tile(name: "nf4_16", rows: 16, columns: 64, shared: 66560)
-    case ...32: Tile(name: "nf4_32", rows: 32, columns: 64, shared: 66560)
-    case ...64: Tile(name: "nf4_64", rows: 64, columns: 64, shared: 82944)
-    default: Tile(name: "nf4_128", rows: 128, columns: 64, shared: 97280)
-    }
-  }
+  private static let nf4Tiles = [
+    Tile(name: "nf4_16", rows: 16, columns: 64, shared: 66560), Tile(name: "nf4_32", rows: 32, columns: 64, shared: 66560),
+    Tile(name: "nf4_64", rows: 64, columns: 64, shared: 82944), Tile(name: "nf4_128", rows: 128, columns: 64, shared: 97280),
+  ]
+
+  /// The first of some tiles, the lowest first, that has room for all rows; the last where none has.
+  private static func lowest(of tiles: [Tile], rows: Int) -> Tile { tiles.first { rows <= $0.rows } ?? tiles[tiles.count - 1] }
 
   /// Up to so many rows weights of four bits are expanded in registers; more share one expanded copy.
   private static let fusedRows = 128
@@ -212,8 +214,6 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
       R: Int32(layer.up?.inputs ?? 0), first: Int32(first), is_float: isFloat(layer.y), is_nested: nf4?.isNested ?? 0, scale: layer.scale)
   }
 
-  private static let noPart = nrc_product_part()
-
   private func launch(
     _ tile: Tile, _ x: Tensor, _ layers: [Layer], _ weights: [UInt64], partial: UInt64, depth: Int
   ) {
@@ -223,7 +223,7 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
       parts.append(part(layer, weight, first: first))
       first += Self.blocks(layer.matrix.outputs, of: tile.columns)
     }
-    while parts.count < NRC_PRODUCT_PARTS { parts.append(Self.noPart) }
+    while parts.count < NRC_PRODUCT_PARTS { parts.append(nrc_product_part()) }
     device.launch(
       tile.name, grid: first, y: Self.blocks(x.rows, of: tile.rows), z: depth, shared: tile.shared,
       nrc_product_arguments(
@@ -245,7 +245,7 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
       let oneChunk = chunks == 1 || isSplit
       let tile =
         isFused
-        ? Self.tileNF4(rows: x.rows)
+        ? Self.lowest(of: Self.nf4Tiles, rows: x.rows)
         : tile(
           of: Self.tiles.filter { oneChunk ? $0.name.description != "product_128x128" : !Self.ofOneChunk.contains($0.name.description) }, rows: x.rows,
           columns: layers.map(\.matrix.outputs), depth: isSplit ? chunks : 1)
@@ -674,6 +674,10 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
   // MARK: The head
 
   private static let vocabularyTile = Int(NRC_VOCABULARY_TILE)
+  private static let vocabularyTiles = [
+    Tile(name: "vocabulary_16", rows: 16, columns: vocabularyTile, shared: 55296), Tile(name: "vocabulary_32", rows: 32, columns: vocabularyTile, shared: 61440),
+    Tile(name: "vocabulary_64", rows: 64, columns: vocabularyTile, shared: 73728), Tile(name: "vocabulary_128", rows: 128, columns: vocabularyTile, shared: 98304),
+  ]
 
   /// Rows of logits' sums that are kept at once.
   private static let rowsOfSums = 1024
@@ -686,13 +690,7 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
     _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor?, inverseTemperature: Float, logits: Tensor?, sums: Tensor, targetLogit: Tensor?
   ) {
     precondition(matrix.format == .bfloat16, "the head is bfloat16")
-    let tile =
-      switch hidden.rows {
-      case ...16: Tile(name: "vocabulary_16", rows: 16, columns: Self.vocabularyTile, shared: 55296)
-      case ...32: Tile(name: "vocabulary_32", rows: 32, columns: Self.vocabularyTile, shared: 61440)
-      case ...64: Tile(name: "vocabulary_64", rows: 64, columns: Self.vocabularyTile, shared: 73728)
-      default: Tile(name: "vocabulary_128", rows: 128, columns: Self.vocabularyTile, shared: 98304)
-      }
+    let tile = Self.lowest(of: Self.vocabularyTiles, rows: hidden.rows)
     device.launch(
       tile.name, grid: Self.blocks(hidden.rows, of: tile.rows), y: Self.blocks(matrix.outputs, of: tile.columns), shared: tile.shared,
       nrc_vocabulary_arguments(

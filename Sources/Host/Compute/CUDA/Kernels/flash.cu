@@ -157,7 +157,7 @@ template <int W> static DEVICE const u8 *right_transposed(const u8 *tile, int ro
 /* A warp has sixteen rows. Two blocks of keys and two of values take turns in shared memory. */
 template <int W> static DEVICE void forward(const nrc_flash_arguments &a, u8 *memory) {
   constexpr int TILE = KEYS * W * 2;
-  const nrc_flash_query_tile tile = a.tiles[blockIdx.x];
+  const nrc_attention_query_tile tile = a.tiles[blockIdx.x];
   const Segment s = segment_of(a.segments[tile.segment]);
   const int C = a.channels, share = a.heads / a.groups, g = blockIdx.y, warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
   u8 *queries = memory, *keys = queries + TILE, *values = keys + 2 * TILE;
@@ -276,7 +276,7 @@ KERNEL(128, 2) flash_forward_128(nrc_flash_arguments a) {
 /* dq = ds k, a warp with sixteen rows; blocks of keys take turns in two places, values have one. And D. */
 template <int W> static DEVICE void backward_queries(const nrc_flash_backward_arguments &a, u8 *memory) {
   constexpr int TILE = KEYS * W * 2;
-  const nrc_flash_query_tile tile = a.query_tiles[blockIdx.x];
+  const nrc_attention_query_tile tile = a.query_tiles[blockIdx.x];
   const Segment s = segment_of(a.segments[tile.segment]);
   const int C = a.channels, share = a.heads / a.groups, g = blockIdx.y, warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
   u8 *queries = memory, *slopes = queries + TILE, *values = slopes + TILE, *keys = values + TILE;

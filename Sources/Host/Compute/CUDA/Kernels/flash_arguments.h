@@ -2,19 +2,16 @@
 #pragma once
 #include "attention_arguments.h"
 
-/* A tile of NRC_FLASH_ROWS query rows of one segment and key-value head: row r of a segment is its position r / share, query head r % share
+/* A tile of queries, nrc_attention_query_tile, is NRC_FLASH_ROWS query rows of one segment and key-value head: row r of a segment is its position r / share, query head r % share
    of those that share the keys. `first` is a multiple of NRC_FLASH_ROWS below length * share. One for each such run of each segment, the
    longest contexts first. */
 enum { NRC_FLASH_ROWS = 64, NRC_FLASH_KEYS = 64 };
-typedef struct nrc_flash_query_tile {
-  int32_t segment, first;
-} nrc_flash_query_tile;
 /* Key tiles are nrc_attention_key_tile with runs of NRC_FLASH_KEYS rows of a segment. */
 
 /* Keys come in blocks of NRC_FLASH_KEYS positions counted from the beginning of the context, prefix first. */
 typedef struct nrc_flash_arguments {
   POINTER(const nrc_attention_segment) segments;
-  POINTER(const nrc_flash_query_tile) tiles;
+  POINTER(const nrc_attention_query_tile) tiles;
   POINTER(const uint16_t) q; /* [T, H C] */
   POINTER(const uint16_t) k; /* [T, G C] */
   POINTER(const uint16_t) v; /* [T, G C] */
@@ -28,7 +25,7 @@ typedef struct nrc_flash_arguments {
 /* Of both kernels of the backward, the one for queries first: it writes `dots`, which the other reads. */
 typedef struct nrc_flash_backward_arguments {
   POINTER(const nrc_attention_segment) segments;
-  POINTER(const nrc_flash_query_tile) query_tiles;
+  POINTER(const nrc_attention_query_tile) query_tiles;
   POINTER(const nrc_attention_key_tile) key_tiles;
   POINTER(const uint16_t) q;
   POINTER(const uint16_t) k;
