@@ -14,13 +14,21 @@ NRK_INLINE int64_t panel_bytes(int kind, int64_t elements) {
   return kind == NRK_F32 ? elements * 4 : kind == NRK_BF16 ? elements * 2 : elements / 2;
 }
 
+/* What a tile fetches while it computes: the sums of the tile after it, and a little of the rows that are staged next, `hop` bytes at each
+   k. Activations of a training pass come from memory. */
+typedef struct tile_ahead {
+  const float *c;
+  const char *a;
+  int64_t hop;
+} tile_ahead;
+
 typedef void (*tile_function)(const float *a, const void *b, const float *scales, int64_t panel, int64_t depth, float *c, int64_t ldc,
-                              int64_t last, int load_c, const float *bias);
+                              int64_t last, int load_c, const float *bias, tile_ahead ahead);
 
 /* R rows by P panels held in registers; `last` columns of the last panel exist. Weights of four bits are expanded on the way: `scales`
    [P][SCALES][16] are the magnitudes of their blocks, of which depth is a multiple. */
 NRK_INLINE void tile(const int R, const int P, const int kind, const float *a, const void *b, const float *scales, int64_t panel,
-                     int64_t depth, float *c, int64_t ldc, int64_t last, int load_c, const float *bias) {
+                     int64_t depth, float *c, int64_t ldc, int64_t last, int load_c, const float *bias, tile_ahead ahead) {
   const int bf16 = kind == NRK_BF16;
   v16 sum[NRK_ROWS][NRK_PANELS];
 #pragma clang loop unroll(full)
@@ -75,11 +83,19 @@ NRK_INLINE void tile(const int R, const int P, const int kind, const float *a, c
       }
   } else for (int64_t k = 0; k < depth; k++) {
     v16 column[NRK_PANELS];
+    /* A narrow tile has few loads to spare. */
+    const int fetch = R >= 4 && P == tile_width[R];
+    if (R >= 4) __builtin_prefetch(ahead.a + k * ahead.hop, 0, 3);
+    if (fetch) {
+#pragma clang loop unroll(full)
+      for (int p = 0; p < P; p++) __builtin_prefetch(ahead.c + 16 * p, 0, 3);
+      ahead.c += k < R - 1 ? ldc : 0;
+    }
 #pragma clang loop unroll(full)
     for (int p = 0; p < P; p++) {
       /* The next panels on their way while these are used: with 4 to 50 rows, weights from memory cost as much as the
          arithmetic. With fewer rows the hardware's own prefetching is the best there is. */
-      if (R >= 4 && !(bf16 && (k & 1)))
+      if (fetch && !(bf16 && (k & 1)))
         __builtin_prefetch((const char *)b + ((p + P) * panel + k * 16) * (bf16 ? 2 : 4), 0, 2);
       column[p] = bf16 ? widen((const uint16_t *)b + p * panel + k * 16) : load((const float *)b + p * panel + k * 16);
     }
@@ -103,8 +119,8 @@ NRK_INLINE void tile(const int R, const int P, const int kind, const float *a, c
 #define NRK_TILE_OF(name, kind, R, P)                                                                                          \
   static __attribute__((noinline)) void tile_##name##_##R##_##P(const float *a, const void *b, const float *scales, int64_t panel, \
                                                                 int64_t depth, float *c, int64_t ldc, int64_t last, int load_c, \
-                                                                const float *bias) {                                          \
-    tile(R, P, kind, a, b, scales, panel, depth, c, ldc, last, load_c, bias);                                                 \
+                                                                const float *bias, tile_ahead ahead) {                        \
+    tile(R, P, kind, a, b, scales, panel, depth, c, ldc, last, load_c, bias, ahead);                                          \
   }
 #define NRK_TILE(R, P)                                                                                                         \
   NRK_TILE_OF(f32, NRK_F32, R, P) NRK_TILE_OF(bf16, NRK_BF16, R, P) NRK_TILE_OF(nf4, NRK_NF4, R, P)                            \
@@ -159,15 +175,22 @@ static void multiply_block(float *stage, int64_t rows, int64_t columns, int64_t 
                            const float *bias) {
   int64_t panels = nrk_ceil(columns, 16), blocks = nrk_ceil(rows, NRK_ROWS), done = 0;
   for (int64_t i = 0; i < blocks; i++) {
-    int64_t count = nrk_ceil(rows - done, blocks - i);
+    int64_t count = nrk_ceil(rows - done, blocks - i), left = rows - done - count, next = left ? nrk_ceil(left, blocks - i - 1) : 0;
+    int64_t wide = nrk_min(tile_width[count], panels);
     stage_rows(stage, a, row, column, done, count, rows, depth);
+    tile_ahead ahead = {.a = (const char *)a, .hop = 0};
+    if (next && column == 1 && row == depth)
+      ahead.a = (const char *)(a + (done + count) * row), ahead.hop = nrk_ceil(next * (int64_t)sizeof(float) * wide, panels);
     for (int64_t p = 0; p < panels;) {
       int64_t width = tile_width[count];
       while (width > panels - p) width /= 2;
       int64_t last = nrk_min(16, columns - 16 * (p + width - 1));
       const char *panel_start = (const char *)b + panel_bytes(kind, p * panel);
-      tiles[kind][count][width](stage, panel_start, scales ? scales + p * SCALES * 16 : NULL, panel, depth, c + done * ldc + 16 * p, ldc, last,
-                                load_c, bias ? bias + 16 * p : NULL);
+      float *to = c + done * ldc + 16 * p;
+      ahead.c = p + width < panels ? to + 16 * width : next ? c + (done + count) * ldc : to;
+      tiles[kind][count][width](stage, panel_start, scales ? scales + p * SCALES * 16 : NULL, panel, depth, to, ldc, last,
+                                load_c, bias ? bias + 16 * p : NULL, ahead);
+      ahead.a += ahead.hop * depth;
       p += width;
     }
     done += count;
