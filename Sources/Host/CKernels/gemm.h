@@ -231,6 +231,74 @@ static void multiply_nf4(float *stage, float *room, int64_t rows, int64_t column
   } while (k < m->K);
 }
 
+/* c[m, n] += sum_k a[k, m] b[k, n], the sum over rows of both, read where they stand: a product over tokens. Columns are whole panels. */
+typedef void (*rows_function)(const float *a, int64_t lda, const float *b, int64_t ldb, int64_t depth, float *c, int64_t ldc);
+
+NRK_INLINE void tile_of_rows(const int R, const int P, const float *a, int64_t lda, const float *b, int64_t ldb, int64_t depth, float *c,
+                             int64_t ldc) {
+  enum { AHEAD = 32 }; /* rows that are on their way */
+  v16 sum[NRK_ROWS][NRK_PANELS];
+#pragma clang loop unroll(full)
+  for (int m = 0; m < R; m++)
+#pragma clang loop unroll(full)
+    for (int p = 0; p < P; p++) sum[m][p] = load(c + m * ldc + 16 * p);
+  for (int64_t k = 0; k < depth; k++, a += lda, b += ldb) {
+    v16 column[NRK_PANELS];
+#pragma clang loop unroll(full)
+    for (int p = 0; p < P; p++) {
+      __builtin_prefetch(b + AHEAD * ldb + 16 * p, 0, 3);
+      column[p] = load(b + 16 * p);
+    }
+#pragma clang loop unroll(full)
+    for (int m = 0; m < R; m++) {
+      v16 row = splat(a[m]);
+#pragma clang loop unroll(full)
+      for (int p = 0; p < P; p++) sum[m][p] = fma16(row, column[p], sum[m][p]);
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int m = 0; m < R; m++)
+#pragma clang loop unroll(full)
+    for (int p = 0; p < P; p++) store(c + m * ldc + 16 * p, sum[m][p]);
+}
+
+#define NRK_TILE_OF_ROWS(R, P)                                                                                                 \
+  static __attribute__((noinline)) void tile_of_rows_##R##_##P(const float *a, int64_t lda, const float *b, int64_t ldb,      \
+                                                               int64_t depth, float *c, int64_t ldc) {                        \
+    tile_of_rows(R, P, a, lda, b, ldb, depth, c, ldc);                                                                        \
+  }
+NRK_TILES(NRK_TILE_OF_ROWS)
+#define NRK_ENTRY_OF_ROWS(R, P) [R][P] = tile_of_rows_##R##_##P,
+static const rows_function tiles_of_rows[NRK_ROWS + 1][NRK_PANELS + 1] = {NRK_TILES(NRK_ENTRY_OF_ROWS)};
+
+static void multiply_rows(int64_t rows, int64_t panels, int64_t depth, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
+                          int64_t ldc) {
+  int64_t blocks = nrk_ceil(rows, NRK_ROWS), least = rows / blocks, more = rows % blocks;
+  for (int64_t p = 0, width; p < panels; p += width) {
+    width = tile_width[least + (more > 0)];
+    while (width > panels - p) width /= 2;
+    for (int64_t i = 0, done = 0; i < blocks; i++) {
+      int64_t count = least + (i < more);
+      tiles_of_rows[count][width](a + done, lda, b + 16 * p, ldb, depth, c + done * ldc + 16 * p, ldc);
+      done += count;
+    }
+  }
+}
+
+/* to[c, r] = from[r, c] */
+static void turn(float *to, int64_t ldt, const float *from, int64_t ldf, int64_t rows, int64_t columns) {
+  for (int64_t r = 0; r < rows; r += 16)
+    for (int64_t c = 0; c < columns; c += 16) {
+      v16 block[16];
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 16; i++) block[i] = r + i < rows ? load_part(from + (r + i) * ldf + c, columns - c, 0) : splat(0);
+      transpose(block);
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 16; i++)
+        if (c + i < columns) store_part(to + (c + i) * ldt + r, block[i], rows - r);
+    }
+}
+
 /* Panels from rows: `count` rows of `columns` floats, `ld` apart, to [ceil(columns / 16)][height][16], zero-padded to the right. */
 NRK_INLINE void panels_of_rows(float *panels, int64_t height, int64_t count, int64_t columns, const float *rows, int64_t ld) {
   for (int64_t p = 0; p * 16 < columns; p++)

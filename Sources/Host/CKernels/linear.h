@@ -7,7 +7,7 @@ typedef struct linear_job {
   const void *panels;
   float *out;
   nrk_kind kind;
-  int32_t accumulate;
+  int32_t accumulate, is_turned;
   int64_t row_chunk, panel_chunk, row_chunks; /* a task is a rectangle of the output */
 } linear_job;
 
@@ -115,12 +115,43 @@ static void linear_dw_task(void *context, int64_t index, int32_t worker) {
   }
 }
 
+/* Few outputs: both matrices are read where they stand, all but the columns that fill no panel. With few inputs the two change places and
+   the sums are turned. */
+enum { FEW = 32, TOKENS = 128 };
+static void linear_dw_few_task(void *context, int64_t index, int32_t worker) {
+  const linear_job *j = context;
+  int64_t k = index * j->panel_chunk * 16, columns = nrk_min(j->panel_chunk * 16, j->K - k), rest = columns % 16, whole = columns - rest;
+  float *stage = nrk_scratch(j->pool, worker, STAGE + TOKENS * 16 + j->N * j->panel_chunk * 16), *panel = stage + STAGE;
+  float *out = j->out + (j->is_turned ? k * j->ldw : k), *sums = j->is_turned ? panel + TOKENS * 16 : out;
+  int64_t ld = j->is_turned ? j->panel_chunk * 16 : j->ldw;
+  if (j->is_turned) turn(sums, ld, out, j->ldw, columns, j->N);
+  for (int64_t t = 0; t < j->T; t += TOKENS) {
+    int64_t depth = nrk_min(TOKENS, j->T - t);
+    const float *a = j->dy + t * j->ldy, *b = j->x + t * j->ldx + k;
+    multiply_rows(j->N, whole / 16, depth, a, j->ldy, b, j->ldx, sums, ld);
+    if (!rest) continue;
+    panels_of_rows(panel, TOKENS, depth, rest, b + whole, j->ldx);
+    multiply_block(stage, j->N, rest, depth, a, 1, j->ldy, panel, NULL, NRK_F32, TOKENS * 16, sums + whole, ld, 1, NULL);
+  }
+  if (j->is_turned) turn(out, j->ldw, sums, ld, j->N, columns);
+}
+
 static void linear_dw(nrk_pool *pool, int64_t T, int64_t N, int64_t K, const float *dy, int64_t lddy, const float *x, int64_t ldx,
                       float *dw, int64_t lddw) {
   if (T <= 0 || N <= 0 || K <= 0) return;
   linear_job job = {.pool = pool, .T = T, .N = N, .K = K, .ldx = ldx, .ldy = lddy, .ldw = lddw, .x = x, .dy = dy, .out = dw};
-  int64_t P = nrk_ceil(K, 16), tasks = cut(&job, N, P, 16 * NRK_ROWS, 96);
-  nrk_share(pool, T * P * (N + 8), tasks, linear_dw_task, &job);
+  if (K < N && K <= FEW)
+    job = (linear_job){.pool = pool, .T = T, .N = K, .K = N, .ldx = lddy, .ldy = ldx, .ldw = lddw, .x = dy, .dy = x, .out = dw,
+                       .is_turned = 1};
+  int64_t P = nrk_ceil(job.K, 16), cost = T * P * (job.N + 8);
+  if (job.N <= FEW) {
+    int64_t group = tile_width[nrk_ceil(job.N, nrk_ceil(job.N, NRK_ROWS))];
+    job.panel_chunk = nrk_min(16, nrk_round(nrk_ceil(P, 2 * nrk_pool_threads(pool)), group));
+    nrk_share(pool, cost, nrk_ceil(P, job.panel_chunk), linear_dw_few_task, &job);
+    return;
+  }
+  int64_t tasks = cut(&job, N, P, 16 * NRK_ROWS, 96);
+  nrk_share(pool, cost, tasks, linear_dw_task, &job);
 }
 
 static void linear_db_task(void *context, int64_t index, int32_t worker) {
