@@ -13,11 +13,18 @@ typedef struct attention_job {
   float *out, *lse_out, *dq, *dk, *dv, scale;
 } attention_job;
 
+/* Lanes that exist, then `fill`; all sixteen may be read. */
+NRK_INLINE v16 first_lanes(v16 x, int64_t n, float fill) {
+  const i16 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return lane < (i16)((int32_t)n) ? x : splat(fill);
+}
+
 /* Scores (not yet scaled) of `n` positions become exp(scale s - max), then zeros to the end of the last sixteen. */
 NRK_INLINE float weigh(float *s, int64_t n, float scale, float *maximum) {
   v16 highest = splat(-INFINITY), sum = splat(0);
   for (int64_t j = 0; j < n; j += 16) {
-    v16 z = load_scaled(s + j, n - j, splat(scale));
+    v16 z = load(s + j) * splat(scale);
+    if (n - j < 16) z = first_lanes(z, n - j, -INFINITY);
     store(s + j, z);
     highest = max16(z, highest);
   }
@@ -36,21 +43,25 @@ NRK_INLINE int64_t context_row(const nrk_segment *s, int64_t j) {
   return j < s->prefix_length ? s->prefix_start + j : s->start + j - s->prefix_length;
 }
 
-/* The first `length` rows of a context as [C][16] panels of sixteen positions, for products that run over channels; then as
-   [C/16][height][16] panels, for products that run over positions. */
-static void turn_context(float *panels, const nrk_segment *s, int64_t length, const float *x, int64_t ld, int64_t C) {
-  for (int64_t j = 0; j < length; j += 16) {
+/* Rows [from, length) of a context as [C][16] panels of sixteen positions, for products that run over channels; then as
+   [C/16][height][16] panels, for products that run over positions. `from` is a multiple of 16 that the prefix reaches, or 0. */
+static void turn_context(float *panels, const nrk_segment *s, int64_t from, int64_t length, const float *x, int64_t ld, int64_t C) {
+  for (int64_t j = from; j < length; j += 16) {
     const float *rows[16];
     int64_t count = nrk_min(16, length - j);
     for (int64_t i = 0; i < count; i++) rows[i] = x + context_row(s, j + i) * ld;
     panel_of_columns(panels + j * C, rows, count, C);
   }
 }
-static void lay_context(float *panels, int64_t height, const nrk_segment *s, int64_t length, const float *x, int64_t ld, int64_t C) {
+static void lay_context(float *panels, int64_t height, const nrk_segment *s, int64_t from, int64_t length, const float *x, int64_t ld,
+                        int64_t C) {
   int64_t before = nrk_min(length, s->prefix_length);
-  panels_of_rows(panels, height, before, C, x + s->prefix_start * ld, ld);
+  panels_of_rows(panels + from * 16, height, before - from, C, x + (s->prefix_start + from) * ld, ld);
   panels_of_rows(panels + before * 16, height, length - before, C, x + s->start * ld, ld);
 }
+
+/* The stride of rows of so many floats that products read as they stand where it is ROW. */
+NRK_INLINE int64_t staged_row(int64_t floats) { return floats <= ROW ? ROW : floats; }
 
 /* o = sum over positions of weights p [rows, ldp] times v panels [C/16][height][16]; every row sees `common` positions and
    row r goes on to seen[r]. Then times 1 / sum[r]. */
@@ -70,7 +81,7 @@ static void blend(float *stage, int64_t rows, int64_t common, const int64_t *see
 
 /* ---- forward: a task is some rows of one segment, one key-value head --------------------------------- */
 
-enum { QUERIES = 128, TOGETHER = 48 }; /* positions of a task; query rows whose scores are held at once */
+enum { QUERIES = 128, TOGETHER = 48 }; /* positions of a task; query rows of a run of decoding and of a step of the backward */
 
 static int64_t tasks_of_segments(const attention_job *j, int64_t index, int64_t *segment, int64_t *part) {
   int64_t total = 0;
@@ -88,28 +99,30 @@ static void attention_task(void *context, int64_t index, int32_t worker) {
   tasks_of_segments(j, index / j->G, &which, &part);
   const nrk_segment *s = j->segments + which;
   int64_t begin = part * QUERIES, end = nrk_min(s->length, begin + QUERIES), P = s->prefix_length;
-  int64_t length = P + end, padded = nrk_round(length, 16), wide = nrk_round(C, 16);
-  int64_t step = nrk_max(1, TOGETHER / share), most = step * share;
-  float *stage = nrk_scratch(j->pool, worker, STAGE + padded * (C + wide + most) + most * (2 * C + 4));
-  float *keys = stage + STAGE, *values = keys + padded * C, *scores = values + padded * wide, *queries = scores + most * padded;
-  float *outputs = queries + most * C, *sums = outputs + most * C;
-  int64_t *seen = (int64_t *)(sums + nrk_round(most, 2));
-  turn_context(keys, s, length, j->k + g * C, j->ldk, C);
-  lay_context(values, padded, s, length, j->v + g * C, j->ldv, C);
-  for (int64_t i0 = begin; i0 < end; i0 += step) {
-    int64_t i1 = nrk_min(end, i0 + step), rows = (i1 - i0) * share;
-    for (int64_t r = 0; r < rows; r++)
-      memcpy(queries + r * C, j->q + (s->start + i0 + r / share) * j->ldq + (g * share + r % share) * C, (size_t)C * 4);
-    multiply(stage, rows, P + i1, C, queries, C, keys, NRK_F32, C * 16, scores, padded, 0, NULL);
-    for (int64_t r = 0; r < rows; r++) {
-      float top;
-      seen[r] = P + i0 + r / share + 1;
-      sums[r] = weigh(scores + r * padded, seen[r], j->scale, &top);
-      if (j->lse_out) j->lse_out[(s->start + i0 + r / share) * j->H + g * share + r % share] = top + logf(sums[r]);
+  int64_t length = P + end, padded = nrk_round(length, 16), wide = nrk_round(C, 16), ld = staged_row(padded), ldq = staged_row(C);
+  int64_t rows = (end - begin) * share, blocks = nrk_ceil(rows, NRK_ROWS), seen[NRK_ROWS];
+  float *stage = nrk_scratch(j->pool, worker, STAGE + padded * (C + wide) + NRK_ROWS * (ld + ldq + C));
+  float *keys = stage + STAGE, *values = keys + padded * C, *scores = values + padded * wide, *queries = scores + NRK_ROWS * ld;
+  float *outputs = queries + NRK_ROWS * ldq, sums[NRK_ROWS];
+  turn_context(keys, s, 0, length, j->k + g * C, j->ldk, C);
+  lay_context(values, padded, s, 0, length, j->v + g * C, j->ldv, C);
+  /* The rows of one tile at a time: few positions that some of them see and others do not. */
+  for (int64_t i = 0, done = 0, count; i < blocks; i++, done += count) {
+    count = nrk_ceil(rows - done, blocks - i);
+    for (int64_t r = 0; r < count; r++) {
+      int64_t t = begin + (done + r) / share, h = g * share + (done + r) % share;
+      memcpy(queries + r * ldq, j->q + (s->start + t) * j->ldq + h * C, (size_t)C * 4);
+      seen[r] = P + t + 1;
     }
-    blend(stage, rows, P + i0 + 1, seen, sums, scores, padded, values, padded, C, outputs, C);
-    for (int64_t r = 0; r < rows; r++)
-      memcpy(j->out + (s->start + i0 + r / share) * j->ldo + (g * share + r % share) * C, outputs + r * C, (size_t)C * 4);
+    multiply(stage, count, nrk_round(seen[count - 1], 16), C, queries, ldq, keys, NRK_F32, C * 16, scores, ld, 0, NULL);
+    for (int64_t r = 0; r < count; r++) {
+      float top;
+      sums[r] = weigh(scores + r * ld, seen[r], j->scale, &top);
+      if (j->lse_out) j->lse_out[(s->start + seen[r] - P - 1) * j->H + g * share + (done + r) % share] = top + logf(sums[r]);
+    }
+    blend(stage, count, seen[0], seen, sums, scores, ld, values, padded, C, outputs, C);
+    for (int64_t r = 0; r < count; r++)
+      memcpy(j->out + (s->start + seen[r] - P - 1) * j->ldo + (g * share + (done + r) % share) * C, outputs + r * C, (size_t)C * 4);
   }
 }
 

@@ -169,7 +169,7 @@ NRK_INLINE void stage_rows(float *stage, const float *a, int64_t row, int64_t co
     for (int64_t m = 0; m < count; m++) stage[m * ROW + k] = a[m0 + m + k * column];
 }
 
-/* One block of the reduction: depth <= BLOCK. `stage` holds STAGE floats. */
+/* One block of the reduction: depth <= BLOCK. `stage` holds STAGE floats; rows that stand as in a stage, ROW apart, need none. */
 static void multiply_block(float *stage, int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t row, int64_t column,
                            const void *b, const float *scales, int kind, int64_t panel, float *c, int64_t ldc, int load_c,
                            const float *bias) {
@@ -177,7 +177,8 @@ static void multiply_block(float *stage, int64_t rows, int64_t columns, int64_t 
   for (int64_t i = 0; i < blocks; i++) {
     int64_t count = nrk_ceil(rows - done, blocks - i), left = rows - done - count, next = left ? nrk_ceil(left, blocks - i - 1) : 0;
     int64_t wide = nrk_min(tile_width[count], panels);
-    stage_rows(stage, a, row, column, done, count, rows, depth);
+    const float *staged = row == ROW && column == 1 ? a + done * ROW : stage;
+    if (staged == stage) stage_rows(stage, a, row, column, done, count, rows, depth);
     tile_ahead ahead = {.a = (const char *)a, .hop = 0};
     if (next && column == 1 && row == depth)
       ahead.a = (const char *)(a + (done + count) * row), ahead.hop = nrk_ceil(next * (int64_t)sizeof(float) * wide, panels);
@@ -188,7 +189,7 @@ static void multiply_block(float *stage, int64_t rows, int64_t columns, int64_t 
       const char *panel_start = (const char *)b + panel_bytes(kind, p * panel);
       float *to = c + done * ldc + 16 * p;
       ahead.c = p + width < panels ? to + 16 * width : next ? c + (done + count) * ldc : to;
-      tiles[kind][count][width](stage, panel_start, scales ? scales + p * SCALES * 16 : NULL, panel, depth, to, ldc, last,
+      tiles[kind][count][width](staged, panel_start, scales ? scales + p * SCALES * 16 : NULL, panel, depth, to, ldc, last,
                                 load_c, bias ? bias + 16 * p : NULL, ahead);
       ahead.a += ahead.hop * depth;
       p += width;
@@ -231,7 +232,43 @@ static void multiply_nf4(float *stage, float *room, int64_t rows, int64_t column
   } while (k < m->K);
 }
 
-/* c[m, n] += sum_k a[k, m] b[k, n], the sum over rows of both, read where they stand: a product over tokens. Columns are whole panels. */
+/* Panels from rows: `count` rows of `columns` floats, `ld` apart, to [ceil(columns / 16)][height][16], zero-padded to the right. */
+NRK_INLINE void panels_of_rows(float *panels, int64_t height, int64_t count, int64_t columns, const float *rows, int64_t ld) {
+  for (int64_t p = 0; p * 16 < columns; p++)
+    for (int64_t r = 0; r < count; r++)
+      store(panels + (p * height + r) * 16, load_part(rows + r * ld + p * 16, columns - p * 16, 0));
+}
+
+/* One panel of the transpose: up to 16 rows of `columns` floats to [columns][16]; rows that do not exist are zero. */
+NRK_INLINE void panel_of_columns(float *panel, const float *const rows[16], int64_t count, int64_t columns) {
+  int64_t k = 0;
+  for (; k + 16 <= columns; k += 16) {
+    v16 block[16];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; i++) block[i] = i < count ? load(rows[i] + k) : splat(0);
+    transpose(block);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; i++) store(panel + (k + i) * 16, block[i]);
+  }
+  for (; k < columns; k++)
+    for (int64_t i = 0; i < 16; i++) panel[k * 16 + i] = i < count ? rows[i][k] : 0;
+}
+
+/* to[c, r] = from[r, c] */
+static void turn(float *to, int64_t ldt, const float *from, int64_t ldf, int64_t rows, int64_t columns) {
+  for (int64_t r = 0; r < rows; r += 16)
+    for (int64_t c = 0; c < columns; c += 16) {
+      v16 block[16];
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 16; i++) block[i] = r + i < rows ? load_part(from + (r + i) * ldf + c, columns - c, 0) : splat(0);
+      transpose(block);
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 16; i++)
+        if (c + i < columns) store_part(to + (c + i) * ldt + r, block[i], rows - r);
+    }
+}
+
+/* c[m, n] += sum_k a[k, m] b[k, n], the sum over rows of both, read where they stand: a product over tokens. */
 typedef void (*rows_function)(const float *a, int64_t lda, const float *b, int64_t ldb, int64_t depth, float *c, int64_t ldc);
 
 NRK_INLINE void tile_of_rows(const int R, const int P, const float *a, int64_t lda, const float *b, int64_t ldb, int64_t depth, float *c,
@@ -271,8 +308,11 @@ NRK_TILES(NRK_TILE_OF_ROWS)
 #define NRK_ENTRY_OF_ROWS(R, P) [R][P] = tile_of_rows_##R##_##P,
 static const rows_function tiles_of_rows[NRK_ROWS + 1][NRK_PANELS + 1] = {NRK_TILES(NRK_ENTRY_OF_ROWS)};
 
-static void multiply_rows(int64_t rows, int64_t panels, int64_t depth, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
-                          int64_t ldc) {
+/* Columns that fill no panel go through `panel` [depth][16]; depth <= BLOCK. */
+static void multiply_rows(float *stage, float *panel, int64_t rows, int64_t columns, int64_t depth, const float *a, int64_t lda,
+                          const float *b, int64_t ldb, float *c, int64_t ldc) {
+  if (rows <= 0) return;
+  int64_t panels = columns / 16, rest = columns % 16, whole = columns - rest;
   int64_t blocks = nrk_ceil(rows, NRK_ROWS), least = rows / blocks, more = rows % blocks;
   for (int64_t p = 0, width; p < panels; p += width) {
     width = tile_width[least + (more > 0)];
@@ -283,40 +323,7 @@ static void multiply_rows(int64_t rows, int64_t panels, int64_t depth, const flo
       done += count;
     }
   }
-}
-
-/* to[c, r] = from[r, c] */
-static void turn(float *to, int64_t ldt, const float *from, int64_t ldf, int64_t rows, int64_t columns) {
-  for (int64_t r = 0; r < rows; r += 16)
-    for (int64_t c = 0; c < columns; c += 16) {
-      v16 block[16];
-#pragma clang loop unroll(full)
-      for (int i = 0; i < 16; i++) block[i] = r + i < rows ? load_part(from + (r + i) * ldf + c, columns - c, 0) : splat(0);
-      transpose(block);
-#pragma clang loop unroll(full)
-      for (int i = 0; i < 16; i++)
-        if (c + i < columns) store_part(to + (c + i) * ldt + r, block[i], rows - r);
-    }
-}
-
-/* Panels from rows: `count` rows of `columns` floats, `ld` apart, to [ceil(columns / 16)][height][16], zero-padded to the right. */
-NRK_INLINE void panels_of_rows(float *panels, int64_t height, int64_t count, int64_t columns, const float *rows, int64_t ld) {
-  for (int64_t p = 0; p * 16 < columns; p++)
-    for (int64_t r = 0; r < count; r++)
-      store(panels + (p * height + r) * 16, load_part(rows + r * ld + p * 16, columns - p * 16, 0));
-}
-
-/* One panel of the transpose: up to 16 rows of `columns` floats to [columns][16]; rows that do not exist are zero. */
-NRK_INLINE void panel_of_columns(float *panel, const float *const rows[16], int64_t count, int64_t columns) {
-  int64_t k = 0;
-  for (; k + 16 <= columns; k += 16) {
-    v16 block[16];
-#pragma clang loop unroll(full)
-    for (int i = 0; i < 16; i++) block[i] = i < count ? load(rows[i] + k) : splat(0);
-    transpose(block);
-#pragma clang loop unroll(full)
-    for (int i = 0; i < 16; i++) store(panel + (k + i) * 16, block[i]);
-  }
-  for (; k < columns; k++)
-    for (int64_t i = 0; i < 16; i++) panel[k * 16 + i] = i < count ? rows[i][k] : 0;
+  if (!rest) return;
+  panels_of_rows(panel, depth, depth, rest, b + whole, ldb);
+  multiply_block(stage, rows, rest, depth, a, 1, lda, panel, NULL, NRK_F32, depth * 16, c + whole, ldc, 1, NULL);
 }

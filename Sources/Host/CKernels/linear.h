@@ -115,24 +115,18 @@ static void linear_dw_task(void *context, int64_t index, int32_t worker) {
   }
 }
 
-/* Few outputs: both matrices are read where they stand, all but the columns that fill no panel. With few inputs the two change places and
-   the sums are turned. */
+/* Few outputs: both matrices are read where they stand. With few inputs the two change places and the sums are turned. */
 enum { FEW = 32, TOKENS = 128 };
 static void linear_dw_few_task(void *context, int64_t index, int32_t worker) {
   const linear_job *j = context;
-  int64_t k = index * j->panel_chunk * 16, columns = nrk_min(j->panel_chunk * 16, j->K - k), rest = columns % 16, whole = columns - rest;
+  int64_t k = index * j->panel_chunk * 16, columns = nrk_min(j->panel_chunk * 16, j->K - k);
   float *stage = nrk_scratch(j->pool, worker, STAGE + TOKENS * 16 + j->N * j->panel_chunk * 16), *panel = stage + STAGE;
   float *out = j->out + (j->is_turned ? k * j->ldw : k), *sums = j->is_turned ? panel + TOKENS * 16 : out;
   int64_t ld = j->is_turned ? j->panel_chunk * 16 : j->ldw;
   if (j->is_turned) turn(sums, ld, out, j->ldw, columns, j->N);
-  for (int64_t t = 0; t < j->T; t += TOKENS) {
-    int64_t depth = nrk_min(TOKENS, j->T - t);
-    const float *a = j->dy + t * j->ldy, *b = j->x + t * j->ldx + k;
-    multiply_rows(j->N, whole / 16, depth, a, j->ldy, b, j->ldx, sums, ld);
-    if (!rest) continue;
-    panels_of_rows(panel, TOKENS, depth, rest, b + whole, j->ldx);
-    multiply_block(stage, j->N, rest, depth, a, 1, j->ldy, panel, NULL, NRK_F32, TOKENS * 16, sums + whole, ld, 1, NULL);
-  }
+  for (int64_t t = 0; t < j->T; t += TOKENS)
+    multiply_rows(stage, panel, j->N, columns, nrk_min(TOKENS, j->T - t), j->dy + t * j->ldy, j->ldy, j->x + t * j->ldx + k, j->ldx,
+                  sums, ld);
   if (j->is_turned) turn(out, j->ldw, sums, ld, j->N, columns);
 }
 
