@@ -63,19 +63,23 @@ static void lay_context(float *panels, int64_t height, const nrk_segment *s, int
 /* The stride of rows of so many floats that products read as they stand where it is ROW. */
 NRK_INLINE int64_t staged_row(int64_t floats) { return floats <= ROW ? ROW : floats; }
 
-/* o = sum over positions of weights p [rows, ldp] times v panels [C/16][height][16]; every row sees `common` positions and
-   row r goes on to seen[r]. Then times 1 / sum[r]. */
-static void blend(float *stage, int64_t rows, int64_t common, const int64_t *seen, const float *sum, const float *p, int64_t ldp,
-                  const float *v, int64_t height, int64_t C, float *o, int64_t ldo) {
-  multiply(stage, rows, C, common, p, ldp, v, NRK_F32, height * 16, o, ldo, 0, NULL);
-  for (int64_t r = 0; r < rows; r++) {
-    v16 factor = splat(1.0f / sum[r]);
-    for (int64_t c = 0; c < C; c += 16) {
-      v16 total = load_part(o + r * ldo + c, C - c, 0);
-      const float *value = v + c * height;
-      for (int64_t j = common; j < seen[r]; j++) total = fma16(splat(p[r * ldp + j]), load(value + j * 16), total);
-      store_part(o + r * ldo + c, total * factor, C - c);
-    }
+NRK_INLINE void copy_row(float *to, const float *from, int64_t n) {
+  for (int64_t c = 0; c < n; c += 16) store_part(to + c, load_part(from + c, n - c, 0), n - c);
+}
+
+/* A row on its way while something else is computed. */
+NRK_INLINE void fetch_row(const float *from, int64_t n) {
+  for (int64_t c = 0; c < n; c += 16) __builtin_prefetch(from + c, 0, 3);
+}
+
+/* The sums o of one row over the positions before `begin` go on to `end`, over v panels [C/16][height][16]; then times 1 / sum. */
+NRK_INLINE void finish_row(float *to, const float *o, const float *p, int64_t begin, int64_t end, float sum, const float *v,
+                           int64_t height, int64_t C) {
+  v16 factor = splat(1.0f / sum);
+  for (int64_t c = 0; c < C; c += 16) {
+    v16 total = load_part(o + c, C - c, 0);
+    for (int64_t j = begin; j < end; j++) total = fma16(splat(p[j]), load(v + c * height + j * 16), total);
+    store_part(to + c, total * factor, C - c);
   }
 }
 
@@ -103,7 +107,7 @@ static void attention_task(void *context, int64_t index, int32_t worker) {
   int64_t rows = (end - begin) * share, blocks = nrk_ceil(rows, NRK_ROWS), seen[NRK_ROWS];
   float *stage = nrk_scratch(j->pool, worker, STAGE + padded * (C + wide) + NRK_ROWS * (ld + ldq + C));
   float *keys = stage + STAGE, *values = keys + padded * C, *scores = values + padded * wide, *queries = scores + NRK_ROWS * ld;
-  float *outputs = queries + NRK_ROWS * ldq, sums[NRK_ROWS];
+  float *outputs = queries + NRK_ROWS * ldq, sums[NRK_ROWS], tops[NRK_ROWS];
   turn_context(keys, s, 0, length, j->k + g * C, j->ldk, C);
   lay_context(values, padded, s, 0, length, j->v + g * C, j->ldv, C);
   /* The rows of one tile at a time: few positions that some of them see and others do not. */
@@ -111,18 +115,21 @@ static void attention_task(void *context, int64_t index, int32_t worker) {
     count = nrk_ceil(rows - done, blocks - i);
     for (int64_t r = 0; r < count; r++) {
       int64_t t = begin + (done + r) / share, h = g * share + (done + r) % share;
-      memcpy(queries + r * ldq, j->q + (s->start + t) * j->ldq + h * C, (size_t)C * 4);
+      copy_row(queries + r * ldq, j->q + (s->start + t) * j->ldq + h * C, C);
       seen[r] = P + t + 1;
     }
     multiply(stage, count, nrk_round(seen[count - 1], 16), C, queries, ldq, keys, NRK_F32, C * 16, scores, ld, 0, NULL);
     for (int64_t r = 0; r < count; r++) {
-      float top;
-      sums[r] = weigh(scores + r * ld, seen[r], j->scale, &top);
-      if (j->lse_out) j->lse_out[(s->start + seen[r] - P - 1) * j->H + g * share + (done + r) % share] = top + logf(sums[r]);
+      int64_t next = nrk_min(rows - 1, done + count + r), t = s->start + begin + next / share, h = g * share + next % share;
+      fetch_row(j->q + t * j->ldq + h * C, C), fetch_row(j->out + t * j->ldo + h * C, C);
+      sums[r] = weigh(scores + r * ld, seen[r], j->scale, &tops[r]);
     }
-    blend(stage, count, seen[0], seen, sums, scores, ld, values, padded, C, outputs, C);
-    for (int64_t r = 0; r < count; r++)
-      memcpy(j->out + (s->start + seen[r] - P - 1) * j->ldo + (g * share + (done + r) % share) * C, outputs + r * C, (size_t)C * 4);
+    multiply(stage, count, C, seen[0], scores, ld, values, NRK_F32, padded * 16, outputs, C, 0, NULL);
+    for (int64_t r = 0; r < count; r++) {
+      int64_t t = s->start + seen[r] - P - 1, h = g * share + (done + r) % share;
+      finish_row(j->out + t * j->ldo + h * C, outputs + r * C, scores + r * ld, seen[0], seen[r], sums[r], values, padded, C);
+      if (j->lse_out) j->lse_out[t * j->H + h] = tops[r] + logf(sums[r]);
+    }
   }
 }
 
@@ -179,7 +186,7 @@ static void decode_task(void *context, int64_t index, int32_t worker) {
   float *stage = nrk_scratch(j->pool, worker, STAGE + rows * (padded + 2 * C + 1)), *scores = stage + STAGE;
   float *queries = scores + rows * padded, *outputs = queries + rows * C, *sums = outputs + rows * C;
   for (int64_t r = 0; r < rows; r++)
-    memcpy(queries + r * C, j->q + (first + r / share) * j->ldq + (g * share + r % share) * C, (size_t)C * 4);
+    copy_row(queries + r * C, j->q + (first + r / share) * j->ldq + (g * share + r % share) * C, C);
   if (P > 0)
     multiply(stage, rows, P, C, queries, C, cached_keys(j->prompts, j->prompt_slots[first], j->G, C, j->prompt_capacity, g), NRK_F32,
              C * 16, scores, padded, 0, NULL);
@@ -198,11 +205,8 @@ static void decode_task(void *context, int64_t index, int32_t worker) {
     multiply(stage, share, C, j->lengths[first + t], scores + t * share * padded + P, padded,
              cached_values(j->cache, j->slots[first + t], j->G, C, j->capacity, g), NRK_F32, j->capacity * 16, outputs + t * share * C, C,
              P > 0, NULL);
-  for (int64_t r = 0; r < rows; r++) {
-    v16 factor = splat(1.0f / sums[r]);
-    float *o = j->out + (first + r / share) * j->ldo + (g * share + r % share) * C;
-    for (int64_t c = 0; c < C; c += 16) store_part(o + c, load_part(outputs + r * C + c, C - c, 0) * factor, C - c);
-  }
+  for (int64_t r = 0; r < rows; r++)
+    finish_row(j->out + (first + r / share) * j->ldo + (g * share + r % share) * C, outputs + r * C, NULL, 0, 0, sums[r], NULL, 0, C);
 }
 
 static void attention_decode(nrk_pool *pool, int64_t T, int64_t H, int64_t G, int64_t C, const float *q, int64_t ldq,

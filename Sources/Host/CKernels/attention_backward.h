@@ -68,8 +68,8 @@ static void segment_backward(const attention_job *j, const nrk_segment *s, int64
     int64_t i1 = nrk_min(s->length, i0 + step), rows = (i1 - i0) * share, n = P + i1, blocks = nrk_ceil(rows, NRK_ROWS);
     for (int64_t r = 0; r < rows; r++) {
       int64_t t = s->start + i0 + r / share, h = g * share + r % share;
-      memcpy(b->queries + r * ldq, j->q + t * j->ldq + h * C, (size_t)C * 4);
-      memcpy(b->d_o + r * ldq, j->d_o + t * j->lddo + h * C, (size_t)C * 4);
+      copy_row(b->queries + r * ldq, j->q + t * j->ldq + h * C, C);
+      copy_row(b->d_o + r * ldq, j->d_o + t * j->lddo + h * C, C);
     }
     for (int64_t i = 0, done = 0, count; i < blocks; i++, done += count) {
       count = nrk_ceil(rows - done, blocks - i);
@@ -78,7 +78,9 @@ static void segment_backward(const attention_job *j, const nrk_segment *s, int64
       multiply(b->stage, count, columns, C, b->d_o + done * ldq, ldq, b->turned_values, NRK_F32, C * 16, b->ds + done * ld, ld, 0, NULL);
     }
     for (int64_t r = 0; r < rows; r++) {
-      int64_t t = s->start + i0 + r / share, h = g * share + r % share;
+      int64_t t = s->start + i0 + r / share, h = g * share + r % share, next = nrk_min(s->start + s->length - 1, t + step);
+      fetch_row(j->q + next * j->ldq + h * C, C), fetch_row(j->d_o + next * j->lddo + h * C, C);
+      fetch_row(j->o + next * j->ldo + h * C, C), fetch_row(j->dq + t * j->lddq + h * C, C);
       v16 dot = splat(0);
       for (int64_t c = 0; c < C; c += 16)
         dot = fma16(load_part(b->d_o + r * ldq + c, C - c, 0), load_part(j->o + t * j->ldo + h * C + c, C - c, 0), dot);
@@ -87,7 +89,7 @@ static void segment_backward(const attention_job *j, const nrk_segment *s, int64
     }
     multiply(b->stage, rows, C, n, b->ds, ld, b->keys, NRK_F32, b->height * 16, b->dq, C, 0, NULL);
     for (int64_t r = 0; r < rows; r++)
-      memcpy(j->dq + (s->start + i0 + r / share) * j->lddq + (g * share + r % share) * C, b->dq + r * C, (size_t)C * 4);
+      copy_row(j->dq + (s->start + i0 + r / share) * j->lddq + (g * share + r % share) * C, b->dq + r * C, C);
     spread(b, s, rows, n, C, b->ds, b->queries, j->dk + g * C, j->lddk);
     spread(b, s, rows, n, C, b->weights, b->d_o, j->dv + g * C, j->lddv);
   }

@@ -86,7 +86,11 @@ static void kv_write_task(void *context, int64_t t, int32_t worker) {
     float *values = slot + j->G * j->capacity * C + g * j->capacity * wide + position * 16;
     const float *k = j->x + t * j->ldx + g * C, *v = j->v + t * j->ldo + g * C;
     for (int64_t c = 0; c < C; c++) keys[c * 16] = k[c];
-    for (int64_t c = 0; c < wide; c++) values[c / 16 * j->capacity * 16 + c % 16] = c < C ? v[c] : 0;
+    for (int64_t c = 0; c < wide; c += 16) {
+      float panel[16] = {0};
+      memcpy(panel, v + c, sizeof(float) * (size_t)nrk_min(16, C - c));
+      memcpy(values + c * j->capacity, panel, sizeof panel);
+    }
   }
 }
 
