@@ -31,7 +31,8 @@ typedef struct backward_room {
 
 static backward_room room_of_backward(const attention_job *j, int64_t longest, int32_t worker) {
   int64_t share = j->H / j->G, C = j->C, wide = nrk_round(C, 16), height = nrk_round(longest, 16);
-  backward_room b = {.height = height, .most = nrk_max(1, nrk_min(BLOCK, TOGETHER) / share) * share, .ld = staged_row(height), .ldq = staged_row(C)};
+  backward_room b = {.height = height, .most = nrk_max(1, nrk_min(BLOCK, TOGETHER) / share) * share, .ld = staged_row(height),
+                     .ldq = staged_row(C)};
   b.stage = nrk_scratch(j->pool, worker, STAGE + b.most * (16 + 2 * b.ld + 2 * b.ldq + C) + height * (2 * C + wide));
   b.panel = b.stage + STAGE, b.turned_keys = b.panel + b.most * 16, b.turned_values = b.turned_keys + height * C;
   b.keys = b.turned_values + height * C, b.weights = b.keys + height * wide, b.ds = b.weights + b.most * b.ld;
@@ -74,8 +75,9 @@ static void segment_backward(const attention_job *j, const nrk_segment *s, int64
     for (int64_t i = 0, done = 0, count; i < blocks; i++, done += count) {
       count = nrk_ceil(rows - done, blocks - i);
       int64_t columns = nrk_round(P + i0 + (done + count - 1) / share + 1, 16);
-      multiply(b->stage, count, columns, C, b->queries + done * ldq, ldq, b->turned_keys, NRK_F32, C * 16, b->weights + done * ld, ld, 0, NULL);
-      multiply(b->stage, count, columns, C, b->d_o + done * ldq, ldq, b->turned_values, NRK_F32, C * 16, b->ds + done * ld, ld, 0, NULL);
+      float *p = b->weights + done * ld, *dp = b->ds + done * ld;
+      multiply(b->stage, count, columns, C, b->queries + done * ldq, ldq, b->turned_keys, NRK_F32, C * 16, p, ld, 0, NULL);
+      multiply(b->stage, count, columns, C, b->d_o + done * ldq, ldq, b->turned_values, NRK_F32, C * 16, dp, ld, 0, NULL);
     }
     for (int64_t r = 0; r < rows; r++) {
       int64_t t = s->start + i0 + r / share, h = g * share + r % share, next = nrk_min(s->start + s->length - 1, t + step);

@@ -189,8 +189,8 @@ static void multiply_block(float *stage, int64_t rows, int64_t columns, int64_t 
       const char *panel_start = (const char *)b + panel_bytes(kind, p * panel);
       float *to = c + done * ldc + 16 * p;
       ahead.c = p + width < panels ? to + 16 * width : next ? c + (done + count) * ldc : to;
-      tiles[kind][count][width](staged, panel_start, scales ? scales + p * SCALES * 16 : NULL, panel, depth, to, ldc, last,
-                                load_c, bias ? bias + 16 * p : NULL, ahead);
+      tiles[kind][count][width](staged, panel_start, scales ? scales + p * SCALES * 16 : NULL, panel, depth, to, ldc, last, load_c,
+                                bias ? bias + 16 * p : NULL, ahead);
       ahead.a += ahead.hop * depth;
       p += width;
     }

@@ -11,21 +11,35 @@ typedef struct linear_job {
   int64_t row_chunk, panel_chunk, row_chunks; /* a task is a rectangle of the output */
 } linear_job;
 
-/* Rectangles small enough for `panel_chunk` panels of one block to stay in the second-level cache, and enough of them to go
-   round. Few rows: cut along the panels, so that weights are read once. */
+/* The time of so many equal rectangles and of one whose rows are fewer, in rows. */
+NRK_INLINE int64_t rows_of_longest(int64_t threads, int64_t tasks, int64_t row_chunk, int64_t last_rows) {
+  return (tasks - 1) / threads * row_chunk + (tasks % threads == 1 ? last_rows : row_chunk);
+}
+
+/* Rectangles small enough for `panel_chunk` panels of one block to stay in the second-level cache, enough of them to go round, and so
+   that the threads end together. Few rows: cut along the panels, so that weights are read once, and into few tasks, each of which stages
+   the rows. */
 static int64_t cut(linear_job *job, int64_t rows, int64_t panels, int64_t most_rows, int64_t few_rows) {
-  int64_t wanted = nrk_pool_threads(job->pool) == 1 ? 1 : 4 * nrk_pool_threads(job->pool);
-  int64_t narrowest = rows > 2 * NRK_ROWS ? tile_width[NRK_ROWS] : 4;
+  int64_t threads = nrk_pool_threads(job->pool), narrowest = rows > 2 * NRK_ROWS ? tile_width[NRK_ROWS] : 4, tasks;
+  int are_few = rows <= few_rows;
+  int64_t wanted = threads == 1 ? 1 : are_few ? 2 * threads : 4 * threads;
   job->row_chunk = nrk_min(rows, most_rows), job->panel_chunk = nrk_min(panels, 16);
+  if (are_few && threads > 1) job->panel_chunk = nrk_min(job->panel_chunk, nrk_round(nrk_ceil(panels, wanted), narrowest));
   for (;;) {
-    job->row_chunks = nrk_ceil(rows, job->row_chunk);
-    int64_t tasks = job->row_chunks * nrk_ceil(panels, job->panel_chunk);
-    if (tasks >= wanted) return tasks;
-    int can_narrow = job->panel_chunk > narrowest, can_shorten = job->row_chunk > NRK_ROWS;
+    tasks = nrk_ceil(rows, job->row_chunk) * nrk_ceil(panels, job->panel_chunk);
+    int can_narrow = job->panel_chunk > narrowest, can_shorten = job->row_chunk > NRK_ROWS && !(are_few && tasks >= threads);
+    if (tasks >= wanted || !(can_narrow || can_shorten)) break;
     if (can_narrow && (job->row_chunk <= few_rows || !can_shorten)) job->panel_chunk = nrk_round(job->panel_chunk / 2, narrowest);
-    else if (can_shorten) job->row_chunk = nrk_round(job->row_chunk / 2, NRK_ROWS);
-    else return tasks;
+    else job->row_chunk = nrk_round(job->row_chunk / 2, NRK_ROWS);
   }
+  int64_t panel_chunks = nrk_ceil(panels, job->panel_chunk), best = INT64_MAX, least = nrk_max(NRK_ROWS, job->row_chunk / 2);
+  job->panel_chunk = nrk_min(job->panel_chunk, nrk_round(nrk_ceil(panels, panel_chunks), narrowest));
+  for (int64_t chunk = job->row_chunk; !are_few && threads > 1 && chunk >= least; chunk -= NRK_ROWS) {
+    int64_t chunks = nrk_ceil(rows, chunk), time = rows_of_longest(threads, chunks * panel_chunks, chunk, rows - (chunks - 1) * chunk);
+    if (time < best) best = time, job->row_chunk = chunk;
+  }
+  job->row_chunks = nrk_ceil(rows, job->row_chunk);
+  return job->row_chunks * nrk_ceil(panels, job->panel_chunk);
 }
 
 static void linear_task(void *context, int64_t index, int32_t worker) {

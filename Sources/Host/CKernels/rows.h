@@ -1,9 +1,9 @@
 /* rows.h - what is done element by element or along one row: sums, norms, rotary embedding, the gated activation. */
 
-enum { CHUNK = 8192 }; /* elements a task takes of a flat array */
+enum { CHUNK = 8192, LEAST = 2048 }; /* elements a task takes of a flat array */
 
 typedef struct flat_job {
-  int64_t count;
+  int64_t count, chunk;
   float *out, *out2;
   const float *a, *b, *c;
   float factor;
@@ -31,27 +31,35 @@ static void add(nrk_pool *pool, int64_t count, float *x, const float *y) {
   nrk_share(pool, count / 8, nrk_ceil(count, CHUNK), add_task, &job);
 }
 
+/* Nearly equal tasks, one for every thread if there is enough to do; returns their number. */
+static int64_t cut_flat(nrk_pool *pool, flat_job *job) {
+  int64_t tasks = nrk_max(nrk_ceil(job->count, CHUNK), nrk_min(nrk_pool_threads(pool), nrk_ceil(job->count, LEAST)));
+  job->chunk = nrk_max(16, nrk_round(nrk_ceil(job->count, nrk_max(tasks, 1)), 16));
+  return nrk_ceil(job->count, job->chunk);
+}
+
 NRK_INLINE v16 sigmoid(v16 z) { return splat(1) / (splat(1) + exp16(-z)); }
 
 static void swiglu_task(void *context, int64_t index, int32_t worker) {
   const flat_job *j = context;
   (void)worker;
-  int64_t end = nrk_min(j->count, (index + 1) * CHUNK);
-  for (int64_t i = index * CHUNK; i < end; i += 16) {
+  int64_t end = nrk_min(j->count, (index + 1) * j->chunk);
+  for (int64_t i = index * j->chunk; i < end; i += 16) {
     v16 z = load_part(j->a + i, end - i, 0), up = load_part(j->b + i, end - i, 0);
     store_part(j->out + i, z * sigmoid(z) * up, end - i);
   }
 }
 static void swiglu(nrk_pool *pool, int64_t count, const float *gate, const float *up, float *out) {
   flat_job job = {.count = count, .a = gate, .b = up, .out = out};
-  nrk_share(pool, count * 2, nrk_ceil(count, CHUNK), swiglu_task, &job);
+  int64_t tasks = cut_flat(pool, &job);
+  nrk_share(pool, count * 2, tasks, swiglu_task, &job);
 }
 
 static void swiglu_backward_task(void *context, int64_t index, int32_t worker) {
   const flat_job *j = context;
   (void)worker;
-  int64_t end = nrk_min(j->count, (index + 1) * CHUNK);
-  for (int64_t i = index * CHUNK; i < end; i += 16) {
+  int64_t end = nrk_min(j->count, (index + 1) * j->chunk);
+  for (int64_t i = index * j->chunk; i < end; i += 16) {
     int64_t n = end - i;
     v16 z = load_part(j->a + i, n, 0), up = load_part(j->b + i, n, 0), d = load_part(j->c + i, n, 0);
     v16 e = exp16(-z), s = splat(1) / (splat(1) + e);
@@ -63,7 +71,8 @@ static void swiglu_backward_task(void *context, int64_t index, int32_t worker) {
 static void swiglu_backward(nrk_pool *pool, int64_t count, const float *gate, const float *up, const float *dout, float *dgate,
                             float *dup) {
   flat_job job = {.count = count, .a = gate, .b = up, .c = dout, .out = dgate, .out2 = dup};
-  nrk_share(pool, count * 2, nrk_ceil(count, CHUNK), swiglu_backward_task, &job);
+  int64_t tasks = cut_flat(pool, &job);
+  nrk_share(pool, count * 2, tasks, swiglu_backward_task, &job);
 }
 
 /* ---- root mean square norm ---------------------------------------------------------------------------- */

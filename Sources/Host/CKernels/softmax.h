@@ -39,7 +39,7 @@ NRK_INLINE float row_log_prob(softmax_row r, float logit, float factor) {
 NRK_INLINE float row_entropy(softmax_row r) { return r.log_sum - r.weighted / r.sum; }
 
 typedef struct softmax_job {
-  int64_t V, ld;
+  int64_t n, V, ld, rows; /* a task is so many rows */
   const float *logits;
   float *inout, factor;
   const int32_t *targets;
@@ -47,26 +47,32 @@ typedef struct softmax_job {
   const float *entropies, *log_zs, *d_log_prob, *d_entropy;
 } softmax_job;
 
-static void log_softmax_task(void *context, int64_t i, int32_t worker) {
+static void log_softmax_task(void *context, int64_t index, int32_t worker) {
   const softmax_job *j = context;
   (void)worker;
-  const float *logits = j->logits + i * j->ld;
-  softmax_row r = normalise(logits, j->V, j->factor, NULL);
-  if (j->targets) j->log_prob[i] = row_log_prob(r, logits[j->targets[i]], j->factor);
-  if (j->entropy) j->entropy[i] = row_entropy(r);
-  if (j->log_z) j->log_z[i] = row_log_z(r);
+  for (int64_t i = index * j->rows, end = nrk_min(j->n, i + j->rows); i < end; i++) {
+    const float *logits = j->logits + i * j->ld;
+    softmax_row r = normalise(logits, j->V, j->factor, NULL);
+    if (j->targets) j->log_prob[i] = row_log_prob(r, logits[j->targets[i]], j->factor);
+    if (j->entropy) j->entropy[i] = row_entropy(r);
+    if (j->log_z) j->log_z[i] = row_log_z(r);
+  }
+}
+
+/* A task is long enough to be worth handing out, and there is one for every thread. */
+NRK_INLINE int64_t softmax_rows(nrk_pool *pool, int64_t n, int64_t V) {
+  return nrk_max(1, nrk_min(CHUNK / V, n / (4 * nrk_pool_threads(pool))));
 }
 
 static void log_softmax(nrk_pool *pool, int64_t n, int64_t V, const float *logits, int64_t ld, float factor, const int32_t *targets,
                         float *log_prob, float *entropy, float *log_z) {
-  softmax_job job = {.V = V, .ld = ld, .logits = logits, .factor = factor, .targets = targets, .log_prob = log_prob,
-                     .entropy = entropy, .log_z = log_z};
-  if (V > 0) nrk_share(pool, n * V * 2, n, log_softmax_task, &job);
+  if (V <= 0) return;
+  softmax_job job = {.n = n, .V = V, .ld = ld, .rows = softmax_rows(pool, n, V), .logits = logits, .factor = factor, .targets = targets,
+                     .log_prob = log_prob, .entropy = entropy, .log_z = log_z};
+  nrk_share(pool, n * V * 2, nrk_ceil(n, job.rows), log_softmax_task, &job);
 }
 
-static void log_softmax_backward_task(void *context, int64_t i, int32_t worker) {
-  const softmax_job *j = context;
-  (void)worker;
+NRK_INLINE void log_softmax_backward_row(const softmax_job *j, int64_t i) {
   float *x = j->inout + i * j->ld;
   float from_log_prob = j->targets && j->d_log_prob ? j->d_log_prob[i] : 0, from_entropy = j->d_entropy ? j->d_entropy[i] : 0;
   v16 f = splat(j->factor), a = splat(-from_log_prob * j->factor), b = splat(-from_entropy * j->factor), log_z = splat(j->log_zs[i]);
@@ -83,10 +89,16 @@ static void log_softmax_backward_task(void *context, int64_t i, int32_t worker) 
   }
   if (j->targets) x[j->targets[i]] += from_log_prob * j->factor;
 }
+static void log_softmax_backward_task(void *context, int64_t index, int32_t worker) {
+  const softmax_job *j = context;
+  (void)worker;
+  for (int64_t i = index * j->rows, end = nrk_min(j->n, i + j->rows); i < end; i++) log_softmax_backward_row(j, i);
+}
 
 static void log_softmax_backward(nrk_pool *pool, int64_t n, int64_t V, float *logits, int64_t ld, float factor, const int32_t *targets,
                                  const float *log_z, const float *entropy, const float *d_log_prob, const float *d_entropy) {
-  softmax_job job = {.V = V, .ld = ld, .inout = logits, .factor = factor, .targets = targets, .log_zs = log_z, .entropies = entropy,
-                     .d_log_prob = d_log_prob, .d_entropy = d_entropy};
-  if (V > 0) nrk_share(pool, n * V * 2, n, log_softmax_backward_task, &job);
+  if (V <= 0) return;
+  softmax_job job = {.n = n, .V = V, .ld = ld, .rows = softmax_rows(pool, n, V), .inout = logits, .factor = factor, .targets = targets,
+                     .log_zs = log_z, .entropies = entropy, .d_log_prob = d_log_prob, .d_entropy = d_entropy};
+  nrk_share(pool, n * V * 2, nrk_ceil(n, job.rows), log_softmax_backward_task, &job);
 }
