@@ -182,27 +182,27 @@ static void decode_task(void *context, int64_t index, int32_t worker) {
   decode_run(j, index / j->G, &first, &count);
   int64_t P = prompt_length(j, first), rows = count * share;
   for (int64_t t = first; t < first + count; t++) longest = nrk_max(longest, P + j->lengths[t]);
-  int64_t padded = nrk_round(longest, 16);
-  float *stage = nrk_scratch(j->pool, worker, STAGE + rows * (padded + 2 * C + 1)), *scores = stage + STAGE;
-  float *queries = scores + rows * padded, *outputs = queries + rows * C, *sums = outputs + rows * C;
+  /* A row has room for whole panels of scores from position P on. */
+  int64_t ld = staged_row(nrk_round(longest, 16) + 16), ldq = staged_row(C);
+  float *stage = nrk_scratch(j->pool, worker, STAGE + rows * (ld + ldq + C + 1)), *scores = stage + STAGE;
+  float *queries = scores + rows * ld, *outputs = queries + rows * ldq, *sums = outputs + rows * C;
   for (int64_t r = 0; r < rows; r++)
-    copy_row(queries + r * C, j->q + (first + r / share) * j->ldq + (g * share + r % share) * C, C);
+    copy_row(queries + r * ldq, j->q + (first + r / share) * j->ldq + (g * share + r % share) * C, C);
   if (P > 0)
-    multiply(stage, rows, P, C, queries, C, cached_keys(j->prompts, j->prompt_slots[first], j->G, C, j->prompt_capacity, g), NRK_F32,
-             C * 16, scores, padded, 0, NULL);
+    multiply(stage, rows, nrk_round(P, 16), C, queries, ldq, cached_keys(j->prompts, j->prompt_slots[first], j->G, C, j->prompt_capacity, g),
+             NRK_F32, C * 16, scores, ld, 0, NULL);
   for (int64_t t = 0; t < count; t++)
-    multiply(stage, share, j->lengths[first + t], C, queries + t * share * C, C,
-             cached_keys(j->cache, j->slots[first + t], j->G, C, j->capacity, g), NRK_F32, C * 16, scores + t * share * padded + P, padded,
-             0, NULL);
+    multiply(stage, share, nrk_round(j->lengths[first + t], 16), C, queries + t * share * ldq, ldq,
+             cached_keys(j->cache, j->slots[first + t], j->G, C, j->capacity, g), NRK_F32, C * 16, scores + t * share * ld + P, ld, 0, NULL);
   for (int64_t r = 0; r < rows; r++) {
     float top;
-    sums[r] = weigh(scores + r * padded, P + j->lengths[first + r / share], j->scale, &top);
+    sums[r] = weigh(scores + r * ld, P + j->lengths[first + r / share], j->scale, &top);
   }
   if (P > 0)
-    multiply(stage, rows, C, P, scores, padded, cached_values(j->prompts, j->prompt_slots[first], j->G, C, j->prompt_capacity, g), NRK_F32,
+    multiply(stage, rows, C, P, scores, ld, cached_values(j->prompts, j->prompt_slots[first], j->G, C, j->prompt_capacity, g), NRK_F32,
              j->prompt_capacity * 16, outputs, C, 0, NULL);
   for (int64_t t = 0; t < count; t++)
-    multiply(stage, share, C, j->lengths[first + t], scores + t * share * padded + P, padded,
+    multiply(stage, share, C, j->lengths[first + t], scores + t * share * ld + P, ld,
              cached_values(j->cache, j->slots[first + t], j->G, C, j->capacity, g), NRK_F32, j->capacity * 16, outputs + t * share * C, C,
              P > 0, NULL);
   for (int64_t r = 0; r < rows; r++)
