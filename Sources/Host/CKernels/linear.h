@@ -9,7 +9,10 @@ typedef struct linear_job {
   nrk_kind kind;
   int32_t accumulate, is_turned;
   int64_t row_chunk, panel_chunk, row_chunks; /* a task is a rectangle of the output */
+  int64_t *stands;                            /* the first input of the weights that stand turned, of each of KEEPERS workers */
 } linear_job;
+
+enum { KEEPERS = 64 };
 
 /* The time of so many equal rectangles and of one whose rows are fewer, in rows. */
 NRK_INLINE int64_t rows_of_longest(int64_t threads, int64_t tasks, int64_t row_chunk, int64_t last_rows) {
@@ -68,50 +71,49 @@ static void linear(nrk_pool *pool, int64_t T, int64_t N, int64_t K, const float 
 }
 
 /* W [n, k] stands in panels along n; this product runs over n and needs panels along k: transposed block by block. */
+static void turn_weights(const linear_job *j, const nf4_matrix *m, float *turned, int64_t n, int64_t depth, int64_t k0, int64_t columns) {
+  for (int64_t i = 0; i < depth; i += 16)
+    for (int64_t k = 0; k < columns; k += 16) {
+      v16 block[16];
+      float expanded[16 * 16], *to = turned + (k / 16 * BLOCK + i) * 16;
+      int64_t from = ((n + i) / 16 * j->K + k0 + k) * 16, exist = columns - k;
+      if (j->kind >= NRK_NF4) expand_panel(expanded, m, n + i, k0 + k, nrk_min(16, exist), j->kind);
+#pragma clang loop unroll(full)
+      for (int r = 0; r < 16; r++)
+        block[r] = r >= exist              ? splat(0)
+                   : j->kind >= NRK_NF4    ? load(expanded + r * 16)
+                   : j->kind == NRK_BF16   ? widen((const uint16_t *)j->panels + from + r * 16)
+                                           : load((const float *)j->panels + from + r * 16);
+      transpose(block);
+#pragma clang loop unroll(full)
+      for (int r = 0; r < 16; r++) store(to + r * 16, block[r]);
+    }
+}
+
+/* Where all outputs are one block, a worker's next task finds its weights turned, unless it is of other inputs. */
 static void linear_dx_task(void *context, int64_t index, int32_t worker) {
   const linear_job *j = context;
   int64_t t = index % j->row_chunks * j->row_chunk, k0 = index / j->row_chunks * j->panel_chunk * 16;
   int64_t rows = nrk_min(j->row_chunk, j->T - t), columns = nrk_min(j->panel_chunk * 16, j->K - k0);
   float *stage = nrk_scratch(j->pool, worker, STAGE + j->panel_chunk * BLOCK * 16), *turned = stage + STAGE;
   nf4_matrix m = j->kind >= NRK_NF4 ? nf4_view(j->panels, j->N, j->K) : (nf4_matrix){0};
+  int64_t *stands = j->N <= BLOCK && worker < KEEPERS ? j->stands + worker : NULL;
   for (int64_t n = 0; n < j->N || n == 0; n += BLOCK) {
     int64_t depth = nrk_min(BLOCK, j->N - n);
-    for (int64_t i = 0; i < depth; i += 16)
-      for (int64_t k = 0; k < columns; k += 16) {
-        v16 block[16];
-        if (j->kind >= NRK_NF4) {
-          float expanded[16 * 16];
-          int64_t exist = nrk_min(16, columns - k);
-          expand_panel(expanded, &m, n + i, k0 + k, exist, j->kind);
-#pragma clang loop unroll(full)
-          for (int r = 0; r < 16; r++) block[r] = r >= exist ? splat(0) : load(expanded + r * 16);
-          transpose(block);
-          float *to = turned + (k / 16 * BLOCK + i) * 16;
-#pragma clang loop unroll(full)
-          for (int r = 0; r < 16; r++) store(to + r * 16, block[r]);
-          continue;
-        }
-        int64_t from = ((n + i) / 16 * j->K + k0 + k) * 16, exist = columns - k;
-#pragma clang loop unroll(full)
-        for (int r = 0; r < 16; r++)
-          block[r] = r >= exist ? splat(0)
-                     : j->kind == NRK_BF16 ? widen((const uint16_t *)j->panels + from + r * 16)
-                                           : load((const float *)j->panels + from + r * 16);
-        transpose(block);
-        float *to = turned + (k / 16 * BLOCK + i) * 16;
-#pragma clang loop unroll(full)
-        for (int r = 0; r < 16; r++) store(to + r * 16, block[r]);
-      }
+    if (!stands || *stands != k0) turn_weights(j, &m, turned, n, depth, k0, columns);
     multiply_block(stage, rows, columns, depth, j->dy + t * j->ldy + n, j->ldy, 1, turned, NULL, NRK_F32, BLOCK * 16,
                    j->out + t * j->ldx + k0, j->ldx, j->accumulate || n > 0, NULL);
   }
+  if (stands) *stands = k0;
 }
 
 static void linear_dx(nrk_pool *pool, int64_t T, int64_t N, int64_t K, const float *dy, int64_t lddy, const void *panels, nrk_kind kind,
                       float *dx, int64_t lddx, int32_t accumulate) {
   if (T <= 0 || K <= 0) return;
+  int64_t stands[KEEPERS];
+  for (int i = 0; i < KEEPERS; i++) stands[i] = -1;
   linear_job job = {.pool = pool, .T = T, .N = N, .K = K, .ldx = lddx, .ldy = lddy, .dy = dy, .panels = panels, .out = dx,
-                    .kind = kind, .accumulate = accumulate};
+                    .kind = kind, .accumulate = accumulate, .stands = stands};
   int64_t P = nrk_ceil(K, 16), tasks = cut(&job, T, P, 32 * NRK_ROWS, 192);
   nrk_share(pool, T * P * (N + 8), tasks, linear_dx_task, &job);
 }
