@@ -29,14 +29,19 @@ final class CPUMemory: Sendable {
     }
   }
 
+  /// Pages of two megabytes where there may be: weights are read from one end to the other, and a processor looks up few of them.
   private static func map(_ size: Int) -> UInt? {
-    #if os(Linux)
-      let present = Int32(MAP_POPULATE)
-    #else
-      let present: Int32 = 0
-    #endif
-    let pointer = unsafe mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | Int32(MAP_ANONYMOUS) | present, -1, 0)
+    let pointer = unsafe mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | Int32(MAP_ANONYMOUS), -1, 0)
     guard let pointer = unsafe pointer, unsafe pointer != MAP_FAILED else { return nil }
+    #if os(Linux)
+      unsafe madvise(pointer, size, Int32(MADV_HUGEPAGE))
+      // Fails where there is no memory for all of it, and where a kernel before 5.14 does not know it.
+      let populate: Int32 = 23
+      if unsafe madvise(pointer, size, populate) != 0, errno != EINVAL {
+        unsafe munmap(pointer, size)
+        return nil
+      }
+    #endif
     return UInt(bitPattern: pointer)
   }
 
