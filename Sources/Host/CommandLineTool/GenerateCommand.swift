@@ -36,7 +36,9 @@ enum GenerateCommand {
         placeholder: "F.jsonl"),
       .value("samples", .integer(Limits.group), default: 1, "completions per prompt", group: .sampling),
       .flag("raw", "no chat form: continue the text itself", group: .data),
-    ] + sampling + [ModelOptions.seed, ModelOptions.json, .config],
+    ] + sampling + [
+      .flag("no-drafts", "draw one token after another; else what may come next is read ahead where that costs little: the same text in fewer passes", group: .sampling),
+      ModelOptions.seed, ModelOptions.json, .config],
     rules: [.atMostOne(["prompt", "prompts"]), .inVain(["prompt-form"], .given("raw"), because: "the text is taken as it is; leave one of them out")] + samplingRules)
 
   static func settings(_ arguments: ParsedArguments, model: Transformer) throws(Failure) -> GenerationSettings {
@@ -55,7 +57,8 @@ enum GenerateCommand {
     let (tokenizer, form, policy) = try ModelOptions.loadWithTokenizer(arguments)
     let model = policy.model
     let isRaw = try arguments.flag("raw")
-    let generation = try settings(arguments, model: model)
+    var generation = try settings(arguments, model: model)
+    generation.drafts = try !arguments.flag("no-drafts")
     var requests: [GenerationRequest] = []
     for (index, prompt) in prompts.enumerated() {
       let tokens = isRaw ? tokenizer.encodeFramed(prompt.text) : tokenizer.encode(form.prompt(marked: prompt.text))
@@ -74,8 +77,11 @@ enum GenerateCommand {
     let watch = Stopwatch()
     var results: [[Completion?]] = requests.map { Array(repeating: nil, count: $0.samples) }
     var stopped: Failure?
+    var passes = 0
     do throws(Failure) {
-      _ = try GenerationEngine(model, in: Arena(on: model.backend)).generate(
+      let engine = GenerationEngine(model, in: try Arena(on: model.backend))
+      defer { passes = engine.passes }
+      _ = try engine.generate(
         requests, generation, by: policy, progress: { _ in failure == nil && !Interruption.isRequested },
         onToken: { _, _, token in
           guard isStreaming, failure == nil, !generation.stopTokens.contains(token) else { return }
@@ -112,7 +118,7 @@ enum GenerateCommand {
     if try arguments.flag("json") {
       let tokens = made.reduce(0) { $0 + $1.tokens.count }
       var result: JSON.Object = [
-        "completions": .array(lines), "tokens": .integer(tokens), "seconds": .number(seconds),
+        "completions": .array(lines), "tokens": .integer(tokens), "passes": .integer(passes), "seconds": .number(seconds),
         "tokens_per_second": .number(Double(tokens) / max(1e-9, seconds)),
       ]
       if stopped != nil { result["interrupted"] = .bool(true) }

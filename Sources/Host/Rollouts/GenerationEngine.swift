@@ -55,8 +55,10 @@ package final class GenerationEngine {
     let policy: PolicySnapshot
     let settings: GenerationSettings
     var scheduler: Scheduler
+    var drafts = Drafts()
     var active: [Active] = []
     var tokens = 0
+    var passes = 0
   }
 
   package init(_ model: Transformer, in arena: Arena) {
@@ -76,7 +78,7 @@ package final class GenerationEngine {
     (room, session, recordings) = (nil, nil, [:])
     let configuration = model.configuration
     try model.reserve(positions: min(configuration.maxPositions, capacity.longestPrompt + capacity.maxNewTokens))
-    let rows = backend.decodeRows(for: capacity.slots)
+    let rows = backend.decodeRows(for: capacity.slots) + (backend.isHost ? Drafts.rows : 0)
     room = Room(
       prompts: try KVCache(configuration, slots: capacity.promptSlots, capacity: capacity.longestPrompt, on: backend),
       own: try KVCache(configuration, slots: capacity.slots + (backend.decodeRows(for: 1) > 1 ? 1 : 0), capacity: capacity.maxNewTokens, on: backend),
@@ -115,6 +117,8 @@ package final class GenerationEngine {
   package var isIdle: Bool { session.map { $0.active.isEmpty && !$0.scheduler.hasPending } ?? true }
   /// Tokens drawn in this rollout.
   package var tokens: Int { session?.tokens ?? 0 }
+  /// Passes through the model in this rollout, prompts and drafts included.
+  package var passes: Int { session?.passes ?? 0 }
 
   /// Reads prompts that have found a place, then draws one more token of every sequence, or several where the host looks at a device once in
   /// several steps; returns what has ended.
@@ -132,9 +136,75 @@ package final class GenerationEngine {
     }
     let count = session.active.count
     guard count > 0 else { return finished }
+    let drafted = drafts(session)
+    if !drafted.isEmpty { return finished + (try check(drafted, &session, room, onToken)) }
     let left = session.active.reduce(0) { max($0, Int($1.sequence.remaining)) }
-    for _ in 0..<min(backend.stepsTogether, left) { try decode(count, session, room) }
+    for _ in 0..<min(backend.stepsTogether, left) { try decode(count, &session, room) }
     return finished + (try take(0..<count, &session, room, onToken))
+  }
+
+  // MARK: Drafts
+
+  /// Tokens that may come next, for each sequence; empty where there are none for any.
+  ///
+  /// Few rows cost the host little more than one: it reads the weights once for all of them.
+  private func drafts(_ session: Session) -> [[Int32]] {
+    guard session.settings.drafts, backend.isHost, session.active.count < Drafts.rows else { return [] }
+    var left = Drafts.rows - session.active.count
+    var isEmpty = true
+    let drafted = session.active.map { active -> [Int32] in
+      // The last token that may be drawn is drawn after the ones before it.
+      let most = min(left, Int(active.sequence.remaining) - 1, max(1, Drafts.rows / session.active.count))
+      let draft = session.drafts.next(of: active.sample, of: active.request, most: most)
+      left -= draft.count
+      isEmpty = isEmpty && draft.isEmpty
+      return draft
+    }
+    return isEmpty ? [] : drafted
+  }
+
+  /// Reads every sequence's newest token and its draft in one pass, and draws after each of them. A draw counts where what it follows is
+  /// what was drawn: rows do not depend on their neighbours and random numbers are counted by position, so the text is the one that
+  /// drawing one by one gives.
+  private func check(
+    _ drafted: [[Int32]], _ session: inout Session, _ room: Room, _ onToken: (Int, Int, Int32) -> Void
+  ) throws(Failure) -> [FinishedCompletion] {
+    var sequences: [DecodeSequence] = []
+    for (active, draft) in zip(session.active, drafted) {
+      var sequence = active.sequence
+      sequences.append(sequence)
+      for token in draft {
+        sequence.newest = token
+        sequence.drawn += 1
+        sequence.remaining -= 1
+        sequences.append(sequence)
+      }
+    }
+    room.state.load(sequences, on: backend)
+    try decode(sequences.count, &session, room)
+    let drawn = try backend.drawn(room.state.rows(0..<sequences.count)).value()
+    var finished: [FinishedCompletion] = []
+    var ended: Set<Int> = []
+    var row = 0
+    for (index, draft) in drafted.enumerated() {
+      var accepted = 0
+      for place in 0...draft.count {
+        let outcome = drawn.outcomes[row + place]
+        let newest = drawn.token(drawn.lengths[row + place] - 1, of: row + place)
+        try append(newest, outcome, to: index, &session, onToken)
+        if outcome != .goesOn {
+          finished.append(finish(index, outcome, &session))
+          ended.insert(index)
+          break
+        }
+        guard place < draft.count, draft[place] == newest.token else { break }
+        accepted += 1
+      }
+      session.drafts.learn(accepted: accepted, of: draft.count, sample: session.active[index].sample, request: session.active[index].request)
+      row += 1 + draft.count
+    }
+    leave(ended, &session, room)
+    return finished
   }
 
   /// Reads the prompts of those whose first sample is admitted, and draws the first token of all that are.
@@ -147,6 +217,7 @@ package final class GenerationEngine {
       if admission.isFirst {
         let rows = batch.append(open.request.prompt)
         slots += Array(repeating: admission.promptSlot, count: rows.count)
+        if backend.isHost { session.drafts.begin(admission.request, prompt: open.request.prompt) }
         last.append((rows.upperBound - 1, Int(admission.promptSlot)))
       }
       session.active.append(
@@ -163,6 +234,7 @@ package final class GenerationEngine {
     try arena.scope { () throws(Failure) in
       if batch.rowCount > 0 {
         try arena.scope { () throws(Failure) in
+          session.passes += 1
           let pass = try model.forward(batch, adapter: session.policy.adapter, sink: (room.prompts, slots), in: arena)
           for (row, slot) in last { backend.copy(pass.hidden.rows(row..<(row + 1)), to: room.hidden.rows(slot..<(slot + 1))) }
         }
@@ -174,7 +246,8 @@ package final class GenerationEngine {
   }
 
   /// Reads the newest token of every sequence and draws the next.
-  private func decode(_ count: Int, _ session: Session, _ room: Room) throws(Failure) {
+  private func decode(_ count: Int, _ session: inout Session, _ room: Room) throws(Failure) {
+    session.passes += 1
     let rows = backend.decodeRows(for: count)
     let (adapter, angles) = (session.policy.adapter, model.angles)
     let step = RecordedStep(
@@ -203,34 +276,55 @@ package final class GenerationEngine {
     var ended: Set<Int> = []
     for (index, row) in rows.enumerated() {
       let outcome = drawn.outcomes[index]
-      guard outcome != .notANumber else {
-        throw .internalError("the model's logits are not numbers: its weights or its adapter hold NaN or infinity")
-      }
       let known = session.active[row].sequence.drawn
       for number in stride(from: known, to: drawn.lengths[index], by: 1) {
-        let (token, logProb, entropy) = drawn.token(number, of: index)
-        session.active[row].completion.tokens.append(token)
-        session.active[row].completion.logProbs.append(logProb)
-        session.active[row].completion.entropies.append(entropy)
-        session.active[row].sequence.newest = token
-        session.active[row].sequence.drawn += 1
-        session.active[row].sequence.remaining -= 1
-        session.tokens += 1
-        onToken(session.active[row].request, session.active[row].sample, token)
+        try append(drawn.token(number, of: index), outcome, to: row, &session, onToken)
       }
       guard outcome != .goesOn else { continue }
-      let active = session.active[row]
-      var completion = active.completion
-      completion.isTruncated = outcome == .reachedLimit
-      finished.append(FinishedCompletion(request: active.request, sample: active.sample, completion: completion))
-      session.scheduler.release(active.sequence.slot, of: active.request)
+      try requireNumbers(outcome)
+      finished.append(finish(row, outcome, &session))
       ended.insert(row)
     }
-    if !ended.isEmpty {
-      session.active = session.active.enumerated().filter { !ended.contains($0.offset) }.map(\.element)
-      room.state.load(session.active.map(\.sequence), upTo: backend.decodeRows(for: session.active.count), idleSlot: room.idleSlot, on: backend)
-    }
+    if !ended.isEmpty { leave(ended, &session, room) }
     return finished
+  }
+
+  private func requireNumbers(_ outcome: DecodeOutcome) throws(Failure) {
+    guard outcome != .notANumber else {
+      throw .internalError("the model's logits are not numbers: its weights or its adapter hold NaN or infinity")
+    }
+  }
+
+  private func append(
+    _ drawn: (token: Int32, logProb: Float, entropy: Float), _ outcome: DecodeOutcome, to row: Int, _ session: inout Session,
+    _ onToken: (Int, Int, Int32) -> Void
+  ) throws(Failure) {
+    try requireNumbers(outcome)
+    session.active[row].completion.tokens.append(drawn.token)
+    session.active[row].completion.logProbs.append(drawn.logProb)
+    session.active[row].completion.entropies.append(drawn.entropy)
+    session.active[row].sequence.newest = drawn.token
+    session.active[row].sequence.drawn += 1
+    session.active[row].sequence.remaining -= 1
+    session.tokens += 1
+    let (request, sample) = (session.active[row].request, session.active[row].sample)
+    if backend.isHost { session.drafts.append(drawn.token, to: sample, of: request) }
+    onToken(request, sample, drawn.token)
+  }
+
+  private func finish(_ row: Int, _ outcome: DecodeOutcome, _ session: inout Session) -> FinishedCompletion {
+    let active = session.active[row]
+    var completion = active.completion
+    completion.isTruncated = outcome == .reachedLimit
+    session.scheduler.release(active.sequence.slot, of: active.request)
+    if session.scheduler.requests[active.request] == nil { session.drafts.forget(active.request) }
+    return FinishedCompletion(request: active.request, sample: active.sample, completion: completion)
+  }
+
+  /// What has ended leaves its row; the others move up.
+  private func leave(_ ended: Set<Int>, _ session: inout Session, _ room: Room) {
+    session.active = session.active.enumerated().filter { !ended.contains($0.offset) }.map(\.element)
+    room.state.load(session.active.map(\.sequence), upTo: backend.decodeRows(for: session.active.count), idleSlot: room.idleSlot, on: backend)
   }
 
   // MARK: All at once

@@ -8,15 +8,18 @@ package struct GenerationSettings: Sendable {
   package var stopTokens: Set<Int32>
   /// Sequences decoded at once; nil chooses by memory.
   package var batchSize: Int?
+  /// Whether tokens that may come next are read ahead where that costs little; changes no result.
+  package var drafts: Bool
 
   package init(
-    sampling: SamplingSettings, maxNewTokens: Int, seed: UInt64, stopTokens: Set<Int32>, batchSize: Int? = nil
+    sampling: SamplingSettings, maxNewTokens: Int, seed: UInt64, stopTokens: Set<Int32>, batchSize: Int? = nil, drafts: Bool = true
   ) {
     self.sampling = sampling
     self.maxNewTokens = maxNewTokens
     self.seed = seed
     self.stopTokens = stopTokens
     self.batchSize = batchSize
+    self.drafts = drafts
   }
 }
 
