@@ -60,29 +60,36 @@ static void *four_bits(int64_t N, int64_t K, const float *w) {
 
 static void linear(int64_t T, int64_t N, int64_t K) {
   float *x = numbers(T * K), *w = numbers(N * K), *y = numbers(T * N), *dx = numbers(T * K), *dw = numbers(N * K);
-  float *f32 = malloc((size_t)nrk_panel_elements(N, K) * 4);
-  uint16_t *bf16 = malloc((size_t)nrk_panel_elements(N, K) * 2);
+  float *f32 = malloc((size_t)nrk_panel_elements(N, K, NRK_F32) * 4);
+  nrk_bf16 *pairs = aligned_alloc(64, (size_t)(nrk_panel_elements(N, K, NRK_BF16_PAIRS) * 2 + 63) / 64 * 64);
+  nrk_bf16 *xh = malloc((size_t)(T * K) * 2), *yh = malloc((size_t)(T * N) * 2);
   void *nf4 = four_bits(N, K, w);
   nrk_pack(pool, N, K, w, NRK_F32, K, f32, NRK_F32);
-  nrk_pack(pool, N, K, w, NRK_F32, K, bf16, NRK_BF16);
+  nrk_pack(pool, N, K, w, NRK_F32, K, pairs, NRK_BF16_PAIRS);
+  nrk_convert(pool, T, K, x, K, 1, xh, K, 0);
+  nrk_convert(pool, T, N, y, N, 1, yh, N, 0);
+  nrk_product_part part = {.panels = pairs, .kind = NRK_BF16_PAIRS, .N = N, .scale = 1, .y = yh, .ldy = N}, small_part = part;
+  small_part.panels = nf4, small_part.kind = NRK_NF4_BF16;
+  nrk_product_term term = {.dy = yh, .panels = pairs, .kind = NRK_BF16_PAIRS, .lddy = N, .N = N}, small_term = term;
+  small_term.panels = nf4, small_term.kind = NRK_NF4_BF16;
+  nrk_product_dw weights = {.dy = yh, .x = xh, .lddy = N, .ldx = K, .N = N, .K = K, .dw = dw, .lddw = K};
   double flops = 2.0 * (double)T * (double)N * (double)K;
   BEST(forward, nrk_linear(pool, T, N, K, x, K, f32, NRK_F32, NULL, y, N, 0))
-  BEST(half, nrk_linear(pool, T, N, K, x, K, bf16, NRK_BF16, NULL, y, N, 0))
   BEST(input, nrk_linear_dx(pool, T, N, K, y, N, f32, NRK_F32, dx, K, 0))
-  /* Ratios, so the two are timed in turns. */
-  double whole = 1e30, small = 1e30, rounded = 1e30, back = 1e30, small_back = 1e30;
-  for (double begin = now(); now() - begin < 0.7;) {
-    TIMED(whole, nrk_linear(pool, T, N, K, x, K, bf16, NRK_BF16, NULL, y, N, 0))
-    TIMED(small, nrk_linear(pool, T, N, K, x, K, nf4, NRK_NF4, NULL, y, N, 0))
-    TIMED(rounded, nrk_linear(pool, T, N, K, x, K, nf4, NRK_NF4_BF16, NULL, y, N, 0))
-    TIMED(back, nrk_linear_dx(pool, T, N, K, y, N, bf16, NRK_BF16, dx, K, 0))
-    TIMED(small_back, nrk_linear_dx(pool, T, N, K, y, N, nf4, NRK_NF4, dx, K, 0))
-  }
   BEST(weight, nrk_linear_dw(pool, T, N, K, y, N, x, K, dw, K))
-  printf("%6lld %7lld %6lld | %8.1f us %7.1f | bf16 %7.1f | dx %7.1f | dw %7.1f GFLOP/s | weights %5.1f GB/s | time by that of bf16: nf4 %4.2f, rounded %4.2f, dx %4.2f\n", (long long)T,
-         (long long)N, (long long)K, forward * 1e6, flops / forward * 1e-9, flops / half * 1e-9, flops / input * 1e-9,
-         flops / weight * 1e-9, (double)(N * K) * 4 / forward * 1e-9, small / whole, rounded / whole, small_back / back);
-  free(nf4), free(x), free(w), free(y), free(dx), free(dw), free(f32), free(bf16);
+  BEST(half_weight, nrk_products_dw(pool, T, 1, &weights))
+  /* Ratios, so the two are timed in turns. */
+  double whole = 1e30, small = 1e30, back = 1e30, small_back = 1e30;
+  for (double begin = now(); now() - begin < 0.7;) {
+    TIMED(whole, nrk_products(pool, T, K, xh, K, 0, 1, &part))
+    TIMED(small, nrk_products(pool, T, K, xh, K, 0, 1, &small_part))
+    TIMED(back, nrk_products_dx(pool, T, K, 1, &term, 1, dx, K, 1, 0))
+    TIMED(small_back, nrk_products_dx(pool, T, K, 1, &small_term, 1, dx, K, 1, 0))
+  }
+  printf("%6lld %7lld %6lld | f32 %7.1f dx %7.1f dw %7.1f | bf16 %7.1f dx %7.1f dw %7.1f GFLOP/s, weights %5.1f GB/s | nf4, time by that of bf16: %4.2f, dx %4.2f\n",
+         (long long)T, (long long)N, (long long)K, flops / forward * 1e-9, flops / input * 1e-9, flops / weight * 1e-9, flops / whole * 1e-9,
+         flops / back * 1e-9, flops / half_weight * 1e-9, (double)(N * K) * 2 / whole * 1e-9, small / whole, small_back / back);
+  free(nf4), free(x), free(w), free(y), free(dx), free(dw), free(f32), free(pairs), free(xh), free(yh);
 }
 
 static void attention(int64_t prompt, int64_t completions, int64_t length, int64_t H, int64_t G, int64_t C) {

@@ -90,7 +90,8 @@ def main():
         batch = options.prompts * options.group
         rounds = options.warm_up + options.steps
         words = ["apples", "pens", "coins", "books", "miles", "boxes", "cards", "eggs"]
-        prompts = [f"Tom has {3 + i % 7} {words[i % 8]} and buys {2 + i % 5} more. How many {words[i % 8]} has Tom now?" for i in range(batch * rounds)]
+        questions = [f"Tom has {3 + i % 7} {words[i % 8]} and buys {2 + i % 5} more. How many {words[i % 8]} has Tom now?" for i in range(batch * rounds)]
+        prompts = [f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n" for question in questions]
         clock = Clock()
         trainer = trl.GRPOTrainer(
             model=folder, reward_funcs=reward, train_dataset=Dataset.from_dict({"prompt": prompts}), callbacks=[clock],

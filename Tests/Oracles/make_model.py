@@ -1,6 +1,6 @@
 """Makes a complete Hugging Face folder of a random-weight Qwen2, as a user would download it.
 
-usage: make_model.py OUT [--shape tiny|0.5b|1.5b] [--layers N] [--hidden D] [--tokenizer tokenizer.json] [--vocabulary V]
+usage: make_model.py OUT [--shape tiny|2.5m|135m|0.5b|1.5b] [--layers N] [--hidden D] [--tokenizer tokenizer.json] [--vocabulary V]
                      [--dtype float32|bfloat16|float16] [--untied] [--shard 200MB] [--seed N] [--lively] [--old-config]
 Without --tokenizer a tiny one of --vocabulary ids (default 512) is made. With one, the vocabulary defaults to what it needs (Qwen2.5's own
 151936 for the published shapes). --lively draws weights large enough for far from uniform logits; otherwise they are as transformers
@@ -19,6 +19,8 @@ from transformers import GenerationConfig, Qwen2ForCausalLM
 
 SHAPES = {
     "tiny": dict(hidden=128, layers=4, heads=4, kv_heads=2, intermediate=384, tied=True, max_position_embeddings=2048),
+    "2.5m": dict(hidden=192, layers=6, heads=6, kv_heads=2, intermediate=512, tied=True, max_position_embeddings=8192),
+    "135m": dict(hidden=576, layers=30, heads=9, kv_heads=3, intermediate=1536, tied=True, max_position_embeddings=8192),
     "0.5b": dict(hidden=896, layers=24, heads=14, kv_heads=2, intermediate=4864, tied=True, max_position_embeddings=32768),
     "1.5b": dict(hidden=1536, layers=28, heads=12, kv_heads=2, intermediate=8960, tied=True, max_position_embeddings=32768),
 }
