@@ -21,7 +21,7 @@ root = $(DESTDIR)$(PREFIX)
 api = $(root)/share/nano-reasoner/plugin-api
 plugins = $(root)/lib/nano-reasoner/plugins
 
-.PHONY: all test test-isa test-cuda test-kernels mutants fuzz install uninstall
+.PHONY: all test test-isa test-cuda test-cpu-kernels test-kernels mutants fuzz install uninstall
 
 # Embedded Swift has no static library to link: the plugins are built as anybody builds one.
 all:
@@ -36,11 +36,17 @@ test:
 # What computes, under each table of CPU kernels in turn: tests take the best one this machine has. One that it does not have is said.
 test-isa:
 	$(SWIFT) build -c release --build-tests
-	set -e; bin=$$($(SWIFT) build -c release --show-bin-path); for isa in avx512 avx2 portable; do \
-	  if NR_ISA=$$isa $$bin/nano-reasoner doctor | grep -q "$$isa"; then \
+	set -e; bin=$$($(SWIFT) build -c release --show-bin-path); for isa in avx512-bf16 avx512 avx2 portable; do \
+	  if NR_ISA=$$isa $$bin/nano-reasoner doctor | grep -q "$$isa[,)]"; then \
 	    echo "test-isa: $$isa"; \
 	    NR_TEST_BACKENDS=cpu NR_ISA=$$isa $(SWIFT) test -c release --skip-build --filter 'ComputeTests|TransformerTests|RolloutsTests'; \
 	  else echo "test-isa: SKIPPED $$isa: this machine does not have it"; fi; done
+
+# Kernels of the CPU in bfloat16 against plain loops over a model of the instruction, under each table: bit for bit, but for one that does not
+# fuse a multiplication and an addition.
+CPU_KERNELS = .build/cpu-kernels
+test-cpu-kernels: $(CPU_KERNELS)/products $(CPU_KERNELS)/attention $(CPU_KERNELS)/head
+	set -e; for isa in avx512-bf16 avx512 avx2 portable; do for harness in $^; do NR_ISA=$$isa $$harness; done; done
 
 # The emulated GPU: warps in three orders, then with every load and store of every kernel looked at.
 test-cuda:
@@ -79,6 +85,11 @@ $(kernels)/emulator/libcuda.so.1: $(wildcard $(emulator)/*.cpp $(emulator)/*.h)
 $(kernels)/cpu/%.o: Sources/Host/CKernels/%.c $(wildcard Sources/Host/CKernels/*.h Sources/Host/CKernels/include/*.h)
 	mkdir -p $(kernels)/cpu
 	$(CLANG) -std=c11 -O3 -ffp-contract=off -fno-math-errno -Wall -Wextra -I Sources/Host/CKernels/include -c -o $@ $<
+
+$(CPU_KERNELS)/%: Tests/CPUKernels/%.c Tests/CPUKernels/dot_model.h $(of_cpu)
+	mkdir -p $(CPU_KERNELS)
+	$(CLANG) -std=gnu11 -O2 -march=native -ffp-contract=off -fno-math-errno -Wall -Wextra -Wno-psabi -Wno-unused-function -I Sources/Host/CKernels \
+	  -I Sources/Host/CKernels/include -o $@ $(filter %.c %.o,$^) -lm -lpthread
 
 # Additions and multiplications in the order of the text, fused only where it says so.
 $(programs): $(kernels)/%: $(emulator)/kernels/%.c $(emulator)/kernels/common.h $(emulator)/harness/gpu.h $(wildcard $(sources)/*.h)

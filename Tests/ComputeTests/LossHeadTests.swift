@@ -66,7 +66,7 @@ import Testing
     let hiddenValues = numbers(rows * width, seed: 1)
     let weights = numbers(vocabulary * width, seed: 2)
     let targetValues = (0..<rows).map { Int32(($0 * 7919 + 1023) % vocabulary) }
-    let hidden = try backend.tensor(hiddenValues, rows: rows, columns: width)
+    let hidden = try backend.activations(hiddenValues, rows: rows, columns: width)
     let matrix = try backend.pack(weights, outputs: vocabulary, inputs: width)
     let targets = try backend.indices(targetValues)
     let (dLogProbs, dEntropies) = (numbers(rows, seed: 3), numbers(rows, seed: 4))
@@ -97,7 +97,12 @@ import Testing
     let single = try computed((0..<rows).map { $0..<($0 + 1) })
     expectTheSameRows(whole.output, single.output, on: backend, within: tested.tolerance(1e-6))
     expectTheSameRows(whole.dHidden, single.dHidden, on: backend, within: tested.tolerance(1e-5))
-    expectTheSameRows(whole.gradient, single.gradient, on: backend, within: tested.tolerance(1e-5))
+    // In bfloat16 weight gradients are sums over runs of rows, so a split of the rows is seen in their last bits.
+    if tested.isFloat32 {
+      expectTheSameRows(whole.gradient, single.gradient, on: backend, within: 1e-5)
+    } else {
+      #expect(relativeError(whole.gradient, doubles(single.gradient)) < tested.tolerance(1e-5))
+    }
 
     // The rows around the end of a chunk against float64: chunks that agreed with themselves alone would prove little.
     for row in [0, rows * 9 / 10, rows - 1] {

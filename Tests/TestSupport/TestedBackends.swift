@@ -7,6 +7,7 @@ package let backends = everyBackend.filter { $0.name.hasPrefix(environmentVariab
 
 private let everyBackend = [
   TestedBackend(name: "cpu", unit: 0x1p-24) { threads throws(Failure) in try CPUBackend(threads: threads) },
+  TestedBackend(name: "cpu bfloat16", unit: 0x1p-8) { threads throws(Failure) in try BFloat16CPUBackend(threads: threads) },
   TestedBackend(name: "cuda, emulated", unit: 0x1p-24) { threads throws(Failure) in try CUDABackend(Emulator.device(), threads: threads) },
   TestedBackend(name: "cuda bfloat16, emulated", unit: 0x1p-8) { threads throws(Failure) in try TensorCoreBackend(Emulator.device(), threads: threads) },
 ]

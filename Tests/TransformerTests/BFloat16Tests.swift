@@ -4,8 +4,8 @@ import TestSupport
 import Testing
 import Transformer
 
-/// Tensor cores against the CPU: log-probabilities, entropies and gradients of whole models, of which bfloat16 rounds weights, and what
-/// products read, to eight bits.
+/// Backends that compute in bfloat16 against the CPU in float32: log-probabilities, entropies and gradients of whole models, of which
+/// bfloat16 rounds weights, and what products read, to eight bits.
 @Suite struct BFloat16Tests {
   private struct Result {
     let logProbs, entropies: [Float]
@@ -44,10 +44,11 @@ import Transformer
 
   private func length(_ values: [Float]) -> Double { values.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot() }
 
-  @Test(arguments: BFloat16Tests.models.indices.map { $0 }) func modelsAreTheCPUsToARounding(_ index: Int) throws {
+  @Test(arguments: BFloat16Tests.models.indices.map { $0 }, backends.filter { !$0.isFloat32 })
+  func modelsAreFloat32sToARounding(_ index: Int, _ tested: TestedBackend) throws {
     let entry = Self.models[index]
     let expected = try result(index, on: CPUBackend(threads: 2))
-    let found = try result(index, on: TensorCoreBackend(Emulator.device()))
+    let found = try result(index, on: tested.open())
     let logProbs = zip(found.logProbs, expected.logProbs).reduce(0) { max($0, abs($1.0 - $1.1)) }
     let entropies = zip(found.entropies, expected.entropies).reduce(0) { max($0, abs($1.0 - $1.1)) }
     // The largest of some fifty numbers; gradients are many and have no such luck.
@@ -63,9 +64,10 @@ import Transformer
   }
 
   /// The same bits from run to run, and whether activations are kept or made again; another order of warps and blocks changes nothing.
-  @Test(arguments: BFloat16Tests.models.indices.map { $0 }) func gradientsAreTheSameBitsEachTime(_ index: Int) throws {
-    let first = try result(index, on: TensorCoreBackend(Emulator.device()))
-    let second = try result(index, on: TensorCoreBackend(Emulator.device()), retaining: .checkpoints)
+  @Test(arguments: BFloat16Tests.models.indices.map { $0 }, backends.filter { !$0.isFloat32 })
+  func gradientsAreTheSameBitsEachTime(_ index: Int, _ tested: TestedBackend) throws {
+    let first = try result(index, on: tested.open())
+    let second = try result(index, on: tested.open(threads: 3), retaining: .checkpoints)
     #expect(first.logProbs.map(\.bitPattern) == second.logProbs.map(\.bitPattern))
     for (one, other) in zip(first.gradients, second.gradients) { #expect(one.values.map(\.bitPattern) == other.values.map(\.bitPattern), "\(one.name)") }
   }

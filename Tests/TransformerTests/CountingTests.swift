@@ -36,7 +36,7 @@ import Transformer
     trial.gradients.begin()
     try arena.scope {
       let pass = try model.forward(batch, adapter: trial.adapter?.weights, retaining: retention, in: arena)
-      let scores = try trial.head.forward(pass.hidden, targets, temperature: 0.8, in: arena)
+      let scores = try trial.head.forward(pass.hidden, targets, temperature: 0.8, retaining: true, in: arena)
       let values = try valueHead.forward(pass.hidden, rows: targets.rows, in: arena)
       let dHidden = try arena.zeros(pass.hidden.rows, pass.hidden.columns)
       let derivatives = [Float](repeating: -1, count: targets.count)

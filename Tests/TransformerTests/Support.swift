@@ -67,7 +67,7 @@ struct Trial {
   }
 
   func scores(_ pass: ForwardPass, _ targets: TokenTargets, temperature: Double = 1) throws -> LossHead.Pass {
-    try head.forward(pass.hidden, targets, temperature: temperature, in: arena)
+    try head.forward(pass.hidden, targets, temperature: temperature, retaining: true, in: arena)
   }
 
   /// Adds the gradients of a loss with these derivatives.

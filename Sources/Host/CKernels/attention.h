@@ -4,6 +4,8 @@
    modulo 16; its output is the sum over positions in order, then divided. Positions count from the prefix's first row.
    The decode path runs the same sequence, so it gives the same bits. Keys a row may not see are never multiplied in. */
 
+#include "attention_shared.h"
+
 typedef struct attention_job {
   nrk_pool *pool;
   const nrk_segment *segments;
@@ -12,12 +14,6 @@ typedef struct attention_job {
   const int32_t *slots, *lengths, *prompt_slots, *prompt_lengths;
   float *out, *lse_out, *dq, *dk, *dv, scale;
 } attention_job;
-
-/* Lanes that exist, then `fill`; all sixteen may be read. */
-NRK_INLINE v16 first_lanes(v16 x, int64_t n, float fill) {
-  const i16 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  return lane < (i16)((int32_t)n) ? x : splat(fill);
-}
 
 /* Scores (not yet scaled) of `n` positions become exp(scale s - max), then zeros to the end of the last sixteen. */
 NRK_INLINE float weigh(float *s, int64_t n, float scale, float *maximum) {
@@ -87,20 +83,10 @@ NRK_INLINE void finish_row(float *to, const float *o, const float *p, int64_t be
 
 enum { QUERIES = 128, TOGETHER = 48 }; /* positions of a task; query rows of a run of decoding and of a step of the backward */
 
-static int64_t tasks_of_segments(const attention_job *j, int64_t index, int64_t *segment, int64_t *part) {
-  int64_t total = 0;
-  for (int64_t s = 0; s < j->count; s++) {
-    int64_t parts = nrk_ceil(j->segments[s].length, QUERIES);
-    if (index >= total && index < total + parts) *segment = s, *part = index - total;
-    total += parts;
-  }
-  return total;
-}
-
 static void attention_task(void *context, int64_t index, int32_t worker) {
   const attention_job *j = context;
   int64_t which = 0, part = 0, C = j->C, g = index % j->G, share = j->H / j->G;
-  tasks_of_segments(j, index / j->G, &which, &part);
+  part_of_segments(j->segments, j->count, QUERIES, index / j->G, &which, &part);
   const nrk_segment *s = j->segments + which;
   int64_t begin = part * QUERIES, end = nrk_min(s->length, begin + QUERIES), P = s->prefix_length;
   int64_t length = P + end, padded = nrk_round(length, 16), wide = nrk_round(C, 16), ld = staged_row(padded), ldq = staged_row(C);
@@ -144,8 +130,8 @@ static void attention(nrk_pool *pool, const nrk_segment *segments, int64_t count
                       int64_t ldq, const float *k, int64_t ldk, const float *v, int64_t ldv, float scale, float *o, int64_t ldo, float *lse) {
   attention_job job = {.pool = pool, .segments = segments, .count = count, .H = H, .G = G, .C = C, .ldq = ldq, .ldk = ldk, .ldv = ldv,
                        .ldo = ldo, .q = q, .k = k, .v = v, .scale = scale, .out = o, .lse_out = lse};
-  int64_t ignored;
-  nrk_share(pool, attention_cost(&job), tasks_of_segments(&job, -1, &ignored, &ignored) * G, attention_task, &job);
+  int64_t ignored, parts = part_of_segments(segments, count, QUERIES, -1, &ignored, &ignored);
+  nrk_share(pool, attention_cost(&job), parts * G, attention_task, &job);
 }
 
 /* ---- decode: a task is a run of sequences that continue one prompt, one key-value head --------------- */
@@ -153,19 +139,10 @@ static void attention(nrk_pool *pool, const nrk_segment *segments, int64_t count
 /* The prompt of sequence t: its positions in the prompts' cache. */
 NRK_INLINE int64_t prompt_length(const attention_job *j, int64_t t) { return j->prompt_lengths ? j->prompt_lengths[t] : 0; }
 
-/* Sequences [first, first + count) of run `index`; returns the number of runs. A run is long enough to share the prompt's keys
-   and short enough for every thread to get one. */
+/* Run `index` of sequences: long enough to share the prompt's keys and short enough for every thread to get one. */
 static int64_t decode_run(const attention_job *j, int64_t index, int64_t *first, int64_t *count) {
-  int64_t most = nrk_min(nrk_max(1, TOGETHER / (j->H / j->G)), nrk_max(1, j->T * j->G / (2 * nrk_pool_threads(j->pool)))), runs = 0;
-  for (int64_t t = 0; t < j->T; runs++) {
-    int64_t end = t + 1;
-    if (j->prompt_lengths)
-      while (end < j->T && end - t < most && j->prompt_slots[end] == j->prompt_slots[t] && j->prompt_lengths[end] == j->prompt_lengths[t])
-        end++;
-    if (runs == index) *first = t, *count = end - t;
-    t = end;
-  }
-  return runs;
+  int64_t most = nrk_min(nrk_max(1, TOGETHER / (j->H / j->G)), nrk_max(1, j->T * j->G / (2 * nrk_pool_threads(j->pool))));
+  return run_of_sequences(j->T, j->prompt_slots, j->prompt_lengths, most, index, first, count);
 }
 
 /* The keys and the values of one slot and head. */

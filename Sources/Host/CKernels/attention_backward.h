@@ -2,27 +2,6 @@
    and normalised with lse. With p the weights, dp = d_o v and D = d_o·o of a row: ds = p (dp - D) scale, dq = ds k,
    dk += ds q, dv += p d_o; the sums over query rows run segment by segment in list order, row by row. */
 
-typedef struct row_span { int64_t start, end; } row_span;
-
-NRK_INLINE int overlaps(row_span a, int64_t start, int64_t length) { return length > 0 && start < a.end && start + length > a.start; }
-NRK_INLINE void cover(row_span *a, int64_t start, int64_t length) {
-  if (length <= 0) return;
-  if (a->start == a->end) *a = (row_span){start, start + length};
-  a->start = nrk_min(a->start, start), a->end = nrk_max(a->end, start + length);
-}
-
-/* The cluster that begins at segment `first` ends before the returned one. */
-static int64_t cluster_end(const attention_job *j, int64_t first) {
-  row_span span = {0, 0};
-  for (int64_t s = first; s < j->count; s++) {
-    const nrk_segment *x = j->segments + s;
-    if (s > first && !overlaps(span, x->start, x->length) && !overlaps(span, x->prefix_start, x->prefix_length)) return s;
-    cover(&span, x->start, x->length);
-    cover(&span, x->prefix_start, x->prefix_length);
-  }
-  return j->count;
-}
-
 /* What a task works in: `height` positions of a context, `most` query rows of a step, ld and ldq floats a row. */
 typedef struct backward_room {
   int64_t height, most, ld, ldq;
@@ -100,8 +79,9 @@ static void segment_backward(const attention_job *j, const nrk_segment *s, int64
 static void attention_backward_task(void *context, int64_t index, int32_t worker) {
   const attention_job *j = context;
   int64_t g = index % j->G, first = 0, longest = 0;
-  for (int64_t i = index / j->G; i > 0; i--) first = cluster_end(j, first);
-  int64_t end = cluster_end(j, first);
+  row_span span;
+  for (int64_t i = index / j->G; i > 0; i--) first = cluster_end(j->segments, j->count, first, &span);
+  int64_t end = cluster_end(j->segments, j->count, first, &span);
   for (int64_t s = first; s < end; s++) {
     longest = nrk_max(longest, j->segments[s].prefix_length + j->segments[s].length);
     for (int64_t i = 0; i < j->segments[s].length; i++) {
@@ -126,6 +106,7 @@ static void attention_backward(nrk_pool *pool, const nrk_segment *segments, int6
                        .ldo = ldo, .lddo = lddo, .lddq = lddq, .lddk = lddk, .lddv = lddv, .q = q, .k = k, .v = v, .o = o, .d_o = d_o,
                        .lse = lse, .dq = dq, .dk = dk, .dv = dv, .scale = scale};
   int64_t clusters = 0;
-  for (int64_t s = 0; s < count; s = cluster_end(&job, s)) clusters++;
+  row_span span;
+  for (int64_t s = 0; s < count; s = cluster_end(segments, count, s, &span)) clusters++;
   nrk_share(pool, attention_cost(&job) * 3, clusters * G, attention_backward_task, &job);
 }

@@ -25,6 +25,12 @@ static void gather_task(void *context, int64_t t, int32_t worker) {
       float value = nrk_nf4_values[words[k / 8 * 16] >> 4 * (k % 8) & 15] * nf4_scale(&m, (j->ids[t] * j->K + k) / NF4_BLOCK);
       out[k] = j->kind == NRK_NF4_BF16 ? nf4_rounded(value) : value;
     }
+  } else if (j->kind == NRK_BF16_PAIRS) {
+    const nrk_bf16 *halves = (const nrk_bf16 *)j->panels + j->ids[t] / 16 * nrk_round(j->K, 2) * 16 + j->ids[t] % 16 * 2;
+    for (int64_t k = 0; k < j->K; k++) {
+      uint32_t bits = (uint32_t)halves[k / 2 * 32 + 1 - k % 2] << 16; /* the upper half of a word is its second */
+      memcpy(out + k, &bits, 4);
+    }
   } else if (j->kind == NRK_F32)
     for (int64_t k = 0; k < j->K; k++) out[k] = ((const float *)j->panels)[from + k * 16];
   else
@@ -75,6 +81,7 @@ void nrk_embedding_backward(nrk_pool *pool, int64_t T, int64_t K, const int32_t 
 /* ---- the KV cache ------------------------------------------------------------------------------------ */
 
 int64_t nrk_kv_slot_elements(int64_t G, int64_t C, int64_t capacity) { return G * capacity * (C + nrk_round(C, 16)); }
+int64_t nrk_kv_slot_elements_bf16(int64_t G, int64_t C, int64_t capacity) { return G * capacity * (nrk_round(C, 2) + nrk_round(C, 16)); }
 
 static void kv_write_task(void *context, int64_t t, int32_t worker) {
   const copy_job *j = context;

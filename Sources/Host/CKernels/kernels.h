@@ -1,10 +1,13 @@
 /* kernels.h - every kernel, for the instruction set of the file that includes this. */
 #include "expand.h"
+#include "expand_f32.h"
+#include "quantize.h"
 #include "gemm.h"
 #include "linear.h"
 #include "rows.h"
 #include "attention.h"
 #include "attention_backward.h"
+#include "distribution.h"
 #include "softmax.h"
 #include "sampler.h"
 #include "optimiser.h"

@@ -227,6 +227,15 @@ static void pack_task(void *context, int64_t index, int32_t worker) {
       }
     }
     transpose(block);
+    if (j->to == NRK_BF16_PAIRS) {
+      uint32_t *pairs = (uint32_t *)j->panels + (index * nrk_ceil(K, 2) + k / 2) * 16;
+      for (int64_t c = 0; c < width; c += 2) {
+        u16 first = __builtin_convertvector(narrow(block[c]), u16), second = __builtin_convertvector(narrow(block[c + 1]), u16);
+        u16 words = first << 16 | second;
+        memcpy(pairs + c / 2 * 16, &words, sizeof words);
+      }
+      continue;
+    }
     int64_t to = (index * K + k) * 16;
     for (int64_t c = 0; c < width; c++) {
       if (j->to == NRK_F32) store((float *)j->panels + to + c * 16, block[c]);

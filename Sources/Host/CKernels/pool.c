@@ -145,15 +145,21 @@ void nrk_pool_destroy(nrk_pool *pool) {
 
 int32_t nrk_pool_threads(const nrk_pool *pool) { return pool->threads; }
 
+float *nrk_allocate(int64_t floats) {
+  floats = nrk_round(nrk_max(floats, 1), LINE);
+  float *p = aligned_alloc(LINE, (size_t)floats * sizeof(float));
+  if (p) return p;
+  fprintf(stderr, "nano-reasoner: no memory for %lld bytes of kernel scratch\n", (long long)(floats * 4));
+  abort();
+}
+
 float *nrk_scratch(nrk_pool *pool, int32_t index, int64_t floats) {
   worker *w = &pool->workers[index];
   if (w->floats >= floats) return w->scratch;
   free(w->scratch);
-  w->floats = nrk_round(nrk_max(floats, w->floats + w->floats / 2), LINE);
-  w->scratch = aligned_alloc(LINE, (size_t)w->floats * sizeof(float));
-  if (w->scratch) return w->scratch;
-  fprintf(stderr, "nano-reasoner: no memory for %lld bytes of kernel scratch\n", (long long)(w->floats * 4));
-  abort();
+  w->floats = nrk_max(floats, w->floats + w->floats / 2);
+  w->scratch = nrk_allocate(w->floats);
+  return w->scratch;
 }
 
 void nrk_share(nrk_pool *pool, int64_t cost, int64_t count, nrk_task task, void *context) {

@@ -10,6 +10,9 @@ void nrk_share(nrk_pool *, int64_t cost, int64_t count, nrk_task, void *context)
 /* At least `floats` floats of this worker's own memory, aligned to 64 bytes, until the task returns. Not cleared. */
 float *nrk_scratch(nrk_pool *, int32_t worker, int64_t floats);
 
+/* The same for what the tasks of a call leave to each other: the caller frees it. */
+float *nrk_allocate(int64_t floats);
+
 static inline int64_t nrk_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t nrk_max(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t nrk_ceil(int64_t a, int64_t b) { return (a + b - 1) / b; }

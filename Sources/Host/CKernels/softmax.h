@@ -4,7 +4,6 @@
    blocks' lanes are added in order (over 150 000 tokens a single float would gather too much rounding). The sampler calls
    this too, so its log-probabilities are these. `prefix`, when given, takes the running sum after every block. */
 enum { SOFTMAX_BLOCK = 1024 };
-typedef struct softmax_row { float top, sum, log_sum, weighted; } softmax_row;
 
 static softmax_row normalise(const float *logits, int64_t V, float factor, float *prefix) {
   v16 highest[4], f = splat(factor);
@@ -30,14 +29,6 @@ static softmax_row normalise(const float *logits, int64_t V, float factor, float
   float total = sum_lanes(sum);
   return (softmax_row){top, total, logf(total), sum_lanes(weighted)};
 }
-NRK_INLINE float row_log_z(softmax_row r) { return r.top + r.log_sum; }
-/* At a temperature near 0 the largest logit takes the sum's logarithm into its last digit; there it is subtracted by itself. */
-NRK_INLINE float row_log_prob(softmax_row r, float logit, float factor) {
-  return fabsf(r.top) > 0x1p24f ? (logit * factor - r.top) - r.log_sum : logit * factor - row_log_z(r);
-}
-/* log z - sum p z = log sum - sum p (z - max): without the cancellation of two large numbers */
-NRK_INLINE float row_entropy(softmax_row r) { return r.log_sum - r.weighted / r.sum; }
-
 typedef struct softmax_job {
   int64_t n, V, ld, rows; /* a task is so many rows */
   const float *logits;

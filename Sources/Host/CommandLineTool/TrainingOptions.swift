@@ -145,7 +145,8 @@ enum TrainingOptions {
     }
     for key in extra.keys { identity[key] = extra[key] }
     // A GPU that computes in float32 goes on with what a CPU began; one that computes in bfloat16 is another run.
-    if trained.model.backend.activation == .bfloat16 { identity["arithmetic"] = "bfloat16" }
+    // Sums are made in another order on a GPU.
+    if trained.model.backend.activation == .bfloat16 { identity["arithmetic"] = trained.model.backend.isHost ? "bfloat16 on the CPU" : "bfloat16" }
     let description: JSON.Object = [
       "arguments": arguments.json, "given": .array(arguments.given.map { .string($0) }), "backend": .string(trained.model.backend.name), "stop_tokens": .array(trained.model.endOfText.map { .integer(Int($0)) }),
     ]

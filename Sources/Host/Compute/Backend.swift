@@ -17,6 +17,9 @@ package protocol Backend: AnyObject, Sendable {
   /// gradients. Residual streams, statistics, logits, weight gradients and the optimiser are float32 in any case.
   var activation: ElementType { get }
 
+  /// Whether the loss head makes ``HeadOutput/mean`` on its way, where a backward follows.
+  var keepsHeadMean: Bool { get }
+
   /// Whether its memory is the host's, which the program takes of as well.
   var isHost: Bool { get }
 
@@ -249,8 +252,6 @@ extension Backend {
   package func replay(_ recording: Recording) throws(Failure) { try recording.body() }
 
   package var isHost: Bool { true }
-
-  package var activation: ElementType { .float32 }
 
   /// How products read what is trained.
   package var trainedFormat: WeightFormat { activation == .bfloat16 ? .bfloat16 : .float32 }

@@ -11,17 +11,18 @@ package enum Backends {
 
   /// - Parameters:
   ///   - device: where to compute; `auto` takes a GPU where there is one that can be used.
-  ///   - bfloat16: whether a GPU computes in bfloat16, on tensor cores; the CPU computes in float32.
+  ///   - bfloat16: whether a GPU computes in bfloat16; else in float32.
+  ///   - onCPU: whether the CPU does as well: it is asked for by name, since float32 is exact there and everywhere.
   ///   - threads: of the CPU; nil takes one per core this process may run on.
   ///   - memory: bytes that may be taken; nil: what there is.
   ///   - plans: nothing is computed: a GPU need not be here where its memory is said.
   ///   - kernels: where machine code of kernels is kept.
   ///   - note: told in one line what was taken and why, where a GPU was asked for or is there.
   package static func open(
-    device: String = "auto", bfloat16: Bool = false, threads: Int? = nil, memory: Int? = nil, plans: Bool = false, kernels: KernelCache = .user,
+    device: String = "auto", bfloat16: Bool = false, onCPU: Bool = false, threads: Int? = nil, memory: Int? = nil, plans: Bool = false, kernels: KernelCache = .user,
     note: (String) -> Void = { _ in }
   ) throws(Failure) -> any Backend {
-    if device == "cpu" { return try CPUBackend(threads: threads, memory: memory) }
+    if device == "cpu" { return try cpu(onCPU, threads: threads, memory: memory) }
     if plans, device != "auto", CUDALibraries().driver == nil {
       guard let memory else {
         throw .usage("--device \(device): no CUDA driver (libcuda.so.1) on this machine; --memory GIB says the memory of a card that is not here, to plan for it")
@@ -35,8 +36,12 @@ package enum Backends {
     } catch {
       if device != "auto" { throw Failure(.usage, "--device \(device): \(error.message)") }
       if CUDALibraries().driver != nil { note("device: cpu (\(error.message))") }
-      return try CPUBackend(threads: threads, memory: memory)
+      return try cpu(onCPU, threads: threads, memory: memory)
     }
+  }
+
+  private static func cpu(_ bfloat16: Bool, threads: Int?, memory: Int?) throws(Failure) -> any Backend {
+    bfloat16 ? try BFloat16CPUBackend(threads: threads, memory: memory) : try CPUBackend(threads: threads, memory: memory)
   }
 
   private static func cuda(_ ordinal: Int, _ bfloat16: Bool, threads: Int?, memory: Int?, _ kernels: KernelCache, _ note: (String) -> Void) throws(Failure)

@@ -80,11 +80,15 @@ package struct CacheSink: Sendable {
 /// Log-probabilities of targets, entropies of their distributions, and the logarithm of each distribution's sum: `[n, 1]` each.
 package struct HeadOutput: Sendable {
   package let logProb, entropy, logSum: Tensor
+  /// `Σ_v p_v W[v]  [n, D]`, of which the gradient by log-probabilities is made; nil where it is made of logits once more.
+  package let mean: Tensor?
 
-  package init(rows: Int, in arena: Arena) throws(Failure) {
+  /// - Parameter meanColumns: the width of hidden states, where their ``mean`` is wanted.
+  package init(rows: Int, meanColumns: Int? = nil, in arena: Arena) throws(Failure) {
     logProb = try arena.tensor(rows, 1)
     entropy = try arena.tensor(rows, 1)
     logSum = try arena.tensor(rows, 1)
+    mean = try meanColumns.map { columns throws(Failure) in try arena.tensor(rows, columns) }
   }
 }
 
@@ -226,61 +230,5 @@ extension Backend {
       linear(hidden, matrix, bias: nil, into: logits, accumulate: false)
       try sampleStep(logits, settings, state, in: arena)
     }
-  }
-}
-
-/// What a backend that does none of them better takes.
-extension Backend {
-  package func normedProjection(_ x: Tensor, _ norm: NormWeights, _ parts: [LinearWeights], in arena: Arena)
-    throws(Failure) -> NormedProjection
-  {
-    try composedNormedProjection(x, norm, parts, in: arena)
-  }
-
-  package func normedProjectionBackward(
-    _ d: [Tensor], x: Tensor, _ kept: NormedProjection, _ norm: NormWeights, _ parts: [LinearWeights], _ gradients: [LinearGradients],
-    normGradient: Tensor?, addingTo dx: Tensor?, in arena: Arena
-  ) throws(Failure) {
-    try composedNormedProjectionBackward(d, x: x, kept, norm, parts, gradients, normGradient: normGradient, addingTo: dx, in: arena)
-  }
-
-  package func rotate(
-    q: Tensor, k: Tensor, v: Tensor, _ heads: HeadShape, positions: IndexTensor, cos: Tensor, sin: Tensor, inverse: Bool, sink: CacheSink?
-  ) {
-    composedRotate(q: q, k: k, v: v, heads, positions: positions, cos: cos, sin: sin, inverse: inverse, sink: sink)
-  }
-
-  package func residualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)
-    throws(Failure) -> Tensor?
-  {
-    try composedResidualProjection(a, linear, addingTo: x, into: y, in: arena)
-  }
-
-  package func residualProjectionBackward(
-    _ dy: Tensor, a: Tensor, projected: Tensor?, _ linear: LinearWeights, _ gradients: LinearGradients, into da: Tensor, in arena: Arena
-  ) throws(Failure) {
-    try composedResidualProjectionBackward(dy, a: a, projected: projected, linear, gradients, into: da, in: arena)
-  }
-
-  package func head(
-    _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, into output: HeadOutput, in arena: Arena)
-    throws(Failure)
-  {
-    try composedHead(hidden, matrix, targets: targets, inverseTemperature: inverseTemperature, into: output, in: arena)
-  }
-
-  package func headBackward(
-    _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, _ output: HeadOutput, dLogProb: Tensor,
-    dEntropy: Tensor?, into dHidden: Tensor, weightGradient: Tensor?, in arena: Arena
-  ) throws(Failure) {
-    try composedHeadBackward(
-      hidden, matrix, targets: targets, inverseTemperature: inverseTemperature, output, dLogProb: dLogProb, dEntropy: dEntropy, into: dHidden,
-      weightGradient: weightGradient, in: arena)
-  }
-
-  package func drawStep(_ hidden: Tensor, _ matrix: PackedMatrix, _ settings: SamplingSettings, _ state: DecodeState, in arena: Arena)
-    throws(Failure)
-  {
-    try composedDrawStep(hidden, matrix, settings, state, in: arena)
   }
 }

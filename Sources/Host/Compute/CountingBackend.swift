@@ -3,7 +3,7 @@ import Synchronization
 
 /// A backend that computes nothing and takes no memory, but counts what another would take: the same program run on it says what a
 /// run will need before there is one. Results that are asked for are zeros.
-package final class CountingBackend: Backend {
+package final class CountingBackend: ComposedBackend, BFloat16Products, @unchecked Sendable {
   private let use: Mutex<MemoryUse>
   private let sizes: Sizes
   package let name: String
@@ -12,6 +12,8 @@ package final class CountingBackend: Backend {
 
   /// The sizes in which a backend keeps what it has a form of its own for.
   struct Sizes: Sendable {
+    let activation: ElementType
+    let keepsHeadMean: Bool
     /// Bytes to a multiple of which memory is taken.
     let alignment: Int
     let packed: @Sendable (_ outputs: Int, _ inputs: Int, WeightFormat) -> Int
@@ -35,6 +37,9 @@ package final class CountingBackend: Backend {
     (name, isRowExact, availableBytes, sizes) = (other.name, other.isRowExact, other.availableBytes, other.sizes)
   }
 
+  package var activation: ElementType { sizes.activation }
+  private var isBFloat16: Bool { activation == .bfloat16 }
+  override package var keepsHeadMean: Bool { sizes.keepsHeadMean }
   package var memory: MemoryUse { use.withLock { $0 } }
   package func counter() -> any Backend { CountingBackend(like: self) }
 
@@ -69,8 +74,8 @@ package final class CountingBackend: Backend {
   }
 
   package func packed(outputs: Int, inputs: Int, as format: WeightFormat) -> PackedMatrix {
-    PackedMatrix(
-      storage: allocate(byteCount: sizes.packed(outputs, inputs, format)), outputs: outputs, inputs: inputs, format: format)
+    let kept = isBFloat16 ? format.inBFloat16 : format
+    return PackedMatrix(storage: allocate(byteCount: sizes.packed(outputs, inputs, kept)), outputs: outputs, inputs: inputs, format: kept)
   }
 
   package func repack(_ list: PackingList) {}
@@ -80,6 +85,12 @@ package final class CountingBackend: Backend {
   package func linearBackward(_ dy: Tensor, _ weight: PackedMatrix, into dx: Tensor, accumulate: Bool) {}
   package func linearBackward(_ dy: Tensor, x: Tensor, weightGradient: Tensor) {}
   package func linearBackward(_ dy: Tensor, biasGradient: Tensor) {}
+  package func multiply(_ x: Tensor, _ layers: [ProductLayer], in arena: Arena) {}
+  package func inputGradient(_ layers: [GradientTerm], scale: Float, into dx: Tensor, accumulate: Bool, in arena: Arena) {}
+  package func weightGradients(_ list: [WeightTerm], in arena: Arena) {}
+  package func biasGradient(_ dy: Tensor, _ gradient: Tensor, in arena: Arena) throws(Failure) {
+    try arena.scope { () throws(Failure) in _ = try arena.tensor(dy.rows, dy.columns) }
+  }
   package func scale(_ x: Tensor, by factor: Float) {}
   package func add(_ y: Tensor, to x: Tensor) {}
   package func take(_ rows: IndexTensor, of x: Tensor, into output: Tensor) {}
@@ -139,4 +150,59 @@ package final class CountingBackend: Backend {
     _ settings: AdamWSettings, step: Int, parameter: Tensor, gradient: Tensor, m: Tensor, v: Tensor, gradientFactor: Float
   ) {}
   package func sumOfSquares(_ x: Tensor, _ parts: FlatParts) -> Pending<Double> { Pending(0) }
+
+  // MARK: Coarse operations
+
+  override package func normedProjection(_ x: Tensor, _ norm: NormWeights, _ parts: [LinearWeights], in arena: Arena)
+    throws(Failure) -> NormedProjection
+  {
+    isBFloat16 ? try bfloat16NormedProjection(x, norm, parts, in: arena) : try super.normedProjection(x, norm, parts, in: arena)
+  }
+
+  override package func normedProjectionBackward(
+    _ d: [Tensor], x: Tensor, _ kept: NormedProjection, _ norm: NormWeights, _ parts: [LinearWeights], _ gradients: [LinearGradients],
+    normGradient: Tensor?, addingTo dx: Tensor?, in arena: Arena
+  ) throws(Failure) {
+    if isBFloat16 {
+      try bfloat16NormedProjectionBackward(d, x: x, kept, norm, parts, gradients, normGradient: normGradient, addingTo: dx, in: arena)
+    } else {
+      try super.normedProjectionBackward(d, x: x, kept, norm, parts, gradients, normGradient: normGradient, addingTo: dx, in: arena)
+    }
+  }
+
+  override package func residualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)
+    throws(Failure) -> Tensor?
+  {
+    isBFloat16
+      ? try bfloat16ResidualProjection(a, linear, addingTo: x, into: y, in: arena)
+      : try super.residualProjection(a, linear, addingTo: x, into: y, in: arena)
+  }
+
+  override package func residualProjectionBackward(
+    _ dy: Tensor, a: Tensor, projected: Tensor?, _ linear: LinearWeights, _ gradients: LinearGradients, into da: Tensor, in arena: Arena
+  ) throws(Failure) {
+    if isBFloat16 {
+      try bfloat16ResidualProjectionBackward(dy, a: a, projected: projected, linear, gradients, into: da, in: arena)
+    } else {
+      try super.residualProjectionBackward(dy, a: a, projected: projected, linear, gradients, into: da, in: arena)
+    }
+  }
+
+  /// In bfloat16 logits exist within the operation only.
+  override package func head(
+    _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, into output: HeadOutput, in arena: Arena)
+    throws(Failure)
+  {
+    if !isBFloat16 { try super.head(hidden, matrix, targets: targets, inverseTemperature: inverseTemperature, into: output, in: arena) }
+  }
+
+  override package func headBackward(
+    _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, _ output: HeadOutput, dLogProb: Tensor,
+    dEntropy: Tensor?, into dHidden: Tensor, weightGradient: Tensor?, in arena: Arena
+  ) throws(Failure) {
+    if isBFloat16 { return }
+    try super.headBackward(
+      hidden, matrix, targets: targets, inverseTemperature: inverseTemperature, output, dLogProb: dLogProb, dEntropy: dEntropy, into: dHidden,
+      weightGradient: weightGradient, in: arena)
+  }
 }

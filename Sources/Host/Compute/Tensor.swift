@@ -97,6 +97,14 @@ package enum WeightFormat: Sendable, Hashable {
     case .nf4: "nf4"
     }
   }
+
+  /// How a backend that computes in bfloat16 keeps what was asked for in this.
+  var inBFloat16: WeightFormat {
+    switch self {
+    case .float32, .bfloat16: .bfloat16
+    case .nf4(let nf4): .nf4(NF4Format(roundsToBFloat16: true, isNested: nf4.isNested))
+    }
+  }
 }
 
 /// What of blocks of four bits may be one way or another.

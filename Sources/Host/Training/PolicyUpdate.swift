@@ -38,7 +38,7 @@ extension Policy {
     return try arena.scope { () throws(Failure) in
       var watch = Stopwatch()
       let pass = try forward(batch)
-      let scores = try head.forward(pass.hidden, targets, temperature: temperature, in: arena)
+      let scores = try head.forward(pass.hidden, targets, temperature: temperature, retaining: true, in: arena)
       let values = try valueHead?.forward(pass.hidden, rows: targets.rows, in: arena)
       let said = PluginScores(
         logProbs: try scores.logProbs.value(), entropies: try scores.entropies.value(), values: try values?.values.value())

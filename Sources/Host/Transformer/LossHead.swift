@@ -25,13 +25,17 @@ package struct LossHead {
   }
 
   /// `logProb[i] = log softmax(W h[rows[i]] / temperature)[targets[i]]`
-  package func forward(_ hidden: Tensor, _ targets: TokenTargets, temperature: Double, in arena: Arena) throws(Failure) -> Pass {
+  ///
+  /// - Parameter retaining: whether ``backward(_:dLogProb:dEntropy:into:_:in:)`` follows.
+  package func forward(_ hidden: Tensor, _ targets: TokenTargets, temperature: Double, retaining: Bool = false, in arena: Arena)
+    throws(Failure) -> Pass
+  {
     let inverse = SamplingSettings.inverse(of: temperature)
     let rows = try arena.indices(targets.rows)
     let wantedTargets = try arena.indices(targets.targets)
     let wanted = try arena.tensor(targets.count, hidden.columns, hidden.element)
     backend.take(rows, of: hidden, into: wanted)
-    let output = try HeadOutput(rows: targets.count, in: arena)
+    let output = try HeadOutput(rows: targets.count, meanColumns: retaining && backend.keepsHeadMean ? hidden.columns : nil, in: arena)
     try backend.head(wanted, model.weights.head, targets: wantedTargets, inverseTemperature: inverse, into: output, in: arena)
     return Pass(
       logProbs: try backend.download(output.logProb), entropies: try backend.download(output.entropy), count: targets.count,

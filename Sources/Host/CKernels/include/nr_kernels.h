@@ -11,7 +11,8 @@
 
    Shapes: T tokens (rows), K inputs, N outputs, H query heads, G key-value heads, C channels of a head, V vocabulary.
    Every matrix argument is followed by its row stride in elements ("ld"). Sizes may be zero. Nothing here allocates per
-   call except scratch inside the pool. No function reads what it has not been given. */
+   call except scratch inside the pool, and the loss head and the sampler in bfloat16 sums of a row's parts. No function
+   reads what it has not been given. */
 #ifndef NR_KERNELS_H
 #define NR_KERNELS_H
 #include <stddef.h>
@@ -28,14 +29,16 @@ void      nrk_parallel(nrk_pool *, int64_t count, nrk_task, void *context);   /*
 /* One pool may be used from several threads: its operations then follow one another. A task that calls an operation of
    its own pool runs that alone. */
 
-const char *nrk_isa(void);                                      /* "avx512", "avx2", "portable"; NR_ISA chooses       */
+const char *nrk_isa(void);                     /* "avx512-bf16", "avx512", "avx2", "portable"; NR_ISA chooses         */
 int32_t     nrk_has_isa(const char *);                          /* whether this machine runs that table            */
 
 /* ---- weights: packed once into panels of 16 outputs: [ceil(N/16)][K][16], zero-padded -------------- */
 
-/* NRK_NF4 and NRK_NF4_BF16 are the same bytes: products read their values as float32, or rounded to bfloat16. */
-typedef enum nrk_kind { NRK_F32 = 0, NRK_BF16 = 1, NRK_NF4 = 2, NRK_NF4_BF16 = 3 } nrk_kind;
-int64_t nrk_panel_elements(int64_t N, int64_t K);
+/* NRK_NF4 and NRK_NF4_BF16 are the same bytes: products read their values as float32, or rounded to bfloat16. NRK_BF16_PAIRS is what
+   products in bfloat16 read (below): [ceil(N/16)][ceil(K/2)][16] words, element k in the upper half of a word, k + 1 in the lower. */
+typedef enum nrk_kind { NRK_F32 = 0, NRK_BF16 = 1, NRK_BF16_PAIRS = 2, NRK_NF4 = 3, NRK_NF4_BF16 = 4 } nrk_kind;
+/* Elements of the panels of a matrix that is not of four bits. */
+int64_t nrk_panel_elements(int64_t N, int64_t K, nrk_kind);
 /* src [N, K] row-major of src_kind -> panels of dst_kind (f32 -> bf16 rounds to nearest even); not of four bits. */
 void nrk_pack(nrk_pool *, int64_t N, int64_t K, const void *src, nrk_kind src_kind, int64_t ld, void *panels,
               nrk_kind dst_kind);
@@ -165,5 +168,108 @@ typedef struct nrk_part { int64_t start, count; } nrk_part;
 double nrk_sum_squares(nrk_pool *, int64_t parts, const nrk_part *, const float *x);
 /* table[ids[t], :] += dx[t, :], t ascending */
 void nrk_embedding_backward(nrk_pool *, int64_t T, int64_t K, const int32_t *ids, const float *dx, int64_t ld, float *dtable);
+
+/* ---- in bfloat16 --------------------------------------------------------------------------------------
+
+   What products read and what lies between operations is bfloat16, rounded to the nearest, ties to even, where it is stored; sums are
+   float32 (docs/precision.md says which is which, for CPU and GPU alike). Numbers below the normal ones are zeros, as operands
+   and as results, in products. Matrices that may be either say so: x_is_float.
+
+   A product is a chain of fused multiply-adds, ascending, as the instruction for it (vdpbf16ps) computes it and as two float32 operations
+   compute it elsewhere: the same bits on AVX-512 with and without BF16, AVX2 and NEON. A sum over inputs is cut at multiples of 2304, a sum
+   over tokens at multiples of 512; a part is a chain from zero, parts are added in order. */
+typedef uint16_t nrk_bf16;
+
+/* Elements of one kind to the other, or copied. ld in elements. */
+void nrk_convert(nrk_pool *, int64_t T, int64_t K, const void *x, int64_t ldx, int32_t x_is_float, void *out, int64_t ldo,
+                 int32_t out_is_float);
+/* out[i, :] = x[rows[i], :] */
+void nrk_take_rows_bf16(nrk_pool *, int64_t n, int64_t K, const nrk_bf16 *x, int64_t ldx, const int32_t *rows, nrk_bf16 *out, int64_t ldo);
+
+/* One of several layers that read the same rows: y[T, N] = scale (x W^T + low up^T) + bias + residual. The low-rank part goes on in the
+   chain of the sum. panels: NRK_BF16_PAIRS, or four bits whose values are rounded. low [T, R], up [N, R] NRK_BF16_PAIRS; R = 0: none. */
+typedef struct nrk_product_part {
+  const void *panels;
+  nrk_kind kind;
+  int32_t y_is_float;
+  int64_t N, R;
+  const nrk_bf16 *low;
+  const void *up;
+  int64_t ldlow;
+  float scale;
+  const float *bias, *residual; /* [N], [T, N]; NULL: none */
+  int64_t ldr;
+  void *y;
+  int64_t ldy;
+} nrk_product_part;
+void nrk_products(nrk_pool *, int64_t T, int64_t K, const void *x, int64_t ldx, int32_t x_is_float, int64_t parts, const nrk_product_part *);
+
+/* dx[T, K] = (accumulate ? dx : 0) + scale (sum over the terms of dy W), terms in order. W [N, K]. */
+typedef struct nrk_product_term {
+  const void *dy, *panels;
+  nrk_kind kind;
+  int32_t dy_is_float;
+  int64_t lddy, N;
+} nrk_product_term;
+void nrk_products_dx(nrk_pool *, int64_t T, int64_t K, int64_t terms, const nrk_product_term *, float scale, void *dx, int64_t lddx,
+                     int32_t dx_is_float, int32_t accumulate);
+
+/* dw[n,k] += sum_t dy[t,n] x[t,k] of several layers over the same tokens; dw [N, K] float32, row-major. */
+typedef struct nrk_product_dw {
+  const void *dy, *x;
+  int32_t dy_is_float, x_is_float;
+  int64_t lddy, ldx, N, K;
+  float *dw;
+  int64_t lddw;
+} nrk_product_dw;
+void nrk_products_dw(nrk_pool *, int64_t T, int64_t count, const nrk_product_dw *);
+
+/* As nrk_rmsnorm and nrk_rmsnorm_backward; x of the first may be float32 (a residual stream) or bfloat16 (heads), w, rstd and dw are
+   float32. The backward is of bfloat16 only: where dy and x are float32, nrk_rmsnorm_backward. */
+void nrk_rmsnorm_bf16(nrk_pool *, int64_t T, int64_t K, const void *x, int32_t x_is_float, const float *w, float epsilon, nrk_bf16 *y,
+                      float *rstd);
+void nrk_rmsnorm_backward_bf16(nrk_pool *, int64_t T, int64_t K, const nrk_bf16 *dy, const nrk_bf16 *x, const float *w, const float *rstd,
+                               nrk_bf16 *dx, int32_t accumulate, float *dw);
+void nrk_rope_bf16(nrk_pool *, int64_t T, int64_t heads, int64_t C, nrk_bf16 *x, int64_t ld, const int32_t *positions, const float *cos,
+                   const float *sin, int32_t inverse);
+void nrk_swiglu_bf16(nrk_pool *, int64_t count, const nrk_bf16 *gate, const nrk_bf16 *up, nrk_bf16 *out);
+void nrk_swiglu_backward_bf16(nrk_pool *, int64_t count, const nrk_bf16 *gate, const nrk_bf16 *up, const nrk_bf16 *dout, nrk_bf16 *dgate,
+                              nrk_bf16 *dup);
+
+/* As nrk_attention and its like. Scores, their maximum and the sum of the weights are float32; weights exp(score - maximum) are rounded
+   to bfloat16 as they multiply v, not in their sum. The backward forms scores and weights again; weights, and the slopes of scores, are
+   rounded as they multiply. */
+void nrk_attention_bf16(nrk_pool *, const nrk_segment *, int64_t segments, int64_t H, int64_t G, int64_t C, const nrk_bf16 *q, int64_t ldq,
+                        const nrk_bf16 *k, int64_t ldk, const nrk_bf16 *v, int64_t ldv, float scale, nrk_bf16 *o, int64_t ldo, float *lse);
+void nrk_attention_backward_bf16(nrk_pool *, const nrk_segment *, int64_t segments, int64_t H, int64_t G, int64_t C, const nrk_bf16 *q,
+                                 int64_t ldq, const nrk_bf16 *k, int64_t ldk, const nrk_bf16 *v, int64_t ldv, float scale,
+                                 const nrk_bf16 *o, int64_t ldo, const float *lse, const nrk_bf16 *d_o, int64_t lddo, nrk_bf16 *dq,
+                                 int64_t lddq, nrk_bf16 *dk, int64_t lddk, nrk_bf16 *dv, int64_t lddv);
+/* Elements of a slot of the cache of one layer in bfloat16, capacity a multiple of 16. */
+int64_t nrk_kv_slot_elements_bf16(int64_t G, int64_t C, int64_t capacity);
+void nrk_kv_write_bf16(nrk_pool *, int64_t T, int64_t G, int64_t C, const nrk_bf16 *k, int64_t ldk, const nrk_bf16 *v, int64_t ldv,
+                       nrk_bf16 *cache, int64_t capacity, const int32_t *slots, const int32_t *positions);
+void nrk_attention_decode_bf16(nrk_pool *, int64_t T, int64_t H, int64_t G, int64_t C, const nrk_bf16 *q, int64_t ldq,
+                               const nrk_bf16 *prompts, int64_t prompt_capacity, const int32_t *prompt_slots,
+                               const int32_t *prompt_lengths, const nrk_bf16 *cache, int64_t capacity, const int32_t *slots,
+                               const int32_t *lengths, float scale, nrk_bf16 *o, int64_t ldo);
+
+/* The loss head from hidden states: logits z = hidden W^T inverse_temperature exist for some rows and some words at a time. Of each row
+   and each 128 words a maximum and two sums are kept, and joined by one tree. log_prob, entropy, log_z [n] as nrk_log_softmax. `mean`
+   [n, D], where it is given, becomes sum_v p_v W[v, :], of which a gradient by log-probabilities alone is made without another product.
+   panels: NRK_BF16_PAIRS of W [V, D]. */
+void nrk_head_bf16(nrk_pool *, int64_t n, int64_t V, int64_t D, const nrk_bf16 *hidden, int64_t ldh, const void *panels,
+                   float inverse_temperature, const int32_t *targets, float *log_prob, float *entropy, float *log_z, float *mean,
+                   int64_t ldm);
+/* d_hidden [n, D] = sum_v dz_v W[v, :], dz = inverse_temperature (d_log_prob (onehot - p) - d_entropy p (log p + entropy)); where dw is
+   given, dw [V, D] += dz^T hidden. With `mean`, and no d_entropy, d_hidden is inverse_temperature d_log_prob (W[target] - mean);
+   otherwise, and for dw, dz is formed again, rounded to bfloat16. */
+void nrk_head_backward_bf16(nrk_pool *, int64_t n, int64_t V, int64_t D, const nrk_bf16 *hidden, int64_t ldh, const void *panels,
+                            float inverse_temperature, const int32_t *targets, const float *log_z, const float *entropy,
+                            const float *d_log_prob, const float *d_entropy, const float *mean, int64_t ldm, float *d_hidden, int64_t ldd,
+                            float *dw, int64_t lddw);
+/* nrk_sample from logits that nrk_products made, in the sums of nrk_head_bf16: log_prob and entropy are its bits. */
+void nrk_sample_bf16(nrk_pool *, int64_t n, int64_t V, const float *logits, int64_t ld, float temperature, int32_t top_k, float top_p,
+                     const double *uniforms, int32_t *tokens, float *log_prob, float *entropy);
 
 #endif

@@ -1,11 +1,12 @@
 import CKernels
 import Support
 
-/// The CPU: every operation is one call into `CKernels`, which fixes the order of each floating-point operation.
+/// The CPU: every operation is one call into `CKernels`, which fixes the order of each floating-point operation. This one computes in float32.
 ///
-/// All pointer work of the host is in this type: it turns views into addresses after ``Tensor`` has checked their bounds.
-@safe package final class CPUBackend: Backend, @unchecked Sendable {
-  private let pool: OpaquePointer
+/// All pointer work of the host is in this type and ``BFloat16CPUBackend``: they turn views into addresses after ``Tensor`` has checked
+/// their bounds.
+@safe package class CPUBackend: ComposedBackend, Backend, @unchecked Sendable {
+  let pool: OpaquePointer
   private let store = CPUMemory()
   package let threads: Int
   package let availableBytes: Int
@@ -29,9 +30,12 @@ import Support
 
   deinit { unsafe nrk_pool_destroy(pool) }
 
-  package var name: String { unsafe "cpu (\(String(cString: nrk_isa())), \(threads) threads)" }
+  package var name: String { unsafe "cpu (\(String(cString: nrk_isa())), \(threads) threads\(family))" }
+  /// What is computed in, where it is not float32.
+  var family: String { "" }
+  package var activation: ElementType { .float32 }
   /// The instruction sets that there are kernels for and that this machine has, the best first; `NR_ISA` chooses another than the first.
-  package static var instructionSets: [String] { ["avx512", "avx2", "portable"].filter { unsafe nrk_has_isa($0) != 0 } }
+  package static var instructionSets: [String] { ["avx512-bf16", "avx512", "avx2", "portable"].filter { unsafe nrk_has_isa($0) != 0 } }
   /// Whether the kernels in use fuse a multiplication and an addition, as all do but those of SSE2.
   package static var fuses: Bool {
     #if arch(x86_64)
@@ -46,7 +50,8 @@ import Support
     CountingBackend(
       like: self,
       CountingBackend.Sizes(
-        alignment: 64, packed: { Self.packedBytes(outputs: $0, inputs: $1, $2) }, cache: { Self.cacheShape($0, slots: $1, capacity: $2) },
+        activation: activation, keepsHeadMean: keepsHeadMean, alignment: 64, packed: { [self] in packedBytes(outputs: $0, inputs: $1, $2) },
+        cache: { [self] in cacheShape($0, slots: $1, capacity: $2) },
         plan: { segments, _, _ in segments.count * MemoryLayout<nrk_segment>.stride / 4 }, sampling: { rows, _, _ in 5 * rows }))
   }
 
@@ -54,25 +59,29 @@ import Support
     max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
   }
 
-  private func floats(_ tensor: Tensor) -> UnsafeMutablePointer<Float> {
+  func floats(_ tensor: Tensor) -> UnsafeMutablePointer<Float> {
     precondition(tensor.element == .float32, "the CPU computes on float32")
     return unsafe UnsafeMutablePointer<Float>(bitPattern: tensor.storage.address)! + tensor.offset
   }
 
-  private func floats(_ tensor: Tensor?) -> UnsafeMutablePointer<Float>? {
+  func floats(_ tensor: Tensor?) -> UnsafeMutablePointer<Float>? {
     guard let tensor else { return nil }
     return unsafe floats(tensor)
   }
 
-  private func integers(_ tensor: IndexTensor) -> UnsafeMutablePointer<Int32> {
+  func integers(_ tensor: IndexTensor) -> UnsafeMutablePointer<Int32> {
     unsafe UnsafeMutablePointer<Int32>(bitPattern: tensor.storage.address)! + tensor.offset
   }
 
-  private func raw(_ storage: Storage) -> UnsafeMutableRawPointer {
+  func raw(_ storage: Storage) -> UnsafeMutableRawPointer {
     unsafe UnsafeMutableRawPointer(bitPattern: storage.address)!
   }
 
-  private func kind(_ format: WeightFormat) -> nrk_kind {
+  /// Of numbers in rows.
+  private func kind(_ format: WeightFormat) -> nrk_kind { format == .bfloat16 ? NRK_BF16 : NRK_F32 }
+
+  /// Of a matrix as products read it.
+  func packedKind(_ format: WeightFormat) -> nrk_kind {
     switch format {
     case .float32: NRK_F32
     case .bfloat16: NRK_BF16
@@ -131,14 +140,14 @@ import Support
   ) throws(Failure) -> PackedMatrix {
     let matrix = try packed(outputs: outputs, inputs: inputs, as: target)
     unsafe nrk_pack(
-      pool, Int64(outputs), Int64(inputs), bytes.baseAddress, kind(format), Int64(inputs), raw(matrix.storage), kind(target))
+      pool, Int64(outputs), Int64(inputs), bytes.baseAddress, kind(format), Int64(inputs), raw(matrix.storage), packedKind(matrix.format))
     return matrix
   }
 
-  package static func packedBytes(outputs: Int, inputs: Int, _ format: WeightFormat) -> Int {
+  package func packedBytes(outputs: Int, inputs: Int, _ format: WeightFormat) -> Int {
     switch format {
-    case .float32: Int(nrk_panel_elements(Int64(outputs), Int64(inputs))) * 4
-    case .bfloat16: Int(nrk_panel_elements(Int64(outputs), Int64(inputs))) * 2
+    case .float32, .bfloat16:
+      Int(nrk_panel_elements(Int64(outputs), Int64(inputs), packedKind(format))) * (format.byteCount ?? 0)
     case .nf4(let nf4): Int(nrk_nf4_bytes(Int64(outputs), Int64(inputs), nf4.isNested ? 1 : 0))
     }
   }
@@ -170,7 +179,7 @@ import Support
 
   package func packed(outputs: Int, inputs: Int, as format: WeightFormat) throws(Failure) -> PackedMatrix {
     PackedMatrix(
-      storage: try allocate(byteCount: Self.packedBytes(outputs: outputs, inputs: inputs, format)), outputs: outputs, inputs: inputs,
+      storage: try allocate(byteCount: packedBytes(outputs: outputs, inputs: inputs, format)), outputs: outputs, inputs: inputs,
       format: format)
   }
 
@@ -179,7 +188,7 @@ import Support
       Shapes.repack(item)
       return unsafe nrk_packing(
         N: Int64(item.value.rows), K: Int64(item.value.columns), ld: Int64(item.value.stride), source: floats(item.value),
-        panels: raw(item.matrix.storage), kind: kind(item.matrix.format))
+        panels: raw(item.matrix.storage), kind: packedKind(item.matrix.format))
     }
     unsafe packings.withUnsafeBufferPointer { unsafe nrk_pack_list(pool, Int64($0.count), $0.baseAddress) }
   }
@@ -187,7 +196,7 @@ import Support
   package func gather(_ ids: IndexTensor, from matrix: PackedMatrix, into output: Tensor) {
     Shapes.gather(ids, from: matrix, into: output)
     unsafe nrk_gather(
-      pool, Int64(ids.count), Int64(matrix.outputs), Int64(matrix.inputs), raw(matrix.storage), kind(matrix.format),
+      pool, Int64(ids.count), Int64(matrix.outputs), Int64(matrix.inputs), raw(matrix.storage), packedKind(matrix.format),
       integers(ids), floats(output), Int64(output.stride))
   }
 
@@ -204,14 +213,14 @@ import Support
     Shapes.linear(x, weight, bias: bias, into: y)
     unsafe nrk_linear(
       pool, Int64(x.rows), Int64(weight.outputs), Int64(weight.inputs), floats(x), Int64(x.stride),
-      raw(weight.storage), kind(weight.format), floats(bias), floats(y), Int64(y.stride), accumulate ? 1 : 0)
+      raw(weight.storage), packedKind(weight.format), floats(bias), floats(y), Int64(y.stride), accumulate ? 1 : 0)
   }
 
   package func linearBackward(_ dy: Tensor, _ weight: PackedMatrix, into dx: Tensor, accumulate: Bool) {
     Shapes.linearBackward(dy, weight, into: dx)
     unsafe nrk_linear_dx(
       pool, Int64(dy.rows), Int64(weight.outputs), Int64(weight.inputs), floats(dy), Int64(dy.stride),
-      raw(weight.storage), kind(weight.format), floats(dx), Int64(dx.stride), accumulate ? 1 : 0)
+      raw(weight.storage), packedKind(weight.format), floats(dx), Int64(dx.stride), accumulate ? 1 : 0)
   }
 
   package func linearBackward(_ dy: Tensor, x: Tensor, weightGradient: Tensor) {
@@ -301,7 +310,7 @@ import Support
     return AttentionPlan(segments: segments.count, rows: rows, heads: heads, list: list)
   }
 
-  private func segments(_ plan: AttentionPlan) -> UnsafePointer<nrk_segment> {
+  func segments(_ plan: AttentionPlan) -> UnsafePointer<nrk_segment> {
     unsafe UnsafeRawPointer(integers(plan.list)).assumingMemoryBound(to: nrk_segment.self)
   }
 
@@ -325,7 +334,7 @@ import Support
       Int64(dq.stride), floats(dk), Int64(dk.stride), floats(dv), Int64(dv.stride))
   }
 
-  package static func cacheShape(_ heads: HeadShape, slots: Int, capacity: Int) -> (capacity: Int, bytes: Int) {
+  package func cacheShape(_ heads: HeadShape, slots: Int, capacity: Int) -> (capacity: Int, bytes: Int) {
     let rounded = (max(capacity, 1) + 15) / 16 * 16
     let slot = nrk_kv_slot_elements(Int64(heads.keyValueHeads), Int64(heads.channels), Int64(rounded))
     return (rounded, Int(slot) * slots * 4)
@@ -333,7 +342,7 @@ import Support
 
   /// Panels are multiplied whole, so what lies past a sequence's end must be numbers: memory comes cleared.
   package func makeCache(_ heads: HeadShape, slots: Int, capacity: Int) throws(Failure) -> CacheLayer {
-    let shape = Self.cacheShape(heads, slots: slots, capacity: capacity)
+    let shape = cacheShape(heads, slots: slots, capacity: capacity)
     return CacheLayer(storage: try allocate(byteCount: shape.bytes), slots: slots, capacity: shape.capacity)
   }
 
@@ -381,7 +390,17 @@ import Support
       integers(targets), floats(logSum), floats(entropy), floats(dLogProb), floats(dEntropy))
   }
 
+  typealias Sampler = @convention(c) (
+    OpaquePointer?, Int64, Int64, UnsafePointer<Float>?, Int64, Float, Int32, Float, UnsafePointer<Double>?, UnsafeMutablePointer<Int32>?,
+    UnsafeMutablePointer<Float>?, UnsafeMutablePointer<Float>?
+  ) -> Void
+
   package func sampleStep(_ logits: Tensor, _ settings: SamplingSettings, _ state: DecodeState, in arena: Arena) throws(Failure) {
+    try unsafe sampleStep(logits, settings, state, by: nrk_sample, in: arena)
+  }
+
+  /// - Parameter sampler: draws in the sums of a loss head.
+  func sampleStep(_ logits: Tensor, _ settings: SamplingSettings, _ state: DecodeState, by sampler: Sampler, in arena: Arena) throws(Failure) {
     let count = logits.rows
     precondition(state.rows == count)
     try arena.scope { () throws(Failure) in
@@ -396,7 +415,7 @@ import Support
         let stream = RandomStream(seed: word(0) | word(1) << 32, stream: word(2) | word(3) << 32)
         unsafe uniforms[row] = stream.uniform(at: UInt64(lengths[row]))
       }
-      unsafe nrk_sample(
+      unsafe sampler(
         pool, Int64(count), Int64(logits.columns), floats(logits), Int64(logits.stride), settings.temperature,
         Int32(clamping: settings.topK), settings.topP, uniforms, integers(tokens), floats(logProbs), floats(entropies))
       unsafe advance(state, integers(tokens), floats(logProbs), floats(entropies))

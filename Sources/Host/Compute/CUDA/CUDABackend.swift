@@ -6,7 +6,7 @@ import Synchronization
 ///
 /// These are the plain kernels: float32, and each element the same sequence of operations as the CPU's, so results are the CPU's bits,
 /// but for the logarithm's last. Weights lie in rows, `[N, K]`; blocks of four bits in the order of a file (``NF4Layout``).
-package class CUDABackend: Backend, @unchecked Sendable {
+package class CUDABackend: ComposedBackend, Backend, @unchecked Sendable {
   let device: any DeviceQueue
   /// Computes what is done on the host: weights of four bits are made there.
   let host: CPUBackend
@@ -577,61 +577,6 @@ package class CUDABackend: Backend, @unchecked Sendable {
     device.launch("sum_squares_join", grid: 1, shared: 3072, arguments)
     let result = try device.download(list.address, count: 1, as: Double.self)
     return Pending { () throws(Failure) in try result.value()[0] }
-  }
-
-  // MARK: Coarse operations, which tensor cores do otherwise
-
-  package func normedProjection(_ x: Tensor, _ norm: NormWeights, _ parts: [LinearWeights], in arena: Arena)
-    throws(Failure) -> NormedProjection
-  {
-    try composedNormedProjection(x, norm, parts, in: arena)
-  }
-
-  package func normedProjectionBackward(
-    _ d: [Tensor], x: Tensor, _ kept: NormedProjection, _ norm: NormWeights, _ parts: [LinearWeights], _ gradients: [LinearGradients],
-    normGradient: Tensor?, addingTo dx: Tensor?, in arena: Arena
-  ) throws(Failure) {
-    try composedNormedProjectionBackward(d, x: x, kept, norm, parts, gradients, normGradient: normGradient, addingTo: dx, in: arena)
-  }
-
-  package func rotate(
-    q: Tensor, k: Tensor, v: Tensor, _ heads: HeadShape, positions: IndexTensor, cos: Tensor, sin: Tensor, inverse: Bool, sink: CacheSink?
-  ) {
-    composedRotate(q: q, k: k, v: v, heads, positions: positions, cos: cos, sin: sin, inverse: inverse, sink: sink)
-  }
-
-  package func residualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)
-    throws(Failure) -> Tensor?
-  {
-    try composedResidualProjection(a, linear, addingTo: x, into: y, in: arena)
-  }
-
-  package func residualProjectionBackward(
-    _ dy: Tensor, a: Tensor, projected: Tensor?, _ linear: LinearWeights, _ gradients: LinearGradients, into da: Tensor, in arena: Arena
-  ) throws(Failure) {
-    try composedResidualProjectionBackward(dy, a: a, projected: projected, linear, gradients, into: da, in: arena)
-  }
-
-  package func head(
-    _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, into output: HeadOutput, in arena: Arena)
-    throws(Failure)
-  {
-    try composedHead(hidden, matrix, targets: targets, inverseTemperature: inverseTemperature, into: output, in: arena)
-  }
-
-  package func headBackward(
-    _ hidden: Tensor, _ matrix: PackedMatrix, targets: IndexTensor, inverseTemperature: Float, _ output: HeadOutput, dLogProb: Tensor,
-    dEntropy: Tensor?, into dHidden: Tensor, weightGradient: Tensor?, in arena: Arena
-  ) throws(Failure) {
-    try composedHeadBackward(
-      hidden, matrix, targets: targets, inverseTemperature: inverseTemperature, output, dLogProb: dLogProb, dEntropy: dEntropy, into: dHidden,
-      weightGradient: weightGradient, in: arena)
-  }
-
-  package func drawStep(_ hidden: Tensor, _ matrix: PackedMatrix, _ settings: SamplingSettings, _ state: DecodeState, in arena: Arena)
-    throws(Failure)
-  {
-    try composedDrawStep(hidden, matrix, settings, state, in: arena)
   }
 }
 

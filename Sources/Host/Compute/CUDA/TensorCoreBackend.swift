@@ -11,7 +11,7 @@ import Synchronization
 ///
 /// Dense weights are kept in bfloat16 whatever is asked for, and the values of blocks of four bits are rounded to it. What is float32 on both
 /// sides and no product takes the plain kernels of ``CUDABackend``.
-package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
+package final class TensorCoreBackend: CUDABackend, BFloat16Products, @unchecked Sendable {
   /// Blocks that there should be at least: the card's, or what a test says. Changes no result.
   package var multiprocessors: Int {
     get { wantedBlocks ?? device.properties.multiprocessors }
@@ -88,22 +88,14 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
 
   // MARK: Weights
 
-  /// The format in which a weight is kept.
-  private static func kept(_ format: WeightFormat) -> WeightFormat {
-    switch format {
-    case .float32, .bfloat16: .bfloat16
-    case .nf4(let nf4): .nf4(NF4Format(roundsToBFloat16: true, isNested: nf4.isNested))
-    }
-  }
-
   override package func packed(outputs: Int, inputs: Int, as format: WeightFormat) throws(Failure) -> PackedMatrix {
-    try super.packed(outputs: outputs, inputs: inputs, as: Self.kept(format))
+    try super.packed(outputs: outputs, inputs: inputs, as: format.inBFloat16)
   }
 
   override package func packDense(
     _ bytes: UnsafeRawBufferPointer, format: WeightFormat, outputs: Int, inputs: Int, as target: WeightFormat
   ) throws(Failure) -> PackedMatrix {
-    try unsafe super.packDense(bytes, format: format, outputs: outputs, inputs: inputs, as: Self.kept(target))
+    try unsafe super.packDense(bytes, format: format, outputs: outputs, inputs: inputs, as: target.inBFloat16)
   }
 
   override package func gather(_ ids: IndexTensor, from matrix: PackedMatrix, into output: Tensor) {
@@ -159,17 +151,6 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
 
   // MARK: Products
 
-  /// A layer of a product: `y = scale · (x · Wᵀ + low · upᵀ) + bias + residual`.
-  private struct Layer {
-    let matrix: PackedMatrix
-    var bias: Tensor?
-    var low: Tensor?
-    var up: PackedMatrix?
-    var scale: Float = 1
-    var residual: Tensor?
-    let y: Tensor
-  }
-
   /// Rows and columns of a tile, and the shared memory of its kernel.
   private struct Tile {
     let name: StaticString
@@ -205,7 +186,7 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
   /// Up to so many rows weights of four bits are expanded in registers; more share one expanded copy.
   private static let fusedRows = 128
 
-  private func part(_ layer: Layer, _ weight: UInt64, first: Int) -> nrc_product_part {
+  private func part(_ layer: ProductLayer, _ weight: UInt64, first: Int) -> nrc_product_part {
     let nf4 = NF4Parts(layer.matrix)
     return nrc_product_part(
       w: weight, absmax_codes: nf4?.absmaxCodes ?? 0, absmax: nf4?.absmax ?? 0, map: nf4?.map ?? 0, bias: address(layer.bias),
@@ -215,7 +196,7 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
   }
 
   private func launch(
-    _ tile: Tile, _ x: Tensor, _ layers: [Layer], _ weights: [UInt64], partial: UInt64, depth: Int
+    _ tile: Tile, _ x: Tensor, _ layers: [ProductLayer], _ weights: [UInt64], partial: UInt64, depth: Int
   ) {
     var first = 0
     var parts: [nrc_product_part] = []
@@ -232,7 +213,7 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
   }
 
   /// Up to three layers that read the same rows.
-  private func multiply(_ x: Tensor, _ layers: [Layer], in arena: Arena) throws(Failure) {
+  package func multiply(_ x: Tensor, _ layers: [ProductLayer], in arena: Arena) throws(Failure) {
     guard x.rows > 0 else { return }
     try arena.scope { () throws(Failure) in
       let chunks = Self.blocks(x.columns, of: Int(NRC_PRODUCT_CHUNK))
@@ -257,7 +238,7 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
   override package func linear(_ x: Tensor, _ weight: PackedMatrix, bias: Tensor?, into y: Tensor, accumulate: Bool) {
     Shapes.linear(x, weight, bias: bias, into: y)
     withScratch { arena throws(Failure) in
-      try multiply(x, [Layer(matrix: weight, bias: bias, residual: accumulate ? y : nil, y: y)], in: arena)
+      try multiply(x, [ProductLayer(matrix: weight, bias: bias, residual: accumulate ? y : nil, y: y)], in: arena)
     }
   }
 
@@ -273,19 +254,11 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
 
   // MARK: Gradients of products
 
-  /// A layer whose gradient meets others' in one `dx`.
-  private struct GradientLayer {
-    let dy: Tensor
-    let matrix: PackedMatrix
-    var low: Tensor?
-    var down: PackedMatrix?
-  }
-
   /// Fewer rows or inputs than these are not worth a call of the library.
   private static let leastOfLibrary = 128
 
   /// The same by the library, layer after layer, where it is there and takes all of them.
-  private func multiplied(_ layers: [GradientLayer], _ weights: [UInt64], scale: Float, into dx: Tensor, accumulate: Bool) throws(Failure) -> Bool {
+  private func multiplied(_ layers: [GradientTerm], _ weights: [UInt64], scale: Float, into dx: Tensor, accumulate: Bool) throws(Failure) -> Bool {
     guard let products, dx.rows >= Self.leastOfLibrary, dx.columns >= Self.leastOfLibrary else { return false }
     func isAligned(_ tensor: Tensor) -> Bool {
       place(tensor) % UInt64(CUBLASLt.alignment) == 0 && tensor.stride * tensor.element.byteCount % CUBLASLt.alignment == 0
@@ -316,7 +289,7 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
     return true
   }
 
-  private func inputGradient(_ layers: [GradientLayer], scale: Float = 1, into dx: Tensor, accumulate: Bool, in arena: Arena) throws(Failure) {
+  package func inputGradient(_ layers: [GradientTerm], scale: Float, into dx: Tensor, accumulate: Bool, in arena: Arena) throws(Failure) {
     guard dx.rows > 0 else { return }
     try arena.scope { () throws(Failure) in
       let weights = try dense(layers.map(\.matrix), in: arena)
@@ -347,12 +320,12 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
   override package func linearBackward(_ dy: Tensor, _ weight: PackedMatrix, into dx: Tensor, accumulate: Bool) {
     Shapes.linearBackward(dy, weight, into: dx)
     withScratch { arena throws(Failure) in
-      try inputGradient([GradientLayer(dy: dy, matrix: weight)], into: dx, accumulate: accumulate, in: arena)
+      try inputGradient([GradientTerm(dy: dy, matrix: weight)], scale: 1, into: dx, accumulate: accumulate, in: arena)
     }
   }
 
   /// `dw += dyᵀ · x` of up to three layers.
-  private func weightGradients(_ list: [(dy: Tensor, x: Tensor, dw: Tensor)], in arena: Arena) throws(Failure) {
+  package func weightGradients(_ list: [WeightTerm], in arena: Arena) throws(Failure) {
     guard let rows = list.first?.dy.rows, rows > 0 else { return }
     try arena.scope { () throws(Failure) in
       // Thin matrices have few tiles: their rows are shared out in runs.
@@ -368,7 +341,7 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
   }
 
   /// - Parameter partials: where the sums of runs of rows go, so that blocks share them out; nil: a block makes all of them. The same bits.
-  private func weightGradients(_ list: [(dy: Tensor, x: Tensor, dw: Tensor)], partials: [UInt64]?) {
+  private func weightGradients(_ list: [WeightTerm], partials: [UInt64]?) {
     guard let rows = list.first?.dy.rows, rows > 0 else { return }
     let tile =
       list.allSatisfy { $0.dw.rows <= 16 }
@@ -398,7 +371,7 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
     weightGradients([(dy, x, weightGradient)], partials: nil)
   }
 
-  private func biasGradient(_ dy: Tensor, _ gradient: Tensor, in arena: Arena) throws(Failure) {
+  package func biasGradient(_ dy: Tensor, _ gradient: Tensor, in arena: Arena) throws(Failure) {
     try arena.scope { () throws(Failure) in
       let wide = try arena.tensor(dy.rows, dy.columns)
       copy(dy, to: wide)
@@ -413,98 +386,29 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
 
   // MARK: Projections of a block
 
-  /// `(α/r)·Ax` of each layer that has a low-rank addition.
-  private func projected(_ x: Tensor, _ parts: [LinearWeights], in arena: Arena) throws(Failure) -> [Tensor?] {
-    var projected: [Tensor?] = []
-    var layers: [Layer] = []
-    for part in parts {
-      guard let lora = part.lora else {
-        projected.append(nil)
-        continue
-      }
-      let low = try arena.tensor(x.rows, lora.a.outputs, .bfloat16)
-      projected.append(low)
-      layers.append(Layer(matrix: lora.a, scale: lora.scale, y: low))
-    }
-    if !layers.isEmpty { try multiply(x, layers, in: arena) }
-    return projected
-  }
-
   override package func normedProjection(_ x: Tensor, _ norm: NormWeights, _ parts: [LinearWeights], in arena: Arena)
     throws(Failure) -> NormedProjection
   {
-    let normed = try arena.tensor(x.rows, x.columns, .bfloat16)
-    let rstd = try arena.tensor(1, x.rows)
-    rmsNorm(x, norm, into: normed, rstd: rstd)
-    let projected = try projected(normed, parts, in: arena)
-    var outputs: [Tensor] = []
-    for part in parts { outputs.append(try arena.tensor(x.rows, part.outputs, .bfloat16)) }
-    try multiply(
-      normed,
-      parts.indices.map { Layer(matrix: parts[$0].matrix, bias: parts[$0].bias, low: projected[$0], up: parts[$0].lora?.b, y: outputs[$0]) }, in: arena)
-    return NormedProjection(normed: normed, rstd: rstd, outputs: outputs, projected: projected)
-  }
-
-  override package func residualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)
-    throws(Failure) -> Tensor?
-  {
-    let projected = try projected(a, [linear], in: arena)[0]
-    try multiply(
-      a, [Layer(matrix: linear.matrix, bias: linear.bias, low: projected, up: linear.lora?.b, residual: x, y: y)], in: arena)
-    return projected
-  }
-
-  /// The gradients of layers and of their low-rank additions, and those of the latter's inputs `[T, R]`; `x` is what all of them read.
-  private func weightsBackward(
-    _ d: [Tensor], x: Tensor, projected: [Tensor?], _ parts: [LinearWeights], _ gradients: [LinearGradients], in arena: Arena
-  ) throws(Failure) -> [Tensor?] {
-    var lows: [Tensor?] = []
-    var ofA: [(dy: Tensor, x: Tensor, dw: Tensor)] = []
-    var ofB = ofA
-    let whole = parts.indices.compactMap { index in gradients[index].matrix.map { (dy: d[index], x: x, dw: $0) } }
-    try weightGradients(whole, in: arena)
-    for index in parts.indices {
-      if let gradient = gradients[index].bias { try biasGradient(d[index], gradient, in: arena) }
-      guard let lora = parts[index].lora, let projected = projected[index] else {
-        lows.append(nil)
-        continue
-      }
-      let low = try arena.tensor(d[index].rows, lora.b.inputs, .bfloat16)
-      try inputGradient([GradientLayer(dy: d[index], matrix: lora.b)], scale: lora.scale, into: low, accumulate: false, in: arena)
-      lows.append(low)
-      if let gradient = gradients[index].b { ofB.append((d[index], projected, gradient)) }
-      if let gradient = gradients[index].a { ofA.append((low, x, gradient)) }
-    }
-    try weightGradients(ofB, in: arena)
-    try weightGradients(ofA, in: arena)
-    return lows
+    try bfloat16NormedProjection(x, norm, parts, in: arena)
   }
 
   override package func normedProjectionBackward(
     _ d: [Tensor], x: Tensor, _ kept: NormedProjection, _ norm: NormWeights, _ parts: [LinearWeights], _ gradients: [LinearGradients],
     normGradient: Tensor?, addingTo dx: Tensor?, in arena: Arena
   ) throws(Failure) {
-    try arena.scope { () throws(Failure) in
-      let lows = try weightsBackward(d, x: kept.normed, projected: kept.projected, parts, gradients, in: arena)
-      guard let dx else { return }
-      let dNormed = try arena.tensor(x.rows, x.columns)
-      try inputGradient(
-        parts.indices.map { GradientLayer(dy: d[$0], matrix: parts[$0].matrix, low: lows[$0], down: parts[$0].lora?.a) }, into: dNormed,
-        accumulate: false, in: arena)
-      rmsNormBackward(dNormed, x: x, norm, rstd: kept.rstd, into: dx, accumulate: true, weightGradient: normGradient)
-    }
+    try bfloat16NormedProjectionBackward(d, x: x, kept, norm, parts, gradients, normGradient: normGradient, addingTo: dx, in: arena)
+  }
+
+  override package func residualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)
+    throws(Failure) -> Tensor?
+  {
+    try bfloat16ResidualProjection(a, linear, addingTo: x, into: y, in: arena)
   }
 
   override package func residualProjectionBackward(
     _ dy: Tensor, a: Tensor, projected: Tensor?, _ linear: LinearWeights, _ gradients: LinearGradients, into da: Tensor, in arena: Arena
   ) throws(Failure) {
-    try arena.scope { () throws(Failure) in
-      let rounded = try arena.tensor(dy.rows, dy.columns, .bfloat16)
-      copy(dy, to: rounded)
-      let low = try weightsBackward([rounded], x: a, projected: [projected], [linear], [gradients], in: arena)[0]
-      try inputGradient(
-        [GradientLayer(dy: rounded, matrix: linear.matrix, low: low, down: linear.lora?.a)], into: da, accumulate: false, in: arena)
-    }
+    try bfloat16ResidualProjectionBackward(dy, a: a, projected: projected, linear, gradients, into: da, in: arena)
   }
 
   // MARK: Rows
@@ -742,7 +646,7 @@ package final class TensorCoreBackend: CUDABackend, @unchecked Sendable {
             log_z: address(output.logSum.rows(range)), entropy: address(output.entropy.rows(range)), d_log_prob: address(dLogProb.rows(range)),
             d_entropy: address(dEntropy?.rows(range)), d_logits: bf16(dLogits), ldh: Int64(hidden.stride), ldd: Int64(columns), n: Int32(range.count),
             V: Int32(matrix.outputs), D: Int32(matrix.inputs), inverse_temperature: inverseTemperature))
-        try inputGradient([GradientLayer(dy: dLogits, matrix: matrix)], into: dHidden.rows(range), accumulate: false, in: arena)
+        try inputGradient([GradientTerm(dy: dLogits, matrix: matrix)], scale: 1, into: dHidden.rows(range), accumulate: false, in: arena)
         if let weightGradient { try weightGradients([(dLogits, hidden.rows(range), weightGradient)], in: arena) }
       }
     }
