@@ -15,7 +15,7 @@ rows (--only takes these names; "machine" is always measured):
 
 A turn of this program is a fresh process, whose loading and first steps do not count. A peer with a model is a process that sleeps while
 another has its turn; TRL is a fresh process each time. Before and after each row the machine's peak (multiply-adds of float32 and bfloat16
-on independent accumulators) and its read bandwidth (1 GiB) are measured again, and the best kept. Costs on paper: peers/costs.py; the
+on independent accumulators) and its read bandwidth (1 GiB) are measured again: the best peak and the median bandwidth are kept. Costs on paper: peers/costs.py; the
 formulas stand below the table.
 
 Writes DIR/cpu_peers.json and DIR/cpu_peers.md, or DIR/growth.json and DIR/growth.md, after each row. Install the peers first

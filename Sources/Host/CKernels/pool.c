@@ -4,16 +4,17 @@
    only for the workers that joined. So a worker still asleep costs nothing, and a job of a few microseconds is not held
    up by a wake-up. Between jobs a worker spins for a moment before it sleeps: the operations of a decode loop follow
    each other closely. */
-#define _POSIX_C_SOURCE 200809L /* clock_gettime under -std=c11 */
+#define _GNU_SOURCE /* clock_gettime and madvise under -std=c11 */
 #include "pool.h"
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
-enum { LINE = 64, SPIN_NANOSECONDS = 40000, SMALLEST_SHARED_COST = 12000 };
+enum { LINE = 64, LARGE_PAGE = 2 << 20, SPIN_NANOSECONDS = 40000, SMALLEST_SHARED_COST = 12000 };
 /* The job word: bit 0 "open", bits 1..15 workers inside, bits 16.. the job's number. */
 enum { OPEN = 1, ONE_INSIDE = 2, INSIDE = 0xFFFE, NUMBER = 0x10000 };
 
@@ -145,9 +146,16 @@ void nrk_pool_destroy(nrk_pool *pool) {
 
 int32_t nrk_pool_threads(const nrk_pool *pool) { return pool->threads; }
 
+/* Much scratch is one page of two megabytes, or several: what a task works on lies in one piece of memory then, and no two parts of it
+   fight over the same sets of a cache, as parts of small pages do in one process and not in another. */
 float *nrk_allocate(int64_t floats) {
-  floats = nrk_round(nrk_max(floats, 1), LINE);
-  float *p = aligned_alloc(LINE, (size_t)floats * sizeof(float));
+  int64_t bytes = nrk_round(nrk_max(floats, 1) * 4, LINE);
+  int is_large = bytes >= LARGE_PAGE / 8;
+  if (is_large) bytes = nrk_round(bytes, LARGE_PAGE);
+  float *p = aligned_alloc(is_large ? LARGE_PAGE : LINE, (size_t)bytes);
+#ifdef MADV_HUGEPAGE
+  if (p && is_large) madvise(p, (size_t)bytes, MADV_HUGEPAGE);
+#endif
   if (p) return p;
   fprintf(stderr, "nano-reasoner: no memory for %lld bytes of kernel scratch\n", (long long)(floats * 4));
   abort();

@@ -17,13 +17,14 @@ NRK_INLINE int64_t part_start(dot_cut cut, int64_t columns, int64_t i) {
 static dot_cut cut_products(nrk_pool *pool, int64_t rows, int64_t panels, int64_t depth, int64_t words) {
   if (rows <= 0 || panels <= 0) return (dot_cut){.row_chunk = 1, .panel_chunk = 1, .widest = 1};
   /* Few rows are staged for little work. */
-  int64_t threads = nrk_pool_threads(pool), wanted = threads == 1 ? 1 : (rows <= NRK_DOT_ROWS ? 4 : 8) * threads;
+  int64_t threads = nrk_pool_threads(pool), wanted = threads == 1 ? 1 : (rows <= NRK_DOT_ROWS ? 4 : 6) * threads;
   int64_t most = nrk_max(1, words / nrk_max(1, nrk_ceil(depth, 2) * DOT_WORDS) / NRK_DOT_ROWS) * NRK_DOT_ROWS;
   dot_cut cut = {.row_chunks = nrk_ceil(rows, most)};
   cut.row_chunk = nrk_ceil(rows, cut.row_chunks);
   cut.row_chunks = nrk_ceil(rows, cut.row_chunk);
   cut.widest = group_width(cut.row_chunk);
   int64_t groups = nrk_ceil(panels, cut.widest), parts = nrk_min(groups, nrk_ceil(wanted, cut.row_chunks));
+  while (parts < groups && cut.row_chunks * parts % threads) parts++;
   cut.panel_chunk = nrk_ceil(groups, parts) * cut.widest;
   return cut;
 }
