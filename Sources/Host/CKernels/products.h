@@ -79,7 +79,8 @@ static __attribute__((noinline)) void product_part(const product_job *j, int64_t
   int is_direct = part->y_is_float && part->scale == 1 && !part->bias && !part->residual;
   int64_t group = group_width(rows), wide = K > DOT_CHUNK ? nrk_round(end - first, 16) : group * 16;
   int64_t staged = stage_floats(rows, nrk_min(K, DOT_CHUNK)), low_staged = part->R ? stage_floats(rows, part->R) : 0;
-  float *scratch = nrk_scratch(j->pool, worker, staged + low_staged + (is_direct ? 0 : rows * wide) + (is_nf4 ? group * (DOT_SCALES + DOT_PANEL) : 0));
+  int64_t expanded = is_nf4 ? group * (DOT_SCALES + DOT_PANEL) : 0;
+  float *scratch = nrk_scratch(j->pool, worker, staged + low_staged + (is_direct ? 0 : rows * wide) + expanded);
   float *sums = scratch + staged + low_staged, *scales = sums + (is_direct ? 0 : rows * wide);
   uint32_t *room = (uint32_t *)(scales + group * DOT_SCALES);
   nf4_matrix m = is_nf4 ? nf4_view(part->panels, part->N, K) : (nf4_matrix){0};

@@ -77,7 +77,7 @@ struct ModelOptions {
     backend = try Self.backend(
       arguments, bfloat16: table.isBFloat16, onCPU: table.isBFloat16 && format == .bfloat16,
       memory: try arguments.optionalNumber("memory").map { Int($0 * 1_073_741_824) }, plans: plans)
-    if backend.isHost, backend.activation == .float32, table.isBFloat16, table.parameterCount > Self.large {
+    if backend.isHost, backend.activation == .float32, table.isBFloat16, table.parameterCount > Self.large, CPUBackend.multipliesBFloat16 {
       Output.note("computing in float32; --precision bf16 takes a half to a third of the time")
     }
   }

@@ -202,7 +202,8 @@ typedef struct nrk_product_part {
   void *y;
   int64_t ldy;
 } nrk_product_part;
-void nrk_products(nrk_pool *, int64_t T, int64_t K, const void *x, int64_t ldx, int32_t x_is_float, int64_t parts, const nrk_product_part *);
+void nrk_products(nrk_pool *, int64_t T, int64_t K, const void *x, int64_t ldx, int32_t x_is_float, int64_t parts,
+                  const nrk_product_part *);
 
 /* dx[T, K] = (accumulate ? dx : 0) + scale (sum over the terms of dy W), terms in order. W [N, K]. */
 typedef struct nrk_product_term {

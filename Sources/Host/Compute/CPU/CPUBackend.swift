@@ -44,6 +44,8 @@ import Support
       true
     #endif
   }
+  /// Whether the processor multiplies bfloat16 by itself; otherwise a product in it takes float32's time.
+  package static var multipliesBFloat16: Bool { unsafe String(cString: nrk_isa()) == "avx512-bf16" }
   package var isRowExact: Bool { true }
   package var memory: MemoryUse { store.now }
   package func counter() -> any Backend {
