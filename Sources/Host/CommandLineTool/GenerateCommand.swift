@@ -58,7 +58,7 @@ enum GenerateCommand {
     let model = policy.model
     let isRaw = try arguments.flag("raw")
     var generation = try settings(arguments, model: model)
-    generation.drafts = try !arguments.flag("no-drafts")
+    if try arguments.flag("no-drafts") { generation.drafts = false }
     var requests: [GenerationRequest] = []
     for (index, prompt) in prompts.enumerated() {
       let tokens = isRaw ? tokenizer.encodeFramed(prompt.text) : tokenizer.encode(form.prompt(marked: prompt.text))

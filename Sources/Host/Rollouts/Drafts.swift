@@ -3,6 +3,8 @@
 package struct Drafts {
   /// Rows of a step up to which drafts are added: as many as cost about what reading the weights costs.
   static let rows = 12
+  /// Parameters of a model from which on no cache holds its weights.
+  static let parameters = 32 << 20
   /// Tokens that have to be the same.
   private static let gram = 3
   private static let longest = 8

@@ -147,9 +147,9 @@ package final class GenerationEngine {
 
   /// Tokens that may come next, for each sequence; empty where there are none for any.
   ///
-  /// Few rows cost the host little more than one: it reads the weights once for all of them.
+  /// Few rows cost the host little more than one where the weights come from memory: they are read once for all of them.
   private func drafts(_ session: Session) -> [[Int32]] {
-    guard session.settings.drafts, backend.isHost, session.active.count < Drafts.rows else { return [] }
+    guard session.settings.drafts ?? (model.architecture.parameterCount >= Drafts.parameters), backend.isHost, session.active.count < Drafts.rows else { return [] }
     var left = Drafts.rows - session.active.count
     var isEmpty = true
     let drafted = session.active.map { active -> [Int32] in

@@ -8,11 +8,11 @@ package struct GenerationSettings: Sendable {
   package var stopTokens: Set<Int32>
   /// Sequences decoded at once; nil chooses by memory.
   package var batchSize: Int?
-  /// Whether tokens that may come next are read ahead where that costs little; changes no result.
-  package var drafts: Bool
+  /// Whether tokens that may come next are read ahead; nil: where that costs little. Changes no result.
+  package var drafts: Bool?
 
   package init(
-    sampling: SamplingSettings, maxNewTokens: Int, seed: UInt64, stopTokens: Set<Int32>, batchSize: Int? = nil, drafts: Bool = true
+    sampling: SamplingSettings, maxNewTokens: Int, seed: UInt64, stopTokens: Set<Int32>, batchSize: Int? = nil, drafts: Bool? = nil
   ) {
     self.sampling = sampling
     self.maxNewTokens = maxNewTokens
