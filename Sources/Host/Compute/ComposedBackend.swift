@@ -1,6 +1,7 @@
 import Support
 
-/// A backend whose coarse operations are made of its small ones, but for those that a subclass does better.
+/// A backend whose coarse operations are made of its small ones, in bfloat16 of the products of ``BFloat16Products``, but for those that a
+/// subclass does better.
 package class ComposedBackend: @unchecked Sendable {
   /// This one.
   private var operations: any Backend {
@@ -8,18 +9,26 @@ package class ComposedBackend: @unchecked Sendable {
     return backend
   }
 
+  /// The same where it computes in bfloat16.
+  private var inBFloat16: (any BFloat16Products)? { activation == .bfloat16 ? self as? any BFloat16Products : nil }
+
+  package var activation: ElementType { .float32 }
   package var keepsHeadMean: Bool { false }
 
   package func normedProjection(_ x: Tensor, _ norm: NormWeights, _ parts: [LinearWeights], in arena: Arena)
     throws(Failure) -> NormedProjection
   {
-    try operations.composedNormedProjection(x, norm, parts, in: arena)
+    if let halves = inBFloat16 { return try halves.bfloat16NormedProjection(x, norm, parts, in: arena) }
+    return try operations.composedNormedProjection(x, norm, parts, in: arena)
   }
 
   package func normedProjectionBackward(
     _ d: [Tensor], x: Tensor, _ kept: NormedProjection, _ norm: NormWeights, _ parts: [LinearWeights], _ gradients: [LinearGradients],
     normGradient: Tensor?, addingTo dx: Tensor?, in arena: Arena
   ) throws(Failure) {
+    if let halves = inBFloat16 {
+      return try halves.bfloat16NormedProjectionBackward(d, x: x, kept, norm, parts, gradients, normGradient: normGradient, addingTo: dx, in: arena)
+    }
     try operations.composedNormedProjectionBackward(d, x: x, kept, norm, parts, gradients, normGradient: normGradient, addingTo: dx, in: arena)
   }
 
@@ -32,12 +41,16 @@ package class ComposedBackend: @unchecked Sendable {
   package func residualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)
     throws(Failure) -> Tensor?
   {
-    try operations.composedResidualProjection(a, linear, addingTo: x, into: y, in: arena)
+    if let halves = inBFloat16 { return try halves.bfloat16ResidualProjection(a, linear, addingTo: x, into: y, in: arena) }
+    return try operations.composedResidualProjection(a, linear, addingTo: x, into: y, in: arena)
   }
 
   package func residualProjectionBackward(
     _ dy: Tensor, a: Tensor, projected: Tensor?, _ linear: LinearWeights, _ gradients: LinearGradients, into da: Tensor, in arena: Arena
   ) throws(Failure) {
+    if let halves = inBFloat16 {
+      return try halves.bfloat16ResidualProjectionBackward(dy, a: a, projected: projected, linear, gradients, into: da, in: arena)
+    }
     try operations.composedResidualProjectionBackward(dy, a: a, projected: projected, linear, gradients, into: da, in: arena)
   }
 

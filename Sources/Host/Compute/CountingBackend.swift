@@ -37,7 +37,7 @@ package final class CountingBackend: ComposedBackend, BFloat16Products, @uncheck
     (name, isRowExact, availableBytes, sizes) = (other.name, other.isRowExact, other.availableBytes, other.sizes)
   }
 
-  package var activation: ElementType { sizes.activation }
+  override package var activation: ElementType { sizes.activation }
   private var isBFloat16: Bool { activation == .bfloat16 }
   override package var keepsHeadMean: Bool { sizes.keepsHeadMean }
   package var memory: MemoryUse { use.withLock { $0 } }
@@ -152,41 +152,6 @@ package final class CountingBackend: ComposedBackend, BFloat16Products, @uncheck
   package func sumOfSquares(_ x: Tensor, _ parts: FlatParts) -> Pending<Double> { Pending(0) }
 
   // MARK: Coarse operations
-
-  override package func normedProjection(_ x: Tensor, _ norm: NormWeights, _ parts: [LinearWeights], in arena: Arena)
-    throws(Failure) -> NormedProjection
-  {
-    isBFloat16 ? try bfloat16NormedProjection(x, norm, parts, in: arena) : try super.normedProjection(x, norm, parts, in: arena)
-  }
-
-  override package func normedProjectionBackward(
-    _ d: [Tensor], x: Tensor, _ kept: NormedProjection, _ norm: NormWeights, _ parts: [LinearWeights], _ gradients: [LinearGradients],
-    normGradient: Tensor?, addingTo dx: Tensor?, in arena: Arena
-  ) throws(Failure) {
-    if isBFloat16 {
-      try bfloat16NormedProjectionBackward(d, x: x, kept, norm, parts, gradients, normGradient: normGradient, addingTo: dx, in: arena)
-    } else {
-      try super.normedProjectionBackward(d, x: x, kept, norm, parts, gradients, normGradient: normGradient, addingTo: dx, in: arena)
-    }
-  }
-
-  override package func residualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)
-    throws(Failure) -> Tensor?
-  {
-    isBFloat16
-      ? try bfloat16ResidualProjection(a, linear, addingTo: x, into: y, in: arena)
-      : try super.residualProjection(a, linear, addingTo: x, into: y, in: arena)
-  }
-
-  override package func residualProjectionBackward(
-    _ dy: Tensor, a: Tensor, projected: Tensor?, _ linear: LinearWeights, _ gradients: LinearGradients, into da: Tensor, in arena: Arena
-  ) throws(Failure) {
-    if isBFloat16 {
-      try bfloat16ResidualProjectionBackward(dy, a: a, projected: projected, linear, gradients, into: da, in: arena)
-    } else {
-      try super.residualProjectionBackward(dy, a: a, projected: projected, linear, gradients, into: da, in: arena)
-    }
-  }
 
   /// In bfloat16 logits exist within the operation only.
   override package func head(

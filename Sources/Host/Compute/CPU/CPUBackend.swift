@@ -33,7 +33,6 @@ import Support
   package var name: String { unsafe "cpu (\(String(cString: nrk_isa())), \(threads) threads\(family))" }
   /// What is computed in, where it is not float32.
   var family: String { "" }
-  package var activation: ElementType { .float32 }
   /// The instruction sets that there are kernels for and that this machine has, the best first; `NR_ISA` chooses another than the first.
   package static var instructionSets: [String] { ["avx512-bf16", "avx512", "avx2", "portable"].filter { unsafe nrk_has_isa($0) != 0 } }
   /// Whether the kernels in use fuse a multiplication and an addition, as all do but those of SSE2.

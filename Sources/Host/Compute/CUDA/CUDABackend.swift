@@ -41,7 +41,6 @@ package class CUDABackend: ComposedBackend, Backend, @unchecked Sendable {
   private static let reserve = 256 << 20
 
   package var name: String { "cuda:\(device.properties.ordinal) (\(device.properties.name), sm_\(device.properties.capability), \(family))" }
-  package var activation: ElementType { .float32 }
   /// Of kernels.
   var family: String { "plain float32 kernels" }
   package var isRowExact: Bool { true }

@@ -384,33 +384,6 @@ package final class TensorCoreBackend: CUDABackend, BFloat16Products, @unchecked
     withScratch { arena throws(Failure) in try biasGradient(dy, gradient, in: arena) }
   }
 
-  // MARK: Projections of a block
-
-  override package func normedProjection(_ x: Tensor, _ norm: NormWeights, _ parts: [LinearWeights], in arena: Arena)
-    throws(Failure) -> NormedProjection
-  {
-    try bfloat16NormedProjection(x, norm, parts, in: arena)
-  }
-
-  override package func normedProjectionBackward(
-    _ d: [Tensor], x: Tensor, _ kept: NormedProjection, _ norm: NormWeights, _ parts: [LinearWeights], _ gradients: [LinearGradients],
-    normGradient: Tensor?, addingTo dx: Tensor?, in arena: Arena
-  ) throws(Failure) {
-    try bfloat16NormedProjectionBackward(d, x: x, kept, norm, parts, gradients, normGradient: normGradient, addingTo: dx, in: arena)
-  }
-
-  override package func residualProjection(_ a: Tensor, _ linear: LinearWeights, addingTo x: Tensor, into y: Tensor, in arena: Arena)
-    throws(Failure) -> Tensor?
-  {
-    try bfloat16ResidualProjection(a, linear, addingTo: x, into: y, in: arena)
-  }
-
-  override package func residualProjectionBackward(
-    _ dy: Tensor, a: Tensor, projected: Tensor?, _ linear: LinearWeights, _ gradients: LinearGradients, into da: Tensor, in arena: Arena
-  ) throws(Failure) {
-    try bfloat16ResidualProjectionBackward(dy, a: a, projected: projected, linear, gradients, into: da, in: arena)
-  }
-
   // MARK: Rows
 
   /// Shared memory of four rows' beginnings.
