@@ -8,7 +8,7 @@ import Transformer
 /// Tokens that are read ahead change nothing but the number of passes.
 @Suite struct DraftTests {
   /// Near greedy decoding a small random model repeats itself: most of it can be foreseen.
-  private func settings(_ temperature: Double, drafts: Bool) -> GenerationSettings {
+  private func settings(_ temperature: Double, drafts: Bool?) -> GenerationSettings {
     GenerationSettings(
       sampling: SamplingSettings(temperature: temperature), maxNewTokens: 60, seed: 4, stopTokens: [2], drafts: drafts)
   }
@@ -36,6 +36,17 @@ import Transformer
     let request = GenerationRequest(prompt: [7, 8, 9, 7, 8, 9, 7, 8], stream: 0)
     _ = try trial.generate([request], settings(0, drafts: true))
     #expect(trial.engine.passes >= 60)
+  }
+
+  /// A model whose weights lie in the cache gains nothing by it.
+  @Test func nothingIsReadAheadForASmallModelUnlessAskedFor() throws {
+    let trial = try Trial(on: CPUBackend(threads: 2))
+    let request = GenerationRequest(prompt: [7, 8, 9, 7, 8, 9, 7, 8], stream: 0)
+    let passes = try [nil, false, true].map { drafts in
+      _ = try trial.generate([request], settings(0, drafts: drafts))
+      return trial.engine.passes
+    }
+    #expect(passes[0] == passes[1] && passes[2] < passes[1], "\(passes)")
   }
 
   @Test func whatFollowedBeforeIsWhatMayFollow() {

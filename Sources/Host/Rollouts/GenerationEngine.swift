@@ -55,7 +55,8 @@ package final class GenerationEngine {
     let policy: PolicySnapshot
     let settings: GenerationSettings
     var scheduler: Scheduler
-    var drafts = Drafts()
+    /// nil where nothing is read ahead.
+    var drafts: Drafts?
     var active: [Active] = []
     var tokens = 0
     var passes = 0
@@ -95,8 +96,11 @@ package final class GenerationEngine {
     precondition(policy.model === model)
     try reserve(capacity, stopTokens: settings.stopTokens)
     guard let reserved = self.capacity else { return }
+    // Few rows cost the host little more than one where the weights come from memory: they are read once for all of them.
+    let readsAhead = backend.isHost && settings.drafts ?? (model.architecture.parameterCount >= Drafts.parameters)
     session = Session(
-      policy: policy, settings: settings, scheduler: Scheduler(slots: min(reserved.slots, settings.batchSize ?? reserved.slots), promptSlots: reserved.promptSlots))
+      policy: policy, settings: settings, scheduler: Scheduler(slots: min(reserved.slots, settings.batchSize ?? reserved.slots), promptSlots: reserved.promptSlots),
+      drafts: readsAhead ? Drafts() : nil)
   }
 
   /// Takes up a request; returns its number, counted from 0 in each rollout.
@@ -137,7 +141,7 @@ package final class GenerationEngine {
     let count = session.active.count
     guard count > 0 else { return finished }
     let drafted = drafts(session)
-    if !drafted.isEmpty { return finished + (try check(drafted, &session, room, onToken)) }
+    if !drafted.isEmpty { return finished + (try readAhead(drafted, &session, room, onToken)) }
     let left = session.active.reduce(0) { max($0, Int($1.sequence.remaining)) }
     for _ in 0..<min(backend.stepsTogether, left) { try decode(count, &session, room) }
     return finished + (try take(0..<count, &session, room, onToken))
@@ -146,27 +150,23 @@ package final class GenerationEngine {
   // MARK: Drafts
 
   /// Tokens that may come next, for each sequence; empty where there are none for any.
-  ///
-  /// Few rows cost the host little more than one where the weights come from memory: they are read once for all of them.
   private func drafts(_ session: Session) -> [[Int32]] {
-    guard session.settings.drafts ?? (model.architecture.parameterCount >= Drafts.parameters), backend.isHost, session.active.count < Drafts.rows else { return [] }
+    guard let drafts = session.drafts, session.active.count < Drafts.rows else { return [] }
     var left = Drafts.rows - session.active.count
-    var isEmpty = true
     let drafted = session.active.map { active -> [Int32] in
       // The last token that may be drawn is drawn after the ones before it.
       let most = min(left, Int(active.sequence.remaining) - 1, max(1, Drafts.rows / session.active.count))
-      let draft = session.drafts.next(of: active.sample, of: active.request, most: most)
+      let draft = drafts.next(of: active.sample, of: active.request, most: most)
       left -= draft.count
-      isEmpty = isEmpty && draft.isEmpty
       return draft
     }
-    return isEmpty ? [] : drafted
+    return drafted.allSatisfy(\.isEmpty) ? [] : drafted
   }
 
   /// Reads every sequence's newest token and its draft in one pass, and draws after each of them. A draw counts where what it follows is
   /// what was drawn: rows do not depend on their neighbours and random numbers are counted by position, so the text is the one that
   /// drawing one by one gives.
-  private func check(
+  private func readAhead(
     _ drafted: [[Int32]], _ session: inout Session, _ room: Room, _ onToken: (Int, Int, Int32) -> Void
   ) throws(Failure) -> [FinishedCompletion] {
     var sequences: [DecodeSequence] = []
@@ -190,8 +190,9 @@ package final class GenerationEngine {
       var accepted = 0
       for place in 0...draft.count {
         let outcome = drawn.outcomes[row + place]
+        try requireNumbers(outcome)
         let newest = drawn.token(drawn.lengths[row + place] - 1, of: row + place)
-        try append(newest, outcome, to: index, &session, onToken)
+        append(newest, to: index, &session, onToken)
         if outcome != .goesOn {
           finished.append(finish(index, outcome, &session))
           ended.insert(index)
@@ -200,7 +201,7 @@ package final class GenerationEngine {
         guard place < draft.count, draft[place] == newest.token else { break }
         accepted += 1
       }
-      session.drafts.learn(accepted: accepted, of: draft.count, sample: session.active[index].sample, request: session.active[index].request)
+      session.drafts?.learn(accepted: accepted, of: draft.count, sample: session.active[index].sample, request: session.active[index].request)
       row += 1 + draft.count
     }
     leave(ended, &session, room)
@@ -217,7 +218,7 @@ package final class GenerationEngine {
       if admission.isFirst {
         let rows = batch.append(open.request.prompt)
         slots += Array(repeating: admission.promptSlot, count: rows.count)
-        if backend.isHost { session.drafts.begin(admission.request, prompt: open.request.prompt) }
+        session.drafts?.begin(admission.request, prompt: open.request.prompt)
         last.append((rows.upperBound - 1, Int(admission.promptSlot)))
       }
       session.active.append(
@@ -276,12 +277,12 @@ package final class GenerationEngine {
     var ended: Set<Int> = []
     for (index, row) in rows.enumerated() {
       let outcome = drawn.outcomes[index]
+      try requireNumbers(outcome)
       let known = session.active[row].sequence.drawn
       for number in stride(from: known, to: drawn.lengths[index], by: 1) {
-        try append(drawn.token(number, of: index), outcome, to: row, &session, onToken)
+        append(drawn.token(number, of: index), to: row, &session, onToken)
       }
       guard outcome != .goesOn else { continue }
-      try requireNumbers(outcome)
       finished.append(finish(row, outcome, &session))
       ended.insert(row)
     }
@@ -296,10 +297,8 @@ package final class GenerationEngine {
   }
 
   private func append(
-    _ drawn: (token: Int32, logProb: Float, entropy: Float), _ outcome: DecodeOutcome, to row: Int, _ session: inout Session,
-    _ onToken: (Int, Int, Int32) -> Void
-  ) throws(Failure) {
-    try requireNumbers(outcome)
+    _ drawn: (token: Int32, logProb: Float, entropy: Float), to row: Int, _ session: inout Session, _ onToken: (Int, Int, Int32) -> Void
+  ) {
     session.active[row].completion.tokens.append(drawn.token)
     session.active[row].completion.logProbs.append(drawn.logProb)
     session.active[row].completion.entropies.append(drawn.entropy)
@@ -308,7 +307,7 @@ package final class GenerationEngine {
     session.active[row].sequence.remaining -= 1
     session.tokens += 1
     let (request, sample) = (session.active[row].request, session.active[row].sample)
-    if backend.isHost { session.drafts.append(drawn.token, to: sample, of: request) }
+    session.drafts?.append(drawn.token, to: sample, of: request)
     onToken(request, sample, drawn.token)
   }
 
@@ -317,7 +316,7 @@ package final class GenerationEngine {
     var completion = active.completion
     completion.isTruncated = outcome == .reachedLimit
     session.scheduler.release(active.sequence.slot, of: active.request)
-    if session.scheduler.requests[active.request] == nil { session.drafts.forget(active.request) }
+    if session.scheduler.requests[active.request] == nil { session.drafts?.forget(active.request) }
     return FinishedCompletion(request: active.request, sample: active.sample, completion: completion)
   }
 
