@@ -1,5 +1,7 @@
 /* rows.h - what is done element by element or along one row: sums, norms, rotary embedding, the gated activation. */
 
+#include "gate.h"
+
 enum { CHUNK = 8192, LEAST = 2048 }; /* elements a task takes of a flat array */
 
 typedef struct flat_job {
@@ -61,11 +63,9 @@ static void swiglu_backward_task(void *context, int64_t index, int32_t worker) {
   int64_t end = nrk_min(j->count, (index + 1) * j->chunk);
   for (int64_t i = index * j->chunk; i < end; i += 16) {
     int64_t n = end - i;
-    v16 z = load_part(j->a + i, n, 0), up = load_part(j->b + i, n, 0), d = load_part(j->c + i, n, 0);
-    v16 e = exp16(-z), s = splat(1) / (splat(1) + e);
-    v16 rest = e > splat(3e38f) ? splat(1) : e * s; /* 1 - s, without its cancellation */
-    store_part(j->out + i, d * up * s * fma16(z, rest, splat(1)), n);
-    store_part(j->out2 + i, d * z * s, n);
+    v16 dgate, dup;
+    gate_backward(load_part(j->a + i, n, 0), load_part(j->b + i, n, 0), load_part(j->c + i, n, 0), &dgate, &dup);
+    store_part(j->out + i, dgate, n), store_part(j->out2 + i, dup, n);
   }
 }
 static void swiglu_backward(nrk_pool *pool, int64_t count, const float *gate, const float *up, const float *dout, float *dgate,

@@ -1,5 +1,7 @@
 /* rows_bf16.h - row operations on bfloat16: read as float32, computed as rows.h does, rounded where they are stored. */
 
+#include "gate.h"
+
 enum { HALF_CHUNK = 4096 };
 
 typedef struct half_job {
@@ -159,11 +161,9 @@ static void swiglu_backward_bf16_task(void *context, int64_t index, int32_t work
   int64_t end = nrk_min(j->count, (index + 1) * HALF_CHUNK);
   for (int64_t i = index * HALF_CHUNK; i < end; i += 16) {
     int64_t n = end - i;
-    v16 z = widen_part(j->a + i, n), up = widen_part(j->b + i, n), d = widen_part(j->c + i, n);
-    v16 e = exp16(-z), s = splat(1) / (splat(1) + e);
-    v16 rest = e > splat(3e38f) ? splat(1) : e * s; /* 1 - s, without its cancellation */
-    store_halves((nrk_bf16 *)j->out + i, d * up * s * fma16(z, rest, splat(1)), n);
-    store_halves(j->out2 + i, d * z * s, n);
+    v16 dgate, dup;
+    gate_backward(widen_part(j->a + i, n), widen_part(j->b + i, n), widen_part(j->c + i, n), &dgate, &dup);
+    store_halves((nrk_bf16 *)j->out + i, dgate, n), store_halves(j->out2 + i, dup, n);
   }
 }
 static void swiglu_backward_bf16(nrk_pool *pool, int64_t count, const nrk_bf16 *gate, const nrk_bf16 *up, const nrk_bf16 *dout,

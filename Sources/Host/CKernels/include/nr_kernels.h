@@ -1,5 +1,5 @@
-/* nr_kernels.h - the CPU kernels of the host: float32 arithmetic over row-major matrices, in C, chosen once for the
-   machine's instruction set (AVX-512, AVX2, or portable vectors: NEON and SSE).
+/* nr_kernels.h - the CPU kernels of the host over row-major matrices, in float32 and (last part) in bfloat16, in C, chosen
+   once for the machine's instruction set (AVX-512 with or without BF16, AVX2, or portable vectors: NEON and SSE).
 
    Exactness is the contract. An output element is one fixed sequence of floating-point operations: reductions run in
    index order in one accumulator (matrix products: fused multiply-add for k = 0, 1, 2, ... starting from the initial
