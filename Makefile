@@ -88,7 +88,7 @@ $(kernels)/cpu/%.o: Sources/Host/CKernels/%.c $(wildcard Sources/Host/CKernels/*
 	mkdir -p $(kernels)/cpu
 	$(CLANG) -std=c11 -O3 -ffp-contract=off -fno-math-errno -Wall -Wextra -I Sources/Host/CKernels/include -c -o $@ $<
 
-$(CPU_KERNELS)/%: Tests/CPUKernels/%.c Tests/CPUKernels/dot_model.h $(of_cpu)
+$(CPU_KERNELS)/%: Tests/CPUKernels/%.c $(wildcard Tests/CPUKernels/*.h) $(of_cpu)
 	mkdir -p $(CPU_KERNELS)
 	$(CLANG) -std=gnu11 -O2 -march=native -ffp-contract=off -fno-math-errno -Wall -Wextra -Wno-psabi -Wno-unused-function -I Sources/Host/CKernels \
 	  -I Sources/Host/CKernels/include -o $@ $(filter %.c %.o,$^) -lm -lpthread

@@ -1,7 +1,7 @@
 /* attention.c - attention in bfloat16 of the table in use (NR_ISA chooses) against plain loops over its definition, bit for bit, and against
    float64: packed, alone and from caches, on one thread and several. The argument is the number of rounds. */
 #include "system.h"
-#include "dot_model.h"
+#include "harness.h"
 #include <stdio.h>
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #define NRK_FMA 1
@@ -12,20 +12,12 @@ static __attribute__((noinline)) float exp_of(float x) {
   return e[0];
 }
 
-static uint64_t state = 88172645463325252ull;
-static uint64_t rnd(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return state;
-}
-static int64_t upto(int64_t n) { return n <= 0 ? 0 : (int64_t)(rnd() % (uint64_t)n); }
+static int64_t upto(int64_t n) { return n <= 0 ? 0 : (int64_t)(random_bits() % (uint64_t)n); }
 static float normalish(void) {
   float s = 0;
-  for (int i = 0; i < 4; i++) s += (float)(rnd() >> 40) / 8388608.0f - 1;
+  for (int i = 0; i < 4; i++) s += (float)(random_bits() >> 40) / 8388608.0f - 1;
   return s * 0.9f;
 }
-static float wide_of(uint16_t h) { return float_of((uint32_t)h << 16); }
 
 typedef struct matrix {
   nrk_bf16 *base, *p;
@@ -93,11 +85,6 @@ static float lanes_joined(const float *l) {
   for (int i = 0; i < 2; i++) c[i] = b[i] + b[i + 2];
   return c[0] + c[1];
 }
-static float chain_of(const uint16_t *a, const uint16_t *b, int64_t n) {
-  float sum = 0;
-  for (int64_t i = 0; i < n; i++) sum = dot_step(a[i], b[i], bits_of(sum));
-  return sum;
-}
 static uint32_t flush_on(void) {
   uint32_t old = __builtin_ia32_stmxcsr();
   __builtin_ia32_ldmxcsr(old | 0x8040);
@@ -116,7 +103,7 @@ static void reference_forward(problem *x) {
         int64_t n = e->prefix_length + t + 1, row = e->start + t, g = h / share;
         float top = -INFINITY, lanes[16] = {0};
         for (int64_t j = 0; j < n; j++) {
-          s[j] = chain_of(x->q.p + row * x->q.ld + h * C, x->k.p + row_of(e, j) * x->k.ld + g * C, C) * x->scale;
+          s[j] = chain(x->q.p + row * x->q.ld + h * C, 1, x->k.p + row_of(e, j) * x->k.ld + g * C, 1, C, 0) * x->scale;
           top = s[j] > top ? s[j] : top;
         }
         for (int64_t j = 0; j < n; j++) {
@@ -153,8 +140,8 @@ static void reference_backward(problem *x) {
           for (int64_t c = 0; c < C; c++) lanes[c % 16] = fmaf(wide_of(d[c]), wide_of(o[c]), lanes[c % 16]);
           float D = lanes_joined(lanes);
           for (int64_t j = 0; j < n; j++) {
-            float w = exp_of(chain_of(q, x->k.p + row_of(e, j) * x->k.ld + g * C, C) * x->scale - lse);
-            float dp = chain_of(d, x->v.p + row_of(e, j) * x->v.ld + g * C, C);
+            float w = exp_of(chain(q, 1, x->k.p + row_of(e, j) * x->k.ld + g * C, 1, C, 0) * x->scale - lse);
+            float dp = chain(d, 1, x->v.p + row_of(e, j) * x->v.ld + g * C, 1, C, 0);
             p[j] = half_of_float(w), ds[j] = half_of_float(w * (dp - D) * x->scale);
           }
           for (int64_t c = 0; c < C; c++) {

@@ -5,18 +5,10 @@
 #define NRK_LOOKUP 8
 #include "system.h"
 #include "vectors.h"
-#include "dot_model.h"
+#include "harness.h"
 #include <stdio.h>
-static uint64_t state = 88172645463325252ull;
-static uint64_t bits64(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return state;
-}
-static double uniform(void) { return (double)(bits64() >> 11) / 9007199254740992.0; }
+static double uniform(void) { return (double)(random_bits() >> 11) / 9007199254740992.0; }
 static float rnd(void) { return (float)(uniform() * 2 - 1); }
-static float wide(uint16_t h) { return float_of((uint32_t)h << 16); }
 static unsigned mode(void) {
   unsigned old = __builtin_ia32_stmxcsr();
   __builtin_ia32_ldmxcsr(old | 0x8040);
@@ -35,15 +27,10 @@ static void same(const char *what, float e, float g, double tolerance, int64_t a
     printf("%s [%lld, %lld] %s: %.9g (%08x), not %.9g (%08x)\n", what, (long long)a, (long long)b, where, g, bits_of(g), e, bits_of(e));
 }
 /* ---- the definition ---- */
-static float chain(const uint16_t *a, int64_t as, const uint16_t *b, int64_t bs, int64_t n) {
-  float sum = 0;
-  for (int64_t i = 0; i < n; i++) sum = dot_step(a[i * as], b[i * bs], bits_of(sum));
-  return n % 2 ? dot_step(0, 0, bits_of(sum)) : sum;
-}
 static float ref_logit(const uint16_t *h, const uint16_t *w, int64_t D) {
   float z = 0;
   for (int64_t k = 0; k < D; k += 2304) {
-    float c = chain(h + k, 1, w + k, 1, nrk_min(2304, D - k));
+    float c = chain(h + k, 1, w + k, 1, nrk_min(2304, D - k), 0);
     z = k ? z + c : c;
   }
   return z;
@@ -113,12 +100,12 @@ static void ref_mean(const float *x, const uint16_t *w, int64_t V, int64_t D, fl
       for (int64_t i = 0; i < n; i++)
         if (x[g + i] > gt) gt = x[g + i];
       top = g == s || gt > old ? gt : old;
-      for (int64_t i = 0; i < n; i++) h[i] = half_of_float(ex(x[g + i] - shift_of(top))), l[i % 16] += wide(h[i]);
+      for (int64_t i = 0; i < n; i++) h[i] = half_of_float(ex(x[g + i] - shift_of(top))), l[i % 16] += wide_of(h[i]);
       group_norm = lanes_sum(l);
       float scale = g == s || top == old ? 1 : ex(old - shift_of(top));
       norm = g == s ? group_norm : norm * scale + group_norm;
       for (int64_t k = 0; k < D; k++) {
-        float c = chain(h, 1, w + g * D + k, D, n);
+        float c = chain(h, 1, w + g * D + k, D, n, 0);
         if (scale != 1) acc[k] *= scale;
         acc[k] = g == s ? c : acc[k] + c;
       }
@@ -170,15 +157,15 @@ static void check(int kind, int64_t n, int64_t V, int64_t D, float f) {
   if (kind == 2) { /* huge, ties, overflowing either way, NaN, infinite rows */
     for (int64_t r = 0; r < n; r++) {
       float scale = r % 6 == 0 ? 1e30f : r % 6 == 1 ? 3e38f : r % 6 == 3 ? 1e-30f : r % 6 == 4 ? 0 : 1;
-      for (int64_t k = 0; k < D; k++) h[r * ldh + k] = half_of_float(wide(h[r * ldh + k]) * scale);
+      for (int64_t k = 0; k < D; k++) h[r * ldh + k] = half_of_float(wide_of(h[r * ldh + k]) * scale);
       if (r % 6 == 2) h[r * ldh + D / 2] = 0x7FC0;
     }
     for (int64_t v = 0; v < V; v += 3)
-      for (int64_t k = 0; k < D; k++) w[v * D + k] = half_of_float(wide(w[v * D + k]) * (v % 2 ? 1e3f : 1));
+      for (int64_t k = 0; k < D; k++) w[v * D + k] = half_of_float(wide_of(w[v * D + k]) * (v % 2 ? 1e3f : 1));
   }
   if (kind == 3) /* logits of -inf alone for whole tiles and groups, first and last; a row of nothing else */
     for (int64_t r = 0; r < n; r++) {
-      for (int64_t k = 0; k < D; k++) h[r * ldh + k] = half_of_float(fabsf(wide(h[r * ldh + k])) + 0.1f);
+      for (int64_t k = 0; k < D; k++) h[r * ldh + k] = half_of_float(fabsf(wide_of(h[r * ldh + k])) + 0.1f);
       h[r * ldh] = half_of_float(r % 4 == 0 ? 3e38f : r % 4 == 1 ? 3e38f : 1);
     }
   if (kind == 3)
@@ -190,7 +177,7 @@ static void check(int kind, int64_t n, int64_t V, int64_t D, float f) {
   nrk_pack(pools[0], V, D, w, NRK_BF16, D, panels, NRK_BF16_PAIRS);
   int32_t *targets = malloc((size_t)n * 4);
   float *d_lp = malloc((size_t)n * 4), *d_en = malloc((size_t)n * 4);
-  for (int64_t i = 0; i < n; i++) targets[i] = (int32_t)(bits64() % (uint64_t)V), d_lp[i] = rnd(), d_en[i] = i % 3 ? rnd() * 0.1f : 0;
+  for (int64_t i = 0; i < n; i++) targets[i] = (int32_t)(random_bits() % (uint64_t)V), d_lp[i] = rnd(), d_en[i] = i % 3 ? rnd() * 0.1f : 0;
   float *x = malloc((size_t)(n * V) * 4), *z = malloc((size_t)(n * V) * 4), *mean = malloc((size_t)(n * D) * 4);
   float *lp = malloc((size_t)n * 4), *en = malloc((size_t)n * 4), *lz = malloc((size_t)n * 4);
   unsigned old = mode();
@@ -220,7 +207,7 @@ static void check(int kind, int64_t n, int64_t V, int64_t D, float f) {
           float part = 0;
           int64_t end = nrk_min(V, s + ref_part(V));
           for (int64_t g = s; g < end; g += 512) {
-            float c = chain(dz[e] + i * V + g, 1, w + g * D + k, D, nrk_min(512, end - g));
+            float c = chain(dz[e] + i * V + g, 1, w + g * D + k, D, nrk_min(512, end - g), 0);
             part = g == s ? c : part + c;
           }
           total = s == 0 ? part : total + part;
@@ -231,13 +218,13 @@ static void check(int kind, int64_t n, int64_t V, int64_t D, float f) {
     for (int64_t v = 0; v < V; v++)
       for (int64_t k = 0; k < D; k++) {
         float t = dw0[v * ldw + k];
-        for (int64_t r = 0; r < n; r += 512) t += chain(dz[e] + r * V + v, V, h + r * ldh + k, ldh, nrk_min(512, n - r));
+        for (int64_t r = 0; r < n; r += 512) t += chain(dz[e] + r * V + v, V, h + r * ldh + k, ldh, nrk_min(512, n - r), 0);
         dw[e][v * D + k] = t;
       }
   }
   float *dh_mean = malloc((size_t)(n * D) * 4);
   for (int64_t i = 0; i < n; i++)
-    for (int64_t k = 0; k < D; k++) dh_mean[i * D + k] = f * d_lp[i] * (wide(w[targets[i] * D + k]) - mean[i * D + k]);
+    for (int64_t k = 0; k < D; k++) dh_mean[i * D + k] = f * d_lp[i] * (wide_of(w[targets[i] * D + k]) - mean[i * D + k]);
   unmode(old);
   /* float64 */
   if (kind < 2)
@@ -255,9 +242,9 @@ static void check(int kind, int64_t n, int64_t V, int64_t D, float f) {
       double worst = 0, norm = 0, gw = 0, gn = 0;
       for (int64_t k = 0; k < D; k++) {
         double y = 0;
-        for (int64_t v = 0; v < V; v++) y += exp(x[i * V + v] - m) / s * wide(w[v * D + k]);
+        for (int64_t v = 0; v < V; v++) y += exp(x[i * V + v] - m) / s * wide_of(w[v * D + k]);
         worst += (y - mean[i * D + k]) * (y - mean[i * D + k]), norm += y * y;
-        double g = f * d_lp[i] * (wide(w[targets[i] * D + k]) - y);
+        double g = f * d_lp[i] * (wide_of(w[targets[i] * D + k]) - y);
         gw += (g - dh[0][i * D + k]) * (g - dh[0][i * D + k]), gn += g * g;
       }
       checks += 2;
@@ -458,6 +445,7 @@ static void frequencies(void) {
 }
 
 int main(int argc, char **argv) {
+  (void)argv;
   exact = strcmp(nrk_isa(), "portable") != 0;
   for (int i = 0; i < 3; i++) pools[i] = nrk_pool_create(i + 1);
   static const int64_t shapes[][3] = {{1, 1, 1},      {2, 5, 3},      {3, 16, 16},     {5, 130, 7},    {9, 512, 128},

@@ -1,19 +1,17 @@
 /* products.c - products in bfloat16 of the table in use (NR_ISA chooses) against plain loops over the scalar model of the instruction, bit
    for bit: layers together, low-rank parts, four bits, both gradients; matrices of both kinds; chunks and runs; one thread and two. */
-#include "dot_model.h"
+#include "harness.h"
 #include "nf4.h"
 #include "nr_kernels.h"
 #include "pool.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-static uint64_t state = 88172645463325252ull;
-static uint64_t rnd(void) { state ^= state << 13; state ^= state >> 7; state ^= state << 17; return state; }
-static int64_t below(int64_t n) { return (int64_t)(rnd() % (uint64_t)n); }
+static int64_t below(int64_t n) { return (int64_t)(random_bits() % (uint64_t)n); }
 
 /* kind 0: about 1; 1: products around the least normal number; 2: now and then anything at all; 3: what rounding could make normal */
 static float number(int kind, int tiny) {
-  uint64_t r = rnd();
+  uint64_t r = random_bits();
   uint32_t sign = (uint32_t)(r >> 63) << 31, mantissa = (r >> 8) & 0x7FFFFF;
   if (kind == 1) return float_of(sign | (uint32_t)(r % 16 == 0 ? 0 : tiny ? 58 + r % 8 : 64 + r % 8) << 23 | mantissa);
   if (kind == 3 && !tiny && r % 4) return float_of(sign | (r % 2 ? 0x007F0000 + (uint32_t)(mantissa >> 6) : 0x00800000));
@@ -30,11 +28,6 @@ static float multiply_flushed(float a, float b) {
   return float_of(without_denormals(bits_of(p)));
 }
 
-/* A chain over a(k), b(k) from `sum` on; a pair that is not whole ends with a product of zeros. */
-static float chain(const uint16_t *a, int64_t as, const uint16_t *b, int64_t bs, int64_t depth, float sum) {
-  for (int64_t i = 0; i < depth; i++) sum = dot_step(a[i * as], b[i * bs], bits_of(sum));
-  return depth % 2 ? dot_step(0, 0, bits_of(sum)) : sum; /* -0 becomes 0 */
-}
 /* The sum in chunks, added to c where there is one. */
 static float chunks(const uint16_t *a, int64_t as, const uint16_t *b, int64_t bs, int64_t depth, int64_t chunk, int adds, float c) {
   int64_t k = 0;
@@ -81,7 +74,7 @@ static void set(matrix m, int64_t i, float x) {
   if (m.is_float) ((float *)m.at)[i] = x;
   else ((uint16_t *)m.at)[i] = half_of_float(x);
 }
-static float get(matrix m, int64_t i) { return m.is_float ? ((float *)m.at)[i] : float_of((uint32_t)((uint16_t *)m.at)[i] << 16); }
+static float get(matrix m, int64_t i) { return m.is_float ? ((float *)m.at)[i] : wide_of(((uint16_t *)m.at)[i]); }
 
 typedef struct weights { void *panels; nrk_kind kind; uint16_t *halves; } weights;
 static weights pack(nrk_pool *pool, int64_t N, int64_t K, int kind, int four_bits) {
