@@ -69,6 +69,8 @@ let package = Package(
     .library(name: "nr-gspo", type: .dynamic, targets: ["GSPOPlugin"]),
     .library(name: "nr-dapo", type: .dynamic, targets: ["DAPOPlugin"]),
     .library(name: "nr-grpo-lead", type: .dynamic, targets: ["GRPOLeadPlugin"]),
+    // Carries losses in Python: packed behind its bytes, a file is a plugin like those above.
+    .library(name: "nr-python", type: .dynamic, targets: ["PythonBridge"]),
     // A GPU for tests: the driver and NVRTC in one library that runs kernels on the CPU.
     .library(name: "nr-cuda-emulator", type: .dynamic, targets: ["CUDAEmulator"]),
   ],
@@ -99,7 +101,12 @@ let package = Package(
       resources: [.embedInCode("Helper/math_verify_helper.py")], swiftSettings: host),
     room("Rollouts", ["Transformer", "Compute", "Support"]),
     .target(name: "CPluginCheck", path: "Sources/Host/CPluginCheck"),
-    room("PluginHost", ["CPluginAPI", "CPluginCheck", "Support"]),
+    .target(
+      name: "PythonBridge", dependencies: ["CPluginAPI"], path: "Sources/PluginAPI/Python", publicHeadersPath: ".",
+      cSettings: [.unsafeFlags(["-O2", "-Wall", "-Wextra"])], linkerSettings: exportOneSymbol),
+    .target(
+      name: "PluginHost", dependencies: ["CPluginAPI", "CPluginCheck", "Support"], path: "Sources/Host/PluginHost",
+      resources: [.embedInCode("Python/python_loss.py")], swiftSettings: host),
     // The page of a report and the W&B helper are files of their own, compiled into the program as bytes.
     .target(
       name: "Telemetry", dependencies: ["Support"], path: "Sources/Host/Telemetry",

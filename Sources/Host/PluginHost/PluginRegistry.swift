@@ -26,7 +26,7 @@ package struct PluginRegistry: Sendable {
     var seen: Set<String> = []
     for folder in searchPath where Files.isDirectory(folder) {
       do throws(Failure) {
-        let names = try Files.list(folder).filter { Self.isLibrary($0) && isWanted($0) }
+        let names = try Files.list(folder).filter { Self.isLibrary($0) && !PythonLoss.isBridge($0) && isWanted($0) }
         if names.isEmpty { continue }
         if Self.isOpenToAll(folder) {
           throw .badData("\(folder): everybody can write to it, so its plugins are not used: chmod o-w it, or give a plugin's path")
@@ -109,7 +109,7 @@ package struct PluginRegistry: Sendable {
   package static func find(
     _ nameOrPath: String, searchPath: [String] = standardSearchPath(), program: String? = Files.program
   ) throws(Failure) -> PluginCard {
-    if isPath(nameOrPath) { return try PluginCard(nameOrPath, program: program) }
+    if isPath(nameOrPath) { return try PluginCard(try library(nameOrPath), program: program) }
     let called = PluginRegistry(searchPath: searchPath, program: program) { name in
       guard name.hasPrefix("libnr-"), let dot = name.lastIndex(of: ".") else { return false }
       return folded(String(name[..<dot].dropFirst("libnr-".count))) == folded(nameOrPath)
@@ -125,10 +125,13 @@ package struct PluginRegistry: Sendable {
 
   /// The library's path, without opening it where the text is one: a check opens it in another process.
   package static func path(of nameOrPath: String) throws(Failure) -> String {
-    isPath(nameOrPath) ? try PluginCard.digest(nameOrPath).path : try find(nameOrPath).path
+    isPath(nameOrPath) ? try PluginCard.digest(try library(nameOrPath)).path : try find(nameOrPath).path
   }
 
-  private static func isPath(_ text: String) -> Bool { text.contains("/") || isLibrary(text) }
+  /// A path's library: of a loss in Python the one that it is packed in.
+  private static func library(_ path: String) throws(Failure) -> String { PythonLoss.isSource(path) ? try PythonLoss.library(of: path) : path }
+
+  private static func isPath(_ text: String) -> Bool { text.contains("/") || isLibrary(text) || PythonLoss.isSource(text) }
   private static func isLibrary(_ name: String) -> Bool { name.hasSuffix(".so") || name.hasSuffix(".dylib") }
   private static func libraryNames(_ id: String) -> [String] { ["libnr-\(id).so", "libnr-\(id).dylib"] }
 

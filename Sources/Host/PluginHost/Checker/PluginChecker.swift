@@ -15,6 +15,8 @@ package struct PluginChecker {
   package func run(_ onOutcome: (CheckOutcome) -> Void = { _ in }) throws(Failure) -> CheckReport {
     guard let program else { throw .internalError("the program's own path is unknown, so that no child can be started") }
     let watch = Stopwatch()
+    // What runs in a process of its own does nothing to the child, and starting an interpreter for each test would take longer than all of them.
+    let isElsewhere = PythonLoss.isPacked(settings.path)
     var outcomes: [CheckOutcome] = []
     var waiting = CheckTest.allCases.filter { settings.tests.contains($0) && ($0.isQuick || !settings.isQuick) }
     while !waiting.isEmpty {
@@ -30,7 +32,7 @@ package struct PluginChecker {
         onOutcome(outcomes[outcomes.count - 1])
         continue
       }
-      let batch = settings.isQuick ? waiting : [waiting[0]]
+      let batch = settings.isQuick || isElsewhere ? waiting : [waiting[0]]
       let new = try outcomesOfChild(program, batch, failed)
       for outcome in new {
         outcomes.append(outcome)
@@ -48,6 +50,7 @@ package struct PluginChecker {
     // A test that would be blocked later ends the batch before it.
     var settings = settings
     settings.tests = Array(tests.prefix { $0.prerequisites.allSatisfy { !failed.contains($0) } })
+    if !settings.isQuick { settings.timeLimit *= Double(settings.tests.count) }
     let child = try ChildProcess.run(program, CheckChild.arguments(settings), seconds: settings.timeLimit)
     var outcomes: [CheckOutcome] = []
     var signal = ""
