@@ -29,6 +29,8 @@ all:
 	mkdir -p $(build)/plugins
 	set -e; for source in Plugins/*/; do \
 	  Sources/PluginAPI/build-plugin.sh $$source$$(basename $$source).swift -o $(build)/plugins/libnr-$$($(id)).so; done
+	$(CLANG) -std=c11 -O2 -Wall -Wextra -fPIC -shared -fvisibility=hidden -I Sources/PluginAPI/C/include \
+	  -o $(build)/plugins/libnr-python.so Sources/PluginAPI/Python/bridge.c
 
 test:
 	./nr test
@@ -109,7 +111,7 @@ fuzz:
 
 install: all
 	$(INSTALL) -d $(root)/bin $(root)/include $(root)/lib/pkgconfig $(plugins) $(api)/C/include $(api)/Swift \
-	  $(api)/Templates/c $(api)/Templates/swift
+	  $(api)/Templates/c $(api)/Templates/swift $(api)/Templates/rust $(api)/Templates/python
 	bin=$$($(SWIFT) build $(SWIFTFLAGS) --scratch-path $(build) --show-bin-path) && \
 	  $(INSTALL) -s -m 755 $$bin/nano-reasoner $(root)/bin/nano-reasoner
 	$(INSTALL) -m 755 $(build)/plugins/libnr-*.so $(plugins)
@@ -119,6 +121,8 @@ install: all
 	$(INSTALL) -m 644 Sources/PluginAPI/Templates/README.md Sources/PluginAPI/Templates/test.sh $(api)/Templates
 	$(INSTALL) -m 644 Sources/PluginAPI/Templates/c/* $(api)/Templates/c
 	$(INSTALL) -m 644 Sources/PluginAPI/Templates/swift/* $(api)/Templates/swift
+	$(INSTALL) -m 644 Sources/PluginAPI/Templates/rust/* $(api)/Templates/rust
+	$(INSTALL) -m 644 Sources/PluginAPI/Templates/python/* $(api)/Templates/python
 	$(INSTALL) -m 644 Sources/PluginAPI/plugin.map $(api)/plugin.map
 	$(INSTALL) -m 755 Sources/PluginAPI/build-plugin.sh $(api)/build-plugin.sh
 	printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$${prefix}/include' \
@@ -134,5 +138,6 @@ uninstall:
 	rm -f $(root)/bin/nano-reasoner $(root)/include/nr_plugin.h $(root)/lib/pkgconfig/nano-reasoner-plugin.pc
 	for source in Plugins/*/; do \
 	  rm -f $(plugins)/libnr-$$($(id)).so; done
+	rm -f $(plugins)/libnr-python.so
 	rm -rf $(root)/share/nano-reasoner
 	rmdir $(plugins) $(root)/lib/nano-reasoner 2>/dev/null || true

@@ -69,7 +69,7 @@ struct Trial {
 
   func plan(_ out: String) throws -> BenchPlan {
     let algorithms = try BenchAlgorithm.open(try choices.map { try AlgorithmChoice($0) }) { choice throws(Failure) in
-      choice.plugin == "length" ? library : try Place.plugin(choice.plugin)
+      try PluginChoice(choice.plugin == "length" ? library : try Place.plugin(choice.plugin), settings: choice.settings)
     }
     var settings = RLSettings()
     settings.groupSize = 3

@@ -69,7 +69,7 @@ package struct Bench {
     resuming: Bool
   ) throws(Failure) -> RunOutcome {
     let algorithm = plan.algorithms[run.algorithm]
-    let plugin = try PluginInstance(algorithm.library, algorithm.parameters)
+    let plugin = try algorithm.plugin.instance()
     var settings = plan.settings
     settings.seed = run.seed
     let folder = RunFolder(run.folder)

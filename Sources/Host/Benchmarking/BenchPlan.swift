@@ -62,11 +62,11 @@ package struct BenchPlan {
     let record = placement.record
     var identity = record.identity
     identity["seed"] = .integer(Int(run.seed))
-    identity["plugin"] = .string(algorithm.library.id)
-    identity["plugin_sha256"] = .string(algorithm.library.sha256)
-    identity["plugin_parameters"] = algorithm.parameters.json
+    identity["plugin"] = .string(algorithm.plugin.id)
+    identity["plugin_sha256"] = .string(algorithm.plugin.card.sha256)
+    identity["plugin_parameters"] = algorithm.plugin.parameters.json
     var description = record.description
-    description["plugin"] = PluginDescription(algorithm.library).json
+    description["plugin"] = PluginDescription(algorithm.plugin.card).json
     return RunRecord(stage: "rl", identity: identity, description: description)
   }
 }

@@ -17,12 +17,8 @@ package struct BenchReport {
 
   /// Writes `bench.json`, `bench.md` with its `charts/`, and `bench.html`.
   package func write(to folder: String) throws(Failure) {
-    let document = document
     try AtomicFile.write(json.text(pretty: true) + "\n", to: folder + "/bench.json")
-    try Files.makeDirectory(folder + "/charts")
-    for picture in document.pictures { try AtomicFile.write(picture.svg, to: "\(folder)/charts/\(picture.name).svg") }
-    try AtomicFile.write(document.markdown(pictures: "charts"), to: folder + "/bench.md")
-    try AtomicFile.write(document.html(), to: folder + "/bench.html")
+    try document.write(to: folder, named: "bench")
   }
 
   package var document: Document {

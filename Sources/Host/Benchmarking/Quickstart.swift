@@ -68,7 +68,7 @@ package struct Quickstart: Sendable {
   }
 
   package func run(
-    _ base: Base, _ plugin: PluginInstance, out: String, on backend: any Backend, _ observer: any RecipeObserver
+    _ base: Base, _ plugin: PluginChoice, out: String, on backend: any Backend, _ observer: any RecipeObserver
   ) throws(Failure) -> Outcome {
     let watch = Stopwatch()
     let model = try Transformer(base.folder, on: backend)
@@ -85,7 +85,7 @@ package struct Quickstart: Sendable {
     }
     try Files.makeDirectory(out)
     var report = QuickstartReport(
-      algorithm: plugin.library.descriptor.title, id: plugin.library.id, questions: problems.map(\.question), seed: seed, folder: out)
+      algorithm: plugin.card.descriptor.title, id: plugin.id, questions: problems.map(\.question), seed: seed, folder: out)
     report.base = base.name
     report.formOption = base.formOption
 
@@ -125,7 +125,7 @@ package struct Quickstart: Sendable {
       if let accuracy = record.metrics["held_out_accuracy"] { report.curve.append((record.step, accuracy)) }
     }
     report.curveProblems = curveProblems
-    try measure(plugin.library.descriptor.id, stage.lap())
+    try measure(plugin.id, stage.lap())
     report.seconds = watch.seconds
     try report.write()
     return .finished(report)
@@ -177,17 +177,18 @@ package struct Quickstart: Sendable {
 
   /// The stage of reinforcement learning; its run is in `rl` below the course's folder.
   private func reinforcement(
-    _ course: Course, _ plugin: PluginInstance, afterStep: @escaping (Int) throws(Failure) -> Metrics
+    _ course: Course, _ choice: PluginChoice, afterStep: @escaping (Int) throws(Failure) -> Metrics
   ) throws(Failure) -> RLRun {
     var settings = rlSettings
     settings.shuffles = false
     let tokenizer = course.base.tokenizer
     let identity: JSON.Object = [
-      "seed": .integer(Int(seed)), "steps": .integer(rlSteps), "plugin": .string(plugin.library.id),
-      "plugin_parameters": plugin.parameters.json, "prompt-form": .string(course.base.form.rawValue),
+      "seed": .integer(Int(seed)), "steps": .integer(rlSteps), "plugin": .string(choice.id),
+      "plugin_parameters": choice.parameters.json, "prompt-form": .string(course.base.form.rawValue),
     ]
-    let placement = try placement("rl", course, identity, ["plugin": PluginDescription(plugin.library).json])
+    let placement = try placement("rl", course, identity, ["plugin": PluginDescription(choice.card).json])
     let prompts = try PromptSet(rlProblems(rlSteps * promptsPerStep), tokenizer: tokenizer, form: course.base.form, name: "generated problems")
+    let plugin = try choice.instance()
     var run = RLRun(
       course.trained.with(rlPolicy), task: RLTask(prompts, tokenizer: tokenizer, verifier: Verifier()), algorithm: plugin,
       reference: plugin.needs.contains(.reference) ? try course.trained.reference() : nil, settings: settings, placement: placement)

@@ -34,9 +34,9 @@ enum BenchCommand {
       .value("eval-every", .integer(Limits.countOrNone), default: .integer(defaults.curveEvery), "steps between evaluations that draw the learning curve; 0: only its ends", group: .data),
       .value("curve-limit", .integer(Limits.generated), default: .integer(defaults.curveProblems), "of the held-out questions, how many draw the learning curve", group: .data),
       PluginOptions.trust,
-    ] + DataOptions.keys + shared + training + [MonitoringOptions.samples] + ModelOptions.compute
+    ] + PluginOptions.isolation + PluginOptions.failures + DataOptions.keys + shared + training + [MonitoringOptions.samples] + ModelOptions.compute
       + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config],
-    rules: TrainingOptions.rules + [
+    rules: TrainingOptions.rules + PluginOptions.rules + [
       .inVain(["max-samples"], .missing("data"), because: "the problems are generated, as many as are needed"),
       .inVain(["full"], .missing("data"), because: "the stage before trains an adapter; give --data, or leave --full out"),
     ])
@@ -85,10 +85,10 @@ enum BenchCommand {
     var choices: [AlgorithmChoice] = []
     for text in try arguments.list("algos") { choices.append(try AlgorithmChoice(text)) }
     let algorithms = try BenchAlgorithm.open(choices) { choice throws(Failure) in
-      try PluginOptions.open(choice.plugin, settings: choice.settings, arguments)
+      try PluginOptions.choice(choice.plugin, settings: choice.settings, arguments)
     }
-    var plugins: [PluginInstance] = []
-    for algorithm in algorithms { plugins.append(try PluginInstance(algorithm.library, algorithm.parameters)) }
+    var plugins: [any LossAlgorithm] = []
+    for algorithm in algorithms { plugins.append(try algorithm.plugin.instance()) }
     try RLCommand.checkUse(arguments, by: plugins)
     let baseline = try position(of: try arguments.optionalText("baseline"), in: algorithms)
     let out = try arguments.text("out")
@@ -112,7 +112,7 @@ enum BenchCommand {
 
     let settings = try settings(arguments, data: data, quickstart)
     for algorithm in algorithms {
-      try RLCommand.checkGroup(settings(0).groupSize, try PluginInstance(algorithm.library, algorithm.parameters))
+      try RLCommand.checkGroup(settings(0).groupSize, try algorithm.plugin.instance())
     }
     let (questions, sha256) = try questions(arguments, data: data, quickstart, settings, observer)
     try checkPrompts(
@@ -264,9 +264,9 @@ enum BenchCommand {
       "seeds \(plan.seeds.map { "\($0)" }.joined(separator: ", ")); program version \(RunRecord.programVersion)",
     ]
     for algorithm in plan.algorithms {
-      let library = algorithm.library
+      let library = algorithm.plugin.card
       facts.append(
-        "\(algorithm.label): \(library.descriptor.title), version \(library.descriptor.version), SHA-256 \(library.sha256.prefix(12)), \(algorithm.parameters.settings.joined(separator: " "))")
+        "\(algorithm.label): \(library.descriptor.title), version \(library.descriptor.version), SHA-256 \(library.sha256.prefix(12)), \(algorithm.plugin.parameters.settings.joined(separator: " "))")
     }
     return facts
   }

@@ -82,9 +82,9 @@ enum PlanCommand {
   private static func rl(
     _ arguments: ParsedArguments, _ tokenizer: Tokenizer, _ form: PromptForm, _ trained: TrainingOptions.ModelToTrain
   ) throws(Failure) -> MemoryPlan {
-    let library = try PluginOptions.open(
-      try arguments.text("algo"), settings: try PluginOptions.settings(arguments), arguments)
-    let plugin = try PluginInstance(library, settings: try PluginOptions.settings(arguments))
+    let plugin = try PluginOptions.choice(
+      try arguments.text("algo"), settings: try PluginOptions.settings(arguments), arguments
+    ).instance()
     func prompts(_ path: String, for use: DataSource.Use, limit: Int?) throws(Failure) -> RLCommand.Prompts {
       let contents = try ExampleFile.load(try DataSource(path, for: use), limit: limit, keys: try DataOptions.keys(arguments))
       let set = try PromptSet(contents.examples, tokenizer: tokenizer, form: form, name: path)

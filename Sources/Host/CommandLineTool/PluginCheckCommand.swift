@@ -30,7 +30,7 @@ enum PluginCheckCommand {
     if try arguments.flag("json") { try Output.json(report.json) } else { try Output.write(report.text) }
     if !report.passed {
       let names = report.failures.map(\.test.rawValue).joined(separator: ", ")
-      throw .badData("\(settings.path) fails \(report.failures.count) of \(report.outcomes.count) checks: \(names)")
+      throw .badData("\(settings.shownPath) fails \(report.failures.count) of \(report.outcomes.count) checks: \(names)")
     }
   }
 }

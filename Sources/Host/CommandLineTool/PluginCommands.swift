@@ -38,15 +38,14 @@ enum PluginCommands {
 
   static func runEval(_ arguments: ParsedArguments) throws(Failure) {
     try Output.checkSeparate(arguments)
-    let library = try PluginLibrary(try PluginRegistry.find(try arguments.text("name")))
-    let assignments = try PluginOptions.settings(arguments)
-    let instance = try PluginInstance(library, settings: assignments)
+    let card = try PluginRegistry.find(try arguments.text("name"))
+    let instance = try PluginInstance(PluginLibrary(card), settings: try PluginOptions.settings(arguments))
     let batch = try SafetensorsFile(try arguments.text("batch"))
     let result = try PluginEvaluation(batch, instance)
     let out = try arguments.text("out")
     try result.write(to: out)
     if try arguments.flag("json") { return try Output.json(result.json) }
-    try Output.line("\(library.id): loss \(result.loss), \(result.keep.count { $0 }) of \(result.keep.count) groups kept", beside: out)
+    try Output.line("\(card.id): loss \(result.loss), \(result.keep.count { $0 }) of \(result.keep.count) groups kept", beside: out)
     for (name, value) in result.metrics { try Output.line("  \(name) \(value)", beside: out) }
   }
 }

@@ -3,13 +3,33 @@ import Support
 
 /// `plugin new`: a folder with a plugin that passes `plugin check`, to begin an algorithm from.
 enum PluginNewCommand {
-  enum Language: String, CaseIterable { case swift, c }
+  enum Language: String, CaseIterable {
+    case swift, python, c, rust
+
+    var template: String {
+      switch self {
+      case .swift: "Plugin.swift"
+      case .python: "plugin.py"
+      case .c: "plugin.c"
+      case .rust: "plugin.rs"
+      }
+    }
+
+    func source(_ name: String) -> String {
+      switch self {
+      case .swift: PluginNewCommand.typeName(name) + ".swift"
+      case .python: name + ".py"
+      case .c: name + ".c"
+      case .rust: name + ".rs"
+      }
+    }
+  }
 
   static let spec = CommandSpec(
     name: "new", summary: "write a folder with a plugin to begin from: source, build command, test",
     discussion:
-      "The plugin is REINFORCE with a group baseline in one file and passes `plugin check` as it is. It is built with the compiler and the files of nano-reasoner alone: nothing of the host is rebuilt.",
-    examples: ["nano-reasoner plugin new my-loss", "nano-reasoner plugin new my-loss --lang c --out ~/my-loss"],
+      "The plugin is REINFORCE with a group baseline in one file and passes `plugin check` as it is. It is built with the compiler and the files of nano-reasoner alone, in Python it is not built at all: nothing of the host is rebuilt.",
+    examples: ["nano-reasoner plugin new my-loss", "nano-reasoner plugin new my-loss --lang python", "nano-reasoner plugin new my-loss --lang c --out ~/my-loss"],
     options: [
       .positional("name", .checked("lower-case letters, digits, - and _, beginning with a letter", isName), "the plugin's id"),
       .value("lang", .choice(Language.self), default: "swift", "the language of its source"),
@@ -25,17 +45,21 @@ enum PluginNewCommand {
       throw .usage("\(folder): is there already; choose another --out or remove it")
     }
     let interface = try PluginInterface.folder()
-    let type = typeName(name)
-    let source = language == .swift ? type + ".swift" : name + ".c"
-    let values = [
-      "ID": name, "TYPE": type, "SOURCE": source, "LIBRARY": "libnr-\(name).so", "API": interface,
+    let source = language.source(name)
+    var values = [
+      "ID": name, "TYPE": typeName(name), "SOURCE": source, "LIBRARY": "libnr-\(name).so", "API": interface,
       "PROGRAM": Files.program ?? "nano-reasoner",
     ]
     let templates = interface + "/Templates/"
-    let files = [
-      (language == .swift ? "swift/Plugin.swift" : "c/plugin.c", source), ("\(language.rawValue)/build.sh", "build.sh"),
-      ("test.sh", "test.sh"), ("README.md", "README.md"),
-    ]
+    var files = [("\(language.rawValue)/\(language.template)", source)]
+    if language == .python {
+      // A derivative is written where torch is not there to find it.
+      let hasTorch = PythonHelper.packages(["torch"])?["torch"].map { $0 != nil } ?? false
+      values["RESULT"] = hasTorch ? "value  # without torch: return value, -batch.advantages / batch.update_tokens" : "value, -batch.advantages / batch.update_tokens  # with torch: return value"
+      files += [("python/test.sh", "test.sh"), ("python/README.md", "README.md")]
+    } else {
+      files += [("\(language.rawValue)/build.sh", "build.sh"), ("test.sh", "test.sh"), ("README.md", "README.md")]
+    }
     try Files.makeDirectory(folder)
     for (template, file) in files {
       try AtomicFile.write(filled(try Files.readText(templates + template), values), to: "\(folder)/\(file)")
@@ -44,7 +68,8 @@ enum PluginNewCommand {
       }
     }
     try example().write(to: folder + "/example.safetensors")
-    try Output.line("\(folder)/\(source) is the plugin; build it with \(folder)/build.sh, prove it with \(folder)/test.sh")
+    let build = language == .python ? "" : "build it with \(folder)/build.sh, "
+    try Output.line("\(folder)/\(source) is the plugin; \(build)prove it with \(folder)/test.sh")
   }
 
   /// The batch that `test.sh` knows the loss of.
@@ -73,7 +98,7 @@ enum PluginNewCommand {
   }
 
   /// my-loss as MyLoss.
-  private static func typeName(_ name: String) -> String {
+  fileprivate static func typeName(_ name: String) -> String {
     name.split { $0 == "-" || $0 == "_" }.map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined()
   }
 

@@ -32,7 +32,7 @@ enum QuickstartCommand {
       ModelOptions.device,
       ModelOptions.threads,
       ModelOptions.seed, ModelOptions.quiet, ModelOptions.json,
-    ])
+    ] + PluginOptions.isolation, rules: PluginOptions.isolationRules)
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     var quickstart = Quickstart()
@@ -42,9 +42,7 @@ enum QuickstartCommand {
     quickstart.rlSteps = try arguments.integer("rl-steps")
     quickstart.resumes = try arguments.flag("resume")
     let out = try arguments.optionalText("out") ?? freeFolder(resuming: quickstart.resumes)
-    let assignments = try PluginOptions.settings(arguments)
-    let plugin = try PluginInstance(
-      try PluginOptions.open(try arguments.text("algo"), settings: assignments, arguments), settings: assignments)
+    let plugin = try PluginOptions.choice(try arguments.text("algo"), settings: try PluginOptions.settings(arguments), arguments)
     let named = try arguments.optionalText("base")
     let base: String = if let named { named } else { try ShippedModel.folder() }
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))

@@ -45,16 +45,16 @@ enum RLCommand {
         group: .training),
       .value(
         "overlong", .choice(Overlong.self), default: "error", "what becomes of rows whose prompt fills the model's context", group: .data),
-    ] + DataOptions.keys + HeldOutEvaluation.options + TrainingOptions.options(learningRate: 1e-5) + [MonitoringOptions.samples]
+    ] + PluginOptions.isolation + PluginOptions.failures + WatchingOptions.options + DataOptions.keys + HeldOutEvaluation.options + TrainingOptions.options(learningRate: 1e-5) + [MonitoringOptions.samples]
       + ModelOptions.compute
       + [ModelOptions.seed, ModelOptions.quiet, ModelOptions.json, .config],
-    rules: TrainingOptions.rules + MonitoringOptions.rules + HeldOutEvaluation.rules)
+    rules: TrainingOptions.rules + MonitoringOptions.rules + HeldOutEvaluation.rules + PluginOptions.rules)
 
   private static let temperature = ValueKind.number(Limits.smallestTrainingTemperature...Limits.temperature.upperBound)
 
   /// Refuses options that ask for what the plugin does not do.
-  static func checkUse(_ arguments: ParsedArguments, by plugins: [PluginInstance]) throws(Failure) {
-    let names = plugins.map(\.library.id).joined(separator: ", ")
+  static func checkUse(_ arguments: ParsedArguments, by plugins: [any LossAlgorithm]) throws(Failure) {
+    let names = plugins.map(\.identity.id).joined(separator: ", ")
     if try arguments.isMeant("value-lr"), !plugins.contains(where: { $0.needs.contains(.critic) }) {
       throw .usage("--value-lr does nothing with \(names), which has no critic; leave it out")
     }
@@ -64,9 +64,9 @@ enum RLCommand {
   }
 
   /// Refuses groups of one where an algorithm compares the completions of a group. The instance is for this question only.
-  static func checkGroup(_ size: Int, _ plugin: PluginInstance) throws(Failure) {
+  static func checkGroup(_ size: Int, _ plugin: any LossAlgorithm) throws(Failure) {
     if size == 1, try plugin.teachesNothingAlone() {
-      throw .usage("--group-size 1: \(plugin.library.id) compares the completions of one prompt, and one alone gets no advantage and no gradient; take 2 or more")
+      throw .usage("--group-size 1: \(plugin.identity.id) compares the completions of one prompt, and one alone gets no advantage and no gradient; take 2 or more")
     }
   }
 
@@ -115,6 +115,7 @@ enum RLCommand {
     settings.seed = UInt64(try arguments.integer("seed"))
     settings.refillRounds = try arguments.integer("refill-rounds")
     settings.shuffles = !(try arguments.flag("no-shuffle"))
+    if arguments.declares(PluginOptions.onFailure.name) { settings.skippedFailures = try PluginOptions.skippedFailures(arguments) }
     if let steps = try arguments.optionalInteger("steps") {
       settings.steps = steps
     } else {
@@ -125,9 +126,8 @@ enum RLCommand {
   }
 
   static func run(_ arguments: ParsedArguments) throws(Failure) {
-    let assignments = try PluginOptions.settings(arguments)
-    let library = try PluginOptions.open(try arguments.text("algo"), settings: assignments, arguments)
-    let plugin = try PluginInstance(library, settings: assignments)
+    let choice = try PluginOptions.choice(try arguments.text("algo"), settings: try PluginOptions.settings(arguments), arguments)
+    let plugin = try choice.instance()
     try checkUse(arguments, by: [plugin])
     let data = try arguments.text("data")
     let contents = try ExampleFile.load(
@@ -149,7 +149,7 @@ enum RLCommand {
     let settings = try settings(arguments, examples: prompts.count)
     let verifier = try Verifier(ready: try arguments.choice("reward"))
     let task = RLTask(prompts, tokenizer: tokenizer, verifier: verifier)
-    try checkGroup(settings.groupSize, try PluginInstance(library, settings: assignments))
+    try checkGroup(settings.groupSize, try choice.instance())
     let chosen = try TrainingOptions.modelToTrain(arguments, folder)
     var policy = try TrainingOptions.policy(arguments, steps: settings.updates)
     policy.valueLearningRate = try arguments.number("value-lr")
@@ -171,7 +171,7 @@ enum RLCommand {
     summary.add(chosen, plan)
     summary.add("data", "\(prompts.count) of \(contents.rowCount) rows of \(data)", .integer(prompts.count))
     if let evaluation { summary.add("held out", "\(evaluation.prompts.count) questions of \(evaluation.prompts.name)", .integer(evaluation.prompts.count)) }
-    summary.add("algorithm", "\(library.id) \(plugin.parameters.settings.joined(separator: " "))", .string(library.id))
+    summary.add("algorithm", "\(choice.id) \(choice.parameters.settings.joined(separator: " "))\(choice.isolation == nil ? "" : " (in a process of its own)")", .string(choice.id))
     summary.add("steps", "\(settings.steps) of \(settings.promptsPerStep) prompts × \(settings.groupSize) completions of at most \(settings.maxNewTokens) tokens", .integer(settings.steps))
     summary.add("updates", "\(settings.updates) at most", .integer(settings.updates))
     summary.add("out", runFolder.path)
@@ -183,12 +183,13 @@ enum RLCommand {
     }
     var record = try TrainingOptions.record(
       arguments, stage: "rl", trained, data: contents.sha256, heldOut: evaluation?.identity ?? [:],
-      extra: ["plugin": .string(library.id), "plugin_parameters": plugin.parameters.json], observer)
-    record.description["plugin"] = PluginDescription(library).json
+      extra: ["plugin": .string(choice.id), "plugin_parameters": choice.parameters.json], observer)
+    record.description["plugin"] = PluginDescription(choice.card).json
     if try summary.finishes(arguments, runFolder, record, observer.console) { return }
     var run = RLRun(
       trained, task: task, algorithm: plugin, reference: plugin.needs.contains(.reference) ? try trained.reference() : nil,
       settings: settings, placement: RunPlacement(runFolder, record, try TrainingOptions.keeping(arguments)))
+    try WatchingOptions.apply(arguments, choice, needs: plugin.needs, trained, to: &run)
     if let evaluation { run.afterStep = { step throws(Failure) in try evaluation.metrics(step: step) } }
     if case .interrupted(let step) = try run.run(observer) { throw TrainingOptions.interrupted(at: step) }
     let result = trained.result(in: runFolder)
@@ -196,10 +197,10 @@ enum RLCommand {
       var metrics = JSON.Object()
       for name in observer.last?.metrics.names ?? [] { metrics[name] = .number(observer.last?[name] ?? .nan) }
       return try Output.json([
-        "steps": .integer(settings.steps), "algo": .string(library.id), "out": .string(result), "last": .object(metrics),
+        "steps": .integer(settings.steps), "algo": .string(choice.id), "out": .string(result), "last": .object(metrics),
       ])
     }
     let reward = observer.last?["reward"].map { Format.fixed($0, 3) } ?? "–"
-    try Output.line("\(result): \(settings.steps) steps of \(library.id), last mean reward \(reward)")
+    try Output.line("\(result): \(settings.steps) steps of \(choice.id), last mean reward \(reward)")
   }
 }

@@ -62,7 +62,8 @@ enum TrainingOptions {
   private static let incidental = Set<String>([
     "out", "resume", "quiet", "json", "threads", "device", "config", "checkpoint-every", "micro-batch-tokens",
     "checkpointing", "memory", "trust-plugin", "eval-every", "eval-data", "eval-limit",
-    "keep-best", "checkpoint-minutes", "dry-run", allowChanged.name,
+    "keep-best", "checkpoint-minutes", "dry-run", allowChanged.name, "isolate-plugin", "no-isolate-plugin", "plugin-timeout", "plugin-memory",
+    "on-plugin-failure", "plugin-failures", "capture", "shadow", "reload-plugin",
   ]).union(MonitoringOptions.names)
 
   static func policy(_ arguments: ParsedArguments, steps: Int) throws(Failure) -> PolicySettings {

@@ -28,7 +28,7 @@ let program = Program(
       [
         Command(PluginCommands.list, run: PluginCommands.runList), Command(PluginCommands.show, run: PluginCommands.runShow),
         Command(PluginCheckCommand.spec, run: PluginCheckCommand.run), Command(PluginNewCommand.spec, run: PluginNewCommand.run),
-        Command(PluginCommands.eval, run: PluginCommands.runEval),
+        Command(PluginCommands.eval, run: PluginCommands.runEval), Command(PluginCompareCommand.spec, run: PluginCompareCommand.run),
       ]),
     .group("data", "data sets", [Command(DataCommand.spec, run: DataCommand.run), Command(DataShowCommand.spec, run: DataShowCommand.run)]),
     Command(DownloadCommand.spec, run: DownloadCommand.run),
@@ -47,5 +47,10 @@ for unsafe (position, word) in unsafe UnsafeBufferPointer(start: CommandLine.uns
   }
 }
 let words = Array(CommandLine.arguments.dropFirst())
-if words.first != CheckChild.argument { PluginInstance.nameWhatEndsTheProgram() }
-exit((words.first == CheckChild.argument ? CheckChild.main(Array(words.dropFirst())) : program.main(words)).rawValue)
+switch words.first {
+case CheckChild.argument: exit(CheckChild.main(Array(words.dropFirst())).rawValue)
+case PluginChild.argument: exit(PluginChild.main().rawValue)
+default:
+  PluginInstance.nameWhatEndsTheProgram()
+  exit(program.main(words).rawValue)
+}

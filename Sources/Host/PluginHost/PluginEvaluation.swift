@@ -15,11 +15,13 @@ package struct PluginEvaluation: Sendable {
   package let dEntropy: [Float]
   /// Folded over the two stages.
   package let metrics: [(name: String, value: Double)]
+  /// The share of the kept tokens that a clip keeps from moving on: as the plugin counts it, or by ``ClipSide``.
+  package let clippedShare: Double
 
   /// Takes the arrays from a safetensors file, named as the design document names them.
   ///
   /// Beside those named there the file may have `token_limit` I64 [1]; without it the longest completion is the limit.
-  package init(_ file: SafetensorsFile, _ instance: PluginInstance) throws(Failure) {
+  package init(_ file: SafetensorsFile, _ instance: any LossAlgorithm) throws(Failure) {
     let reader = ArrayReader(file: file)
     // Differences of larger ones would overflow, and no array has as many elements.
     for name in ["token_offsets", "group_offsets", "token_limit"] where file.entries[name] != nil {
@@ -37,6 +39,17 @@ package struct PluginEvaluation: Sendable {
       groupKeys: (0..<UInt64(max(groupOffsets.count - 1, 0))).map { $0 }, groupOffsets: groupOffsets,
       tokenOffsets: tokenOffsets, rewards: rewards, sequenceFlags: flags, tokenLimit: limit ?? longest)
     let needs = instance.needs
+    // What a captured batch has beside: a loss may look at the parts of a reward, the prompts' identities, the seed.
+    if file.entries["group_keys"] != nil { rollout.groupKeys = try reader.integers("group_keys").map { UInt64(bitPattern: Int64($0)) } }
+    if let names = file.metadata["reward_names"].flatMap({ try? JSON.parse($0, name: "") })?.array?.compactMap(\.string), !names.isEmpty {
+      rollout.rewardNames = names
+      rollout.rewardParts = try file.floats("reward_parts")
+    }
+    for (name, path) in [("step", \PluginRollout.step), ("total_steps", \.totalSteps)] as [(String, WritableKeyPath<PluginRollout, Int>)]
+    where file.entries[name] != nil {
+      rollout[keyPath: path] = max(0, try reader.integers(name).first ?? 0)
+    }
+    if file.entries["seed"] != nil { rollout.seed = UInt64(bitPattern: Int64(try reader.integers("seed").first ?? 0)) }
     rollout.old = try reader.floats("old")
     rollout.reference = needs.contains(.reference) ? try reader.floats("reference") : nil
     rollout.values = needs.contains(.critic) ? try reader.floats("old_values") : nil
@@ -53,7 +66,7 @@ package struct PluginEvaluation: Sendable {
   ///   - name: what errors call the arrays' place.
   package init(
     _ rollout: PluginRollout, current: [Float], entropy: [Float]? = nil, values: [Float]? = nil,
-    _ instance: PluginInstance, name: String = "evaluation"
+    _ instance: any LossAlgorithm, name: String = "evaluation"
   ) throws(Failure) {
     try rollout.check(name)
     let check = PackedCheck(name: name)
@@ -95,6 +108,17 @@ package struct PluginEvaluation: Sendable {
     dValues = scatter(stage2.dValues)
     dEntropy = scatter(stage2.dEntropy)
     metrics = fold.results
+    let counted = metrics.filter { ["clip_low_share", "clip_high_share"].contains($0.name) }
+    if counted.isEmpty, !isIdle {
+      let old = kept.old ?? []
+      let clipped = positions.indices.count { token in
+        let ratio = Double(scores.logProbs[token]) - Double(old[token])
+        return ClipSide(derivative: stage2.dCurrent[token], advantage: stage1.advantages[token], logRatio: ratio) != nil
+      }
+      clippedShare = Double(clipped) / Double(max(1, positions.count))
+    } else {
+      clippedShare = counted.reduce(0) { $0 + $1.value }
+    }
   }
 
   package func write(to path: String) throws(Failure) {

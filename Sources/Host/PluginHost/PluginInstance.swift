@@ -72,7 +72,7 @@ package final class PluginInstance: LossAlgorithm {
     var raw = unsafe try nr_rollout(rollout, &memory)
     let keep = unsafe memory.bytes(rollout.groupCount + 1, of: 0xA5)
     let error = unsafe memory.error()
-    unsafe nr_run_enter(id, Int32(NR_CALL_SELECT), UInt64(rollout.step))
+    unsafe nr_run_enter(id, Int32(NR_CALL_SELECT), UInt64(rollout.step + 1))
     let status = unsafe function(handle.instance, &raw, keep, error)
     nr_run_leave()
     try check(status, error, "select")
@@ -93,7 +93,7 @@ package final class PluginInstance: LossAlgorithm {
   package func advantages(_ rollout: PluginRollout) throws(Failure) -> PluginAdvantages {
     let rollout = rollout.limited(to: needs)
     try rollout.check("plugin \(id): advantages")
-    lastStep = UInt64(rollout.step)
+    lastStep = UInt64(rollout.step + 1)
     try require(rollout.old != nil, "advantages", "old")
     try require(!needs.contains(.reference) || rollout.reference != nil, "advantages", "reference")
     try require(!needs.contains(.critic) || rollout.values != nil, "advantages", "values")
@@ -110,7 +110,7 @@ package final class PluginInstance: LossAlgorithm {
     unsafe result.counted = counted
     let metrics = unsafe memory.metrics(library.descriptor.metrics.count)
     let error = unsafe memory.error()
-    unsafe nr_run_enter(id, Int32(NR_CALL_ADVANTAGES), UInt64(rollout.step))
+    unsafe nr_run_enter(id, Int32(NR_CALL_ADVANTAGES), UInt64(rollout.step + 1))
     let status = unsafe library.table.pointee.advantages(handle.instance, &raw, &result, metrics, error)
     nr_run_leave()
     try check(status, error, "advantages")
@@ -152,7 +152,7 @@ package final class PluginInstance: LossAlgorithm {
     unsafe result.d_values = dValues?.start
     let metrics = unsafe memory.metrics(library.descriptor.metrics.count)
     let error = unsafe memory.error()
-    unsafe nr_run_enter(id, Int32(NR_CALL_LOSS), UInt64(batch.step))
+    unsafe nr_run_enter(id, Int32(NR_CALL_LOSS), UInt64(batch.step + 1))
     let status = unsafe library.table.pointee.loss(handle.instance, &raw, &result, metrics, error)
     nr_run_leave()
     try check(status, error, "loss")

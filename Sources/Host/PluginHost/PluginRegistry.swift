@@ -131,6 +131,13 @@ package struct PluginRegistry: Sendable {
   /// A path's library: of a loss in Python the one that it is packed in.
   private static func library(_ path: String) throws(Failure) -> String { PythonLoss.isSource(path) ? try PythonLoss.library(of: path) : path }
 
+  /// Whether a library came with the program: it lies beside it, or where installing puts the algorithms.
+  package static func isShipped(_ path: String) -> Bool {
+    guard let program = Files.program, let folder = Files.resolved(Files.directory(of: path)) else { return false }
+    let own = Files.directory(of: program)
+    return [own, own + "/plugins", own + "/../lib/nano-reasoner/plugins"].contains { Files.resolved($0) == folder }
+  }
+
   private static func isPath(_ text: String) -> Bool { text.contains("/") || isLibrary(text) || PythonLoss.isSource(text) }
   private static func isLibrary(_ name: String) -> Bool { name.hasSuffix(".so") || name.hasSuffix(".dylib") }
   private static func libraryNames(_ id: String) -> [String] { ["libnr-\(id).so", "libnr-\(id).dylib"] }

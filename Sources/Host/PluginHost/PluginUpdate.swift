@@ -17,4 +17,10 @@ package struct PluginUpdate: Sendable {
     sequences = range.count
     self.groups = groups.count
   }
+
+  /// As a run has said it.
+  init(epoch: Int, minibatch: Int, tokens: Int, sequences: Int, groups: Int) {
+    (self.epoch, self.minibatch) = (epoch, minibatch)
+    (self.tokens, self.sequences, self.groups) = (tokens, sequences, groups)
+  }
 }

@@ -86,6 +86,14 @@ package struct Document: Sendable {
       """
   }
 
+  /// Writes `NAME.md` with its pictures in `charts/`, and `NAME.html`.
+  package func write(to folder: String, named name: String) throws(Failure) {
+    try Files.makeDirectory(folder + "/charts")
+    for picture in pictures { try AtomicFile.write(picture.svg, to: "\(folder)/charts/\(picture.name).svg") }
+    try AtomicFile.write(markdown(pictures: "charts"), to: "\(folder)/\(name).md")
+    try AtomicFile.write(html(), to: "\(folder)/\(name).html")
+  }
+
   private static let sheet = """
     :root{--paper:#ffffff;--ground:#f3f5f7;--ink:#1b1f24;--muted:#5b6470;--line:#dfe3e8}
     @media (prefers-color-scheme:dark){:root{--paper:#14181d;--ground:#0c0f12;--ink:#eef1f4;--muted:#a3adb8;--line:#2a3038}}

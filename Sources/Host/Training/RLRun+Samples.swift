@@ -15,8 +15,8 @@ extension RLRun {
           sample.advantage = Self.rounded(advantages.reduce(0) { $0 + Double($1) } / Double(tokens.count))
           if advantages.contains(where: { $0 != advantages.first }) { sample.tokens?.advantages = Array(advantages) }
         }
-        if result.latest.count == rollout.tokenCount {
-          sample.tokens?.ratios = tokens.map { exp(result.latest[$0] - rollout.old[$0]) }
+        if let pass = result.pass {
+          sample.tokens?.ratios = tokens.map { exp(pass.current[$0] - rollout.old[$0]) }
         }
         samples.append(sample)
       }

@@ -7,6 +7,12 @@ package struct RLRun {
   package let trained: RunModel
   package let task: RLTask
   package let algorithm: any LossAlgorithm
+  /// Keeps the rollouts; nil keeps none.
+  package var capture: RolloutCapture?
+  /// Ask of a step what they would make of it.
+  package var shadows: ShadowAlgorithms?
+  /// Asked before each step for a plugin to go over to; nil where it stays.
+  package var reload: () throws(Failure) -> PluginChoice? = { nil }
   /// The policy the run begins with, for algorithms that measure a divergence from it.
   package let reference: ReferencePolicy?
   package let settings: RLSettings
@@ -40,9 +46,11 @@ package struct RLRun {
       observer.draws(progress)
       return !observer.isStopRequested
     }
+    trainer.onSkippedFailure = { observer.warn("\($0.message); the update is skipped") }
+    shadows?.onFailure = { observer.warn($0) }
     let loop = RunLoop(
       placement: placement, policy: policy, trained: trained, total: settings.steps, hasSamples: true)
-    return try loop.run(Steps(run: self, trainer: trainer), observer) { () throws(Failure) in
+    return try loop.run(Steps(run: self, trainer: trainer, warn: observer.warn), observer) { () throws(Failure) in
       try trained.write(to: trained.result(in: placement.folder))
     }
   }
@@ -51,27 +59,46 @@ package struct RLRun {
   private final class Steps: SteppedTraining {
     private let run: RLRun
     private let trainer: RLTrainer
+    private let warn: (String) -> Void
 
-    init(run: RLRun, trainer: RLTrainer) {
-      self.run = run
-      self.trainer = trainer
+    init(run: RLRun, trainer: RLTrainer, warn: @escaping (String) -> Void) {
+      (self.run, self.trainer, self.warn) = (run, trainer, warn)
     }
 
     var step: Int { trainer.step }
 
     func makeStep(loggingSeconds: Double) throws(Failure) -> SteppedResult {
+      takeUpNewPlugin()
       let result = try trainer.trainStep()
       var metrics = result.metrics
+      if let shadows = run.shadows { metrics.merge(shadows.metrics(of: result)) }
+      try run.capture?.write(result, step: trainer.step)
       metrics.merge(try run.afterStep(trainer.step))
       metrics["seconds/logging"] = loggingSeconds
       return SteppedResult(metrics: metrics, samples: { [run] in run.samples(of: result) }, distributions: result.distributions)
     }
 
+    /// Goes over to a plugin that was built anew; where it cannot be used, the run goes on with the one it has.
+    private func takeUpNewPlugin() {
+      do throws(Failure) {
+        guard let choice = try run.reload() else { return }
+        let (old, new) = (trainer.algorithm, try choice.instance())
+        guard new.identity.id == old.identity.id else { throw .badData("it is now the plugin \(new.identity.id), not \(old.identity.id)") }
+        let missing = new.needs.subtracting(old.needs).subtracting([.entropy, .sampler, .refill])
+        guard missing.isEmpty else { throw .badData("it now needs \(missing.names.joined(separator: ", ")), which this run has not begun with") }
+        let keepsState = new.identity.stateVersion == old.identity.stateVersion
+        if keepsState, new.identity.stateVersion > 0 { try new.restore(try old.save()) }
+        try PluginReload(step: trainer.step + 1, identity: new.identity, path: choice.card.path, hasKeptState: keepsState).append(to: run.placement.folder.path)
+        trainer.algorithm = new
+        warn("step \(trainer.step + 1): goes on with the plugin as it is now, SHA-256 \(new.identity.sha256.prefix(12))")
+      } catch { warn("\(error.message); the run goes on with the plugin that it has") }
+    }
+
     func state() throws(Failure) -> TrainingState {
       var state = TrainingState(step: trainer.step)
       state.cursor = trainer.cursor
-      state.algorithm = run.algorithm.identity
-      state.algorithmState = try run.algorithm.save()
+      state.algorithm = trainer.algorithm.identity
+      state.algorithmState = try trainer.algorithm.save()
       return state
     }
 

@@ -21,6 +21,8 @@ package struct RLSettings: Sendable, Equatable {
   /// Rounds of fresh prompts that replace dropped groups in one step, at most.
   package var refillRounds = 8
   package var shuffles = true
+  /// Updates that may be left out because the plugin fails in them; 0 ends the run with the first.
+  package var skippedFailures = 0
 
   package init() {}
 

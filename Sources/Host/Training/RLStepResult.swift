@@ -8,16 +8,14 @@ package struct RLStepResult: Sendable {
   package let dropped: [RolloutGroup]
   /// Of the rollout's tokens; empty where it has none.
   package let advantages: [Float]
-  /// Log-probabilities of the rollout's tokens in the last pass over it; empty where it has none.
-  package let latest: [Float]
+  /// The last pass over the rollout; nil where it has no tokens.
+  package let pass: LastPass?
 
   /// Lengths of the completions, and how far the last pass moved each token's probability.
   var distributions: [Distribution] {
     let lengths = rollout.groups.flatMap { $0.completions.map { Float($0.tokens.count) } }
     var distributions = [Distribution("completion_length", lengths)]
-    if latest.count == rollout.tokenCount {
-      distributions.append(Distribution("ratio", zip(latest, rollout.old).map { exp($0 - $1) }))
-    }
+    if let pass { distributions.append(Distribution("ratio", zip(pass.current, rollout.old).map { exp($0 - $1) })) }
     return distributions
   }
 }

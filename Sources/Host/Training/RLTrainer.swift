@@ -7,12 +7,18 @@ import Telemetry
 package final class RLTrainer {
   private let policy: Policy
   private let reference: ReferencePolicy?
-  private let algorithm: any LossAlgorithm
+  /// May be another from a step on.
+  var algorithm: any LossAlgorithm
   private let task: RLTask
   private let settings: RLSettings
   private var source: RolloutSource
   /// Told how far a rollout is, after each of its steps; returning false stops it.
   var watch: (GenerationProgress) -> Bool = { _ in true }
+  /// Told what the plugin failed with where its update is left out.
+  var onSkippedFailure: (Failure) -> Void = { _ in }
+  private var skippedFailures = 0
+  /// What the plugin failed with last; nothing else of a step is ever left out.
+  private var pluginFailure: Failure?
   /// Steps made so far.
   package private(set) var step = 0
   /// Prompts taken so far, refilled ones included.
@@ -37,25 +43,28 @@ package final class RLTrainer {
     metrics.describe(collected)
     var rollout = packed(collected.kept)
     var advantages: [Float] = []
+    var pass: LastPass?
     if rollout.tokenCount > 0 {
       try metrics.time("score") { () throws(Failure) in try score(&rollout) }
-      let stage = try metrics.time("plugin") { () throws(Failure) in try algorithm.advantages(rollout.packed) }
-      metrics.describe(stage)
-      advantages = stage.advantages
-      for epoch in 0..<settings.innerEpochs {
-        for (minibatch, groups) in settings.minibatches(of: rollout.groups.count).enumerated() {
-          var update = PluginUpdate(groups, of: rollout.packed, counted: stage.counted)
-          (update.epoch, update.minibatch) = (epoch, minibatch)
-          // Where no token counts there is no update.
-          if update.tokens > 0 { try make(update, groups, of: rollout, stage, &metrics) }
+      try leavingOutFailures { () throws(Failure) in
+        let stage = try metrics.time("plugin") { () throws(Failure) in try plugin { algorithm throws(Failure) in try algorithm.advantages(rollout.packed) } }
+        metrics.describe(stage)
+        advantages = stage.advantages
+        for epoch in 0..<settings.innerEpochs {
+          for (minibatch, groups) in settings.minibatches(of: rollout.groups.count).enumerated() {
+            var update = PluginUpdate(groups, of: rollout.packed, counted: stage.counted)
+            (update.epoch, update.minibatch) = (epoch, minibatch)
+            // Where no token counts there is no update.
+            if update.tokens > 0 { try leavingOutFailures { () throws(Failure) in try make(update, groups, of: rollout, stage, &metrics, &pass) } }
+          }
         }
       }
     }
+    if settings.skippedFailures > 0 { metrics.count(skippedFailures: skippedFailures) }
     step += 1
     metrics.finish(peakBytes: policy.peakBytes)
     return RLStepResult(
-      metrics: metrics.values, rollout: rollout, dropped: collected.dropped, advantages: advantages,
-      latest: metrics.latest)
+      metrics: metrics.values, rollout: rollout, dropped: collected.dropped, advantages: advantages, pass: pass)
   }
 
   /// Roll out, reward, select; refill where the algorithm asks for it.
@@ -65,9 +74,33 @@ package final class RLTrainer {
       let wanted = settings.prompts(ofStep: step) - collected.kept.count
       guard wanted > 0, round == 0 || algorithm.needs.contains(.refill) else { break }
       let groups = try source.groups(wanted, by: policy.current, watch)
-      collected.add(groups, keeping: try algorithm.select(packed(groups).packed))
+      var keep = groups.map { _ in false }
+      try leavingOutFailures { () throws(Failure) in keep = try plugin { algorithm throws(Failure) in try algorithm.select(packed(groups).packed) } }
+      collected.add(groups, keeping: keep)
     }
     return collected
+  }
+
+  /// A call of the plugin.
+  private func plugin<Result>(_ call: (any LossAlgorithm) throws(Failure) -> Result) throws(Failure) -> Result {
+    do throws(Failure) { return try call(algorithm) } catch {
+      pluginFailure = error
+      throw error
+    }
+  }
+
+  /// Goes on without what the plugin failed in, as often as the settings allow. An update of which a part failed is not made: its
+  /// gradients are cleared by the next.
+  private func leavingOutFailures(_ body: () throws(Failure) -> Void) throws(Failure) {
+    do throws(Failure) { try body() } catch {
+      guard error == pluginFailure, settings.skippedFailures > 0 else { throw error }
+      pluginFailure = nil
+      skippedFailures += 1
+      guard skippedFailures <= settings.skippedFailures else {
+        throw Failure(error.code, "\(error.message); \(settings.skippedFailures) updates were skipped before, no more are allowed (--plugin-failures)")
+      }
+      onSkippedFailure(error)
+    }
   }
 
   private func packed(_ groups: [RolloutGroup]) -> Rollout {
@@ -100,19 +133,21 @@ package final class RLTrainer {
   /// One optimiser update over some groups, micro-batch after micro-batch.
   private func make(
     _ update: PluginUpdate, _ groups: Range<Int>, of rollout: Rollout, _ stage: PluginAdvantages,
-    _ metrics: inout StepMetrics
+    _ metrics: inout StepMetrics, _ pass: inout LastPass?
   ) throws(Failure) {
     policy.beginUpdate()
     for part in rollout.parts(of: groups, limit: policy.microBatchRows) {
-      let pass = try policy.accumulate(part.batch, part.targets, temperature: settings.temperatureOfLogProbs) {
+      let seconds = try policy.accumulate(part.batch, part.targets, temperature: settings.temperatureOfLogProbs) {
         scores throws(Failure) in
         let batch = rollout.packed.batch(part.sequences, of: update, stage, scores)
-        let gradients = try metrics.time("plugin") { () throws(Failure) in try algorithm.loss(batch) }
+        let gradients = try metrics.time("plugin") { () throws(Failure) in try plugin { algorithm throws(Failure) in try algorithm.loss(batch) } }
         metrics.add(gradients, on: batch, of: rollout)
+        pass = pass ?? LastPass(rollout)
+        pass?.add(scores, gradients, on: batch, of: rollout)
         return TokenDerivatives(
           dLogProbs: gradients.dCurrent, dEntropies: gradients.dEntropy, dValues: gradients.dValues)
       }
-      metrics.add(pass)
+      metrics.add(seconds)
     }
     let outcome = try metrics.time("optimizer") { () throws(Failure) in try policy.finishUpdate() }
     metrics.finishUpdate(gradientNorm: outcome.gradientNorm, learningRate: outcome.learningRate)

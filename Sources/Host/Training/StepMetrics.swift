@@ -24,8 +24,6 @@ struct StepMetrics {
   private var clippedHigh = 0
   private var ratios = 0.0
   private var largestRatio = 0.0
-  /// Log-probabilities of the last pass over the rollout `[tokens]`.
-  private(set) var latest: [Float] = []
 
   init(plugin metrics: PluginMetricFold) { pluginMetrics = metrics }
 
@@ -99,9 +97,6 @@ struct StepMetrics {
 
   /// A micro-batch: its share of the loss, and how far the policy is from the one that acted.
   mutating func add(_ gradients: PluginGradients, on batch: PluginBatch, of rollout: Rollout) {
-    let first = batch.sequenceIDs.first.map { rollout.packed.tokenOffsets[$0] } ?? 0
-    if latest.count != rollout.tokenCount { latest = rollout.old }
-    latest.replaceSubrange(first..<(first + batch.tokenCount), with: batch.current)
     updateLoss += gradients.loss
     scoredTokens += batch.tokenCount
     pluginMetrics.add(gradients.metrics)
@@ -114,11 +109,10 @@ struct StepMetrics {
       k3 += quotient - 1 - ratio
       ratios += quotient
       largestRatio = max(largestRatio, quotient)
-      // What a clip does, whatever its form: a token with an advantage, moved the way it asks for, gets no gradient.
-      if gradients.dCurrent[token] == 0 {
-        let advantage = batch.advantages[token]
-        if advantage < 0, ratio < 0 { clippedLow += 1 }
-        if advantage > 0, ratio > 0 { clippedHigh += 1 }
+      switch ClipSide(derivative: gradients.dCurrent[token], advantage: batch.advantages[token], logRatio: ratio) {
+      case .low?: clippedLow += 1
+      case .high?: clippedHigh += 1
+      case nil: break
       }
       if let reference = batch.reference {
         hasReference = true
@@ -128,6 +122,12 @@ struct StepMetrics {
       }
       if isFirst, let sampler = batch.sampler { mismatch = max(mismatch, abs(now - Double(sampler[token]))) }
     }
+  }
+
+  /// Updates of the run that were left out because the plugin failed in them.
+  mutating func count(skippedFailures: Int) {
+    updateLoss = 0
+    set("skipped_failures", Double(skippedFailures))
   }
 
   mutating func finishUpdate(gradientNorm: Double, learningRate: Double) {

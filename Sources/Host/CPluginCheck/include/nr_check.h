@@ -31,6 +31,15 @@ void nr_run_install(void);
 void nr_run_enter(const char *plugin, int call, uint64_t step);
 void nr_run_leave(void);
 
+/* The two ends of a socket, and a file that is memory and has no name; closed in children, and none of the first ten descriptors. 0 or a
+   descriptor, -1 with errno where there is none. */
+int nr_channel(int ends[2]);
+int nr_shared_file(void);
+/* From now on this process group ends when the other end of the socket is closed, whatever it is doing. */
+void nr_end_with(int socket);
+/* As send(): a reader that is gone is no signal. */
+long nr_send(int socket, const void *bytes, size_t count);
+
 /* Bytes the C heap has handed out; 0 where the system does not tell. */
 size_t nr_check_heap(void);
 

@@ -11,7 +11,7 @@ package struct CheckReport: Sendable {
   private func count(_ status: CheckOutcome.Status) -> Int { outcomes.count { $0.status == status } }
 
   package var text: String {
-    var lines = ["\(settings.path) (seed \(settings.seed))"]
+    var lines = ["\(settings.shownPath) (seed \(settings.seed))"]
     let width = outcomes.map(\.test.rawValue.count).max() ?? 0
     for outcome in outcomes {
       let name = outcome.test.rawValue + String(repeating: " ", count: width - outcome.test.rawValue.count)
@@ -55,13 +55,13 @@ package struct CheckReport: Sendable {
     let more = failures.count > 1 ? " and \(failures.count - 1) more" : ""
     let settings = self.settings.parameters.map { " --set \($0)" }.joined()
     return .badData(
-      "plugin \(plugin) fails its check \(first.test.rawValue)\(more): \(OneLine.first(of: first.message)); see nano-reasoner plugin check \(self.settings.path)\(settings), or go on all the same with \(flag)"
+      "plugin \(plugin) fails its check \(first.test.rawValue)\(more): \(OneLine.first(of: first.message)); see nano-reasoner plugin check \(self.settings.shownPath)\(settings), or go on all the same with \(flag)"
     )
   }
 
   private func again(_ test: CheckTest) -> String {
     let words =
-      ["nano-reasoner plugin check", settings.path, "--only \(test.rawValue)", "--seed \(settings.seed)"]
+      ["nano-reasoner plugin check", settings.shownPath, "--only \(test.rawValue)", "--seed \(settings.seed)"]
       + settings.parameters.map { "--set \($0)" } + (settings.isQuick ? ["--quick"] : [])
     return words.joined(separator: " ")
   }

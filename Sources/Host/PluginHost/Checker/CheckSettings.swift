@@ -17,6 +17,9 @@ package struct CheckSettings: Sendable, Equatable {
 
   package init(path: String) { self.path = path }
 
+  /// What the user knows the plugin by: of a loss in Python its file.
+  package var shownPath: String { PythonLoss.source(ofLibrary: path) ?? path }
+
   package var json: JSON {
     [
       "path": .string(path), "parameters": .array(parameters.map { .string($0) }), "seed": .string(String(seed)),

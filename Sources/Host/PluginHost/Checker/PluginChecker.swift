@@ -68,10 +68,7 @@ package struct PluginChecker {
         }
         outcomes.append(outcome)
         if outcome.status == .failed { return outcomes }
-      case "signal" where parts.count > 3:
-        signal = Self.name(ofSignal: Int32(parts[1]) ?? 0) + (parts[2].isEmpty ? "" : " in \(parts[2])")
-        if !parts[3].isEmpty { signal += ": it \(parts[3])" }
-        if parts.count > 5, let line = Self.sourceLine(parts[4], parts[5]) { signal += " at \(line)" }
+      case "signal" where parts.count > 3: signal = Self.signal(inLine: String(line)) ?? ""
       case "error" where parts.count > 1: strange = String(line.prefix(80))
       case "begin": break
       default: strange = String(line.prefix(80))
@@ -99,13 +96,23 @@ package struct PluginChecker {
     return outcomes
   }
 
+  /// What a process that ended by a signal said of it, in words.
+  static func signal(inLine line: String) -> String? {
+    let parts = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
+    guard parts[0] == "signal", parts.count > 3 else { return nil }
+    var signal = name(ofSignal: Int32(parts[1]) ?? 0) + (parts[2].isEmpty ? "" : " in \(parts[2])")
+    if !parts[3].isEmpty { signal += ": it \(parts[3])" }
+    if parts.count > 5, let line = sourceLine(parts[4], parts[5]) { signal += " at \(line)" }
+    return signal
+  }
+
   /// File and line of an instruction, where the library says them and `addr2line` or `llvm-symbolizer` is there to read it.
   private static func sourceLine(_ library: String, _ offset: String) -> String? {
     guard offset.allSatisfy(\.isHexDigit), Files.exists(library) else { return nil }
     for tool in ["/usr/bin/addr2line", "/usr/bin/llvm-addr2line"] where Files.exists(tool) {
       guard let child = try? ChildProcess.run(tool, ["-e", library, "0x" + offset], seconds: 5), child.end == .exited(0) else { continue }
       let line = child.output.trimmed
-      if !line.isEmpty, !line.hasPrefix("?") { return Files.name(of: line) }
+      if !line.isEmpty, !line.hasPrefix("?") { return line.hasSuffix(":?") ? nil : Files.name(of: line) }
     }
     return nil
   }

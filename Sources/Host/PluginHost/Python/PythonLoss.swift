@@ -18,6 +18,20 @@ package enum PythonLoss {
     return unsafe file.withBytes { bytes in unsafe bytes.suffix(8).elementsEqual(magic) }
   }
 
+  /// The author's file of a packed library, as it was named then; nil where it is none.
+  package static func source(ofLibrary path: String) -> String? {
+    guard isPacked(path), let bytes = try? Files.read(path) else { return nil }
+    func number(at place: Int) -> Int? {
+      guard place >= 0, place + 8 <= bytes.count else { return nil }
+      return bytes[place..<(place + 8)].reversed().reduce(0) { $0 << 8 | Int($1) }
+    }
+    guard let length = number(at: bytes.count - 16), length > 0, length < bytes.count else { return nil }
+    let start = bytes.count - 16 - length
+    guard let helper = number(at: start), helper >= 0, helper < length, let count = number(at: start + 8 + helper), count >= 0, count < length
+    else { return nil }
+    return String(decoding: bytes[(start + 16 + helper)...].prefix(count), as: UTF8.self)
+  }
+
   /// Whether a file of a search folder is the bridge itself, which is no plugin.
   static func isBridge(_ name: String) -> Bool { bridgeNames.contains(name) }
   private static let bridgeNames = ["libnr-python.so", "libnr-python.dylib"]

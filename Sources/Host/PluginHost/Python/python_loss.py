@@ -19,11 +19,11 @@ import math
 import mmap
 import os
 import re
+import select
 import signal
 import struct
 import sys
 import threading
-import time
 import traceback
 import types
 import typing
@@ -526,6 +526,9 @@ class Instance:
             unknown = set(derivatives) - set(leaves)
             if unknown:
                 raise Refused(f"{self.author.file}: loss: derivatives by {', '.join(sorted(unknown))}; this loss has {', '.join(leaves)}")
+            for name, values in derivatives.items():
+                if tuple(getattr(values, "shape", ())) != (batch.token_count,):
+                    raise Refused(f"{self.author.file}: loss: d_{name}: expected [{batch.token_count}] (tokens), found {list(getattr(values, 'shape', ())) or type(values).__name__}")
             return self.number(value), {name: derivatives.get(name, zeros) for name in leaves}
         if not torch:
             raise Refused(f"{self.author.file}: loss: without torch it returns (loss, d_current), or (loss, {{\"current\": ..., \"entropy\": ..., \"values\": ...}})")
@@ -804,11 +807,12 @@ class Server:
             raise Refused(str(error), BAD_STATE) from None
 
 
-def watch_parent():
-    """A loss that never ends must not stay behind when the program is gone."""
-    parent = os.getppid()
-    while os.getppid() == parent:
-        time.sleep(1)
+def watch_host():
+    """A loss that never ends must not stay behind when the program is gone: its end of the socket is closed then."""
+    poll = select.poll()
+    poll.register(3, 0)
+    while not poll.poll():
+        pass
     os._exit(0)
 
 
@@ -829,7 +833,7 @@ def main():
         with os.fdopen(3, "w") as report:
             report.write(line + "\n")
         return
-    threading.Thread(target=watch_parent, daemon=True).start()
+    threading.Thread(target=watch_host, daemon=True).start()
     Server().loop()
     os._exit(0)
 
