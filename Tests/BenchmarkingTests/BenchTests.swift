@@ -138,14 +138,14 @@ extension String {
   @Test func `are checked before anything runs`() throws {
     let choice = try AlgorithmChoice("grpo:no_such=1")
     let error = #expect(throws: Failure.self) {
-      try BenchAlgorithm.open([choice]) { choice throws(Failure) in try PluginChoice(try Place.plugin(choice.plugin), settings: choice.settings) }
+      try BenchAlgorithm.open([choice]) { choice throws(Failure) in (try PluginChoice(try Place.plugin(choice.plugin), settings: choice.settings), RunOverrides()) }
     }
     #expect(error?.message.contains("no parameter no_such") == true)
   }
 
   @Test func `become folders of their own`() throws {
     let choices = try ["grpo", "grpo:clip_high=0.3", "grpo:clip_high=0.3:beta=1e-2", "grpo"].map { try AlgorithmChoice($0) }
-    let algorithms = try BenchAlgorithm.open(choices) { choice throws(Failure) in try PluginChoice(try Place.plugin(choice.plugin), settings: choice.settings) }
+    let algorithms = try BenchAlgorithm.open(choices) { choice throws(Failure) in (try PluginChoice(try Place.plugin(choice.plugin), settings: choice.settings), RunOverrides()) }
     #expect(algorithms.map(\.folder) == ["grpo", "grpo,clip_high=0.3", "grpo,clip_high=0.3,beta=1e-2", "grpo-2"])
   }
 }

@@ -65,11 +65,12 @@ struct Trial {
   var choices: [String]
   var seeds: [UInt64] = [1, 2]
   var learningRate = 1e-3
+  var overrides = RunOverrides()
   let library: PluginLibrary
 
   func plan(_ out: String) throws -> BenchPlan {
     let algorithms = try BenchAlgorithm.open(try choices.map { try AlgorithmChoice($0) }) { choice throws(Failure) in
-      try PluginChoice(choice.plugin == "length" ? library : try Place.plugin(choice.plugin), settings: choice.settings)
+      (try PluginChoice(choice.plugin == "length" ? library : try Place.plugin(choice.plugin), settings: choice.settings), overrides)
     }
     var settings = RLSettings()
     settings.groupSize = 3

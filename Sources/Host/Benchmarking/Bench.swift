@@ -37,7 +37,10 @@ package struct Bench {
     let task = RLTask(prompts, tokenizer: tokenizer, verifier: plan.verifier)
     let folder = plan.placement.folder
     try folder.open(plan.placement.record, resuming: resuming && folder.holdsRun)
-    if !Files.exists(plan.startEvaluation) { try measure(evaluator, plan.startEvaluation, progress) }
+    for further in plan.questions.further where !Files.exists(plan.startEvaluation(further.name)) {
+      try measure(evaluator, further.examples, plan.startEvaluation(further.name), progress)
+    }
+    if !Files.exists(plan.startEvaluation) { try measure(evaluator, plan.questions.heldOut, plan.startEvaluation, progress) }
     let runs = plan.runs
     progress.begin(runs: runs.count, finished: runs.count(where: \.isFinished), stepsPerRun: plan.settings.steps)
     for (index, run) in runs.enumerated() {
@@ -54,7 +57,8 @@ package struct Bench {
         progress.finish()
         return .interrupted(run: index + 1, runs: runs.count, step: step)
       }
-      try measure(evaluator, run.evaluation, progress)
+      for further in plan.questions.further { try measure(evaluator, further.examples, run.evaluation(further.name), progress) }
+      try measure(evaluator, plan.questions.heldOut, run.evaluation, progress)
       // The run is over and its adapter written: what it could be continued from only fills the disk.
       try CheckpointStore(run: run.folder).removeAll()
       progress.finishedRun(steps: plan.settings.steps)
@@ -70,13 +74,13 @@ package struct Bench {
   ) throws(Failure) -> RunOutcome {
     let algorithm = plan.algorithms[run.algorithm]
     let plugin = try algorithm.plugin.instance()
-    var settings = plan.settings
+    var settings = plan.settings(of: run.algorithm)
     settings.seed = run.seed
     let folder = RunFolder(run.folder)
     var keeping = plan.placement.keeping
     keeping.resumes = resuming && folder.holdsRun
     var training = RLRun(
-      trained, task: task, algorithm: plugin, reference: plugin.needs.contains(.reference) ? try trained.reference() : nil,
+      trained.with(algorithm.overrides.applied(to: trained.policy, updates: settings.updates)), task: task, algorithm: plugin, reference: plugin.needs.contains(.reference) ? try trained.reference() : nil,
       settings: settings, placement: RunPlacement(folder, record, keeping))
     let (every, steps) = (plan.evaluateEvery, settings.steps)
     let (probe, greedy) = (Array(plan.questions.heldOut.prefix(plan.curveProblems)), greedy)
@@ -95,12 +99,11 @@ package struct Bench {
       stopTokens: Set(trained.model.endOfText))
   }
 
-  /// Evaluates the model as it is now on all held-out problems.
-  private func measure(_ evaluator: Evaluator, _ path: String, _ progress: PlanProgress) throws(Failure) {
-    let result = try evaluator.evaluate(plan.questions.heldOut, greedy) { _ in progress.evaluates() }
-    let folder = Files.directory(of: path)
-    try Files.makeDirectory(folder)
-    try AtomicFile.write(result.json.text(pretty: true) + "\n", to: folder + "/eval.json")
-    try EvaluationFile.write(result, plan.questions.heldOut, to: path)
+  /// Evaluates the model as it is now on a set of questions.
+  private func measure(_ evaluator: Evaluator, _ questions: [Example], _ path: String, _ progress: PlanProgress) throws(Failure) {
+    let result = try evaluator.evaluate(questions, greedy) { _ in progress.evaluates() }
+    try Files.makeDirectory(Files.directory(of: path))
+    try AtomicFile.write(result.json.text(pretty: true) + "\n", to: String(path.dropLast()))
+    try EvaluationFile.write(result, questions, to: path)
   }
 }

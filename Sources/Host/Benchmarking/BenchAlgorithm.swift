@@ -6,6 +6,8 @@ package struct BenchAlgorithm: Sendable {
   /// Its id with the settings given, `dapo:clip_high=0.3`; `-2`, `-3` … behind it where it stands in the list again.
   package let label: String
   package let plugin: PluginChoice
+  /// What its runs have of their own.
+  package let overrides: RunOverrides
   /// The settings given, `key=value`.
   package let settings: [String]
 
@@ -17,19 +19,23 @@ package struct BenchAlgorithm: Sendable {
     })
   }
 
-  private init(label: String, _ plugin: PluginChoice, settings: [String]) {
-    (self.label, self.plugin, self.settings) = (label, plugin, settings)
+  private init(label: String, _ plugin: PluginChoice, _ overrides: RunOverrides, settings: [String]) {
+    (self.label, self.plugin, self.overrides, self.settings) = (label, plugin, overrides, settings)
   }
 
   /// The plugins of a list; each setting is checked before anything runs.
   package static func open(
-    _ choices: [AlgorithmChoice], find: (AlgorithmChoice) throws(Failure) -> PluginChoice
+    _ choices: [AlgorithmChoice], find: (AlgorithmChoice) throws(Failure) -> (PluginChoice, RunOverrides)
   ) throws(Failure) -> [BenchAlgorithm] {
     var algorithms: [BenchAlgorithm] = []
     for choice in choices {
-      let plugin = try find(choice)
+      let (plugin, overrides) = try find(choice)
       // Settings that only the instance can refuse are refused now, not in the middle of the plan.
-      _ = try plugin.instance()
+      let needs = try plugin.instance().needs
+      for (option, need) in [(RunOverrides.Option.valueLearningRate, PluginNeeds.critic), (.refillRounds, .refill)]
+      where overrides[option] != nil && !needs.contains(need) {
+        throw .usage("--algos \(plugin.id): \(option.rawValue) does nothing here: the plugin asks for no \(need.names.joined()); leave it out")
+      }
       let name = ([plugin.id] + choice.settings).joined(separator: ":")
       var label = name
       var number = 2
@@ -37,7 +43,7 @@ package struct BenchAlgorithm: Sendable {
         label = "\(name)-\(number)"
         number += 1
       }
-      algorithms.append(BenchAlgorithm(label: label, plugin, settings: choice.settings))
+      algorithms.append(BenchAlgorithm(label: label, plugin, overrides, settings: choice.settings))
     }
     return algorithms
   }

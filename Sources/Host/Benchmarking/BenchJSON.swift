@@ -14,6 +14,17 @@ extension BenchReport {
       "pairs": .array(analysis.pairs.map(comparison)),
       "not_told_apart": .array(analysis.groups.map { .array($0.map { .string(labels[$0]) }) }),
       "run": .array(facts.map { .string($0) }),
+      "further": .array(
+        further.map { other in
+          [
+            "set": .string(other.result.set ?? ""), "problems": .integer(other.result.start.count), "conclusion": .string(other.conclusion),
+            "start": ["accuracy": Self.json(other.analysis.start)],
+            "algorithms": .array(
+              zip(other.labels, other.analysis.accuracies).map { label, accuracy in
+                ["label": .string(label), "accuracy": Self.json(accuracy.estimate), "gain": Self.json(accuracy.gain)]
+              }), "comparisons_with_baseline": .array(other.analysis.withBaseline.map(other.comparison)),
+          ]
+        }),
     ]
   }
 
@@ -67,6 +78,12 @@ extension BenchReport {
       "difference": Self.json(comparison.difference), "difference_bootstrap": Self.json(comparison.bootstrap),
       "p_holm": .number(comparison.adjustedPValue), "pooled": pairs(comparison.pooled),
       "seeds": .array(comparison.seeds.map(pairs)), "verdict": .string(comparison.verdict.rawValue),
+      "two_points_need": comparison.seedsNeeded.map { needed in
+        [
+          "seeds": needed.seeds.map { .integer($0) } ?? .null, "problems": needed.problems.map { .integer($0) } ?? .null,
+          "seed_deviation": .number(needed.seedDeviation), "problem_error": .number(needed.problemError),
+        ]
+      } ?? .null,
     ]
   }
 }

@@ -41,6 +41,8 @@ package struct BenchPlan {
     package let folder: String
 
     package var evaluation: String { folder + "/eval.jsonl" }
+    /// Of a further set of questions, by its name.
+    package func evaluation(_ name: String) -> String { "\(folder)/eval-\(name).jsonl" }
     /// `eval.jsonl` is written last, so what has one is finished.
     package var isFinished: Bool { Files.exists(evaluation) }
   }
@@ -55,6 +57,10 @@ package struct BenchPlan {
   }
 
   package var startEvaluation: String { out + "/start/eval.jsonl" }
+  package func startEvaluation(_ name: String) -> String { "\(out)/start/eval-\(name).jsonl" }
+
+  /// The settings of an algorithm's runs, but for the seed.
+  package func settings(of algorithm: Int) -> RLSettings { algorithms[algorithm].overrides.applied(to: settings) }
 
   /// What `run.json` of one run holds.
   func record(of run: Run) -> RunRecord {
@@ -65,6 +71,7 @@ package struct BenchPlan {
     identity["plugin"] = .string(algorithm.plugin.id)
     identity["plugin_sha256"] = .string(algorithm.plugin.card.sha256)
     identity["plugin_parameters"] = algorithm.plugin.parameters.json
+    if !algorithm.overrides.isEmpty { identity["overrides"] = algorithm.overrides.json }
     var description = record.description
     description["plugin"] = PluginDescription(algorithm.plugin.card).json
     return RunRecord(stage: "rl", identity: identity, description: description)

@@ -7,12 +7,17 @@ package struct BenchReport {
   let result: BenchResult
   let analysis: BenchAnalysis
   let facts: [String]
+  /// Of the same runs on further sets of questions.
+  let further: [BenchReport]
 
-  /// - Parameter facts: what was run on what, for the reader.
-  package init(_ result: BenchResult, facts: [String]) {
+  /// - Parameters:
+  ///   - further: the same runs' results on further sets of questions.
+  ///   - facts: what was run on what, for the reader.
+  package init(_ result: BenchResult, further: [BenchResult] = [], facts: [String]) {
     self.result = result
     self.facts = facts
     analysis = BenchAnalysis(result)
+    self.further = further.map { BenchReport($0, facts: []) }
   }
 
   /// Writes `bench.json`, `bench.md` with its `charts/`, and `bench.html`.
@@ -35,6 +40,14 @@ package struct BenchReport {
         .heading("Compared with \(labels[result.baseline])"), .table(comparisonTable), .paragraph(comparisonNote),
         .table(seedTable),
       ]
+    }
+    if let needed = seedsNeededTable { document.parts += [.heading("How many seeds it takes"), .table(needed), .paragraph(Self.seedsNeededNote)] }
+    for other in further {
+      document.parts += [
+        .heading("On \(other.result.set ?? "")"), .paragraph("\(other.conclusion) The verdict above is that of the first set: each further one has a family of comparisons of its own."),
+        .table(other.accuracyTable),
+      ]
+      if !other.analysis.withBaseline.isEmpty { document.parts.append(.table(other.comparisonTable)) }
     }
     document.parts += [
       .heading("How they learned"),

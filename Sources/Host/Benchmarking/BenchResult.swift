@@ -52,6 +52,8 @@ package struct BenchResult: Sendable {
     }
   }
 
+  /// The name of a further set of questions; nil: the one that decides.
+  package var set: String?
   package let algorithms: [Algorithm]
   package let baseline: Int
   package let seeds: [UInt64]
@@ -73,20 +75,25 @@ package struct BenchResult: Sendable {
   }
 
   /// Reads what a finished plan wrote.
-  package init(_ plan: BenchPlan) throws(Failure) {
-    start = try EvaluationFile.read(plan.startEvaluation)
+  ///
+  /// - Parameter further: a further set of questions; nil reads the one that decides.
+  package init(_ plan: BenchPlan, on further: BenchQuestions.Further? = nil) throws(Failure) {
+    set = further?.name
+    let questions = further?.examples ?? plan.questions.heldOut
+    start = try EvaluationFile.read(further.map { plan.startEvaluation($0.name) } ?? plan.startEvaluation)
     var algorithms: [Algorithm] = []
     for (index, algorithm) in plan.algorithms.enumerated() {
       var runs: [Run] = []
       for seed in plan.seeds {
         let run = plan.run(algorithm: index, seed: seed)
-        let outcomes = try EvaluationFile.read(run.evaluation)
-        guard outcomes.count == plan.questions.heldOut.count, outcomes.map(\.example) == Array(plan.questions.heldOut.indices) else {
+        let path = further.map { run.evaluation($0.name) } ?? run.evaluation
+        let outcomes = try EvaluationFile.read(path)
+        guard outcomes.count == questions.count, outcomes.map(\.example) == Array(questions.indices) else {
           throw .badData(
-            "\(run.evaluation): expected one line for each of \(plan.questions.heldOut.count) problems in their order, found \(outcomes.count); remove the file and continue with --resume"
+            "\(path): expected one line for each of \(questions.count) problems in their order, found \(outcomes.count); remove the file and continue with --resume"
           )
         }
-        let seconds = try JSON.read(run.folder + "/eval.json")["seconds"]?.double ?? .nan
+        let seconds = try JSON.read(String(path.dropLast()))["seconds"]?.double ?? .nan
         runs.append(
           Run(
             seed: seed, outcomes: outcomes, records: try MetricLog.read(run.folder + "/metrics.jsonl"),

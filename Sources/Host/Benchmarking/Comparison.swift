@@ -20,10 +20,15 @@ package struct Comparison: Sendable {
   package let difference: CrossedEstimate
   /// The same by a bootstrap over seeds and problems.
   package let bootstrap: Statistics.Interval
+  /// How many seeds would show a difference of two points; nil with one seed.
+  package let seedsNeeded: SeedsNeeded?
   /// McNemar's discordant pairs per seed.
   package let seeds: [Pairs]
   /// Holm's adjustment of `difference.pValue` for all comparisons of its family.
   package fileprivate(set) var adjustedPValue: Double
+
+  /// The difference that ``seedsNeeded`` asks for.
+  package static let worthKnowing = 0.02
 
   /// Discordant pairs of all seeds together: the exact test of these very runs, which says nothing of other seeds.
   package var pooled: Pairs {
@@ -39,7 +44,9 @@ package struct Comparison: Sendable {
   fileprivate init(_ outcomes: [CrossedOutcomes], _ resampled: [[Double]], base: Int, other: Int) {
     self.base = base
     self.other = other
-    difference = outcomes[other].minus(outcomes[base]).estimate()
+    let differences = outcomes[other].minus(outcomes[base])
+    difference = differences.estimate()
+    seedsNeeded = SeedsNeeded(differences, difference: Self.worthKnowing)
     bootstrap = Statistics.percentileInterval(
       zip(resampled[other], resampled[base]).map { $0 - $1 }, estimate: difference.interval.estimate)
     seeds = zip(outcomes[base].values, outcomes[other].values).map { base, other in

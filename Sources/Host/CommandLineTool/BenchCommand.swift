@@ -17,7 +17,7 @@ enum BenchCommand {
   static let spec = CommandSpec(
     name: "bench", summary: "algorithms side by side from one starting point, with paired seeds and intervals",
     discussion:
-      "Trains every algorithm of --algos with every seed, each from the same starting point, on the same questions in the same order with the same sampler streams, and evaluates all on the same held-out problems. Settings of an algorithm stand behind it with colons: grpo,dapo:clip_high=0.3:clip_low=0.1. Without --data it teaches the base model the form first, as quickstart does, and trains on generated problems; then the defaults are \(generatedDefaults.map { "--\($0.name) \($0.value)" }.joined(separator: ", ")), --lr \(defaults.rlLearningRate) and a linear schedule. Writes bench.json, bench.md and bench.html, and a run folder for each run; --resume skips those that are finished, and takes further algorithms and seeds.",
+      "Trains every algorithm of --algos with every seed, each from the same starting point, on the same questions in the same order with the same sampler streams, and evaluates all on the same held-out problems. Settings of an algorithm stand behind it: grpo:lr=2e-5,group=16,dapo:clip_high=0.3:clip_low=0.1. They are parameters of its plugin, or options of its runs (\(RunOverrides.Option.allCases.map(\.rawValue).joined(separator: ", "))). Without --data it teaches the base model the form first, as quickstart does, and trains on generated problems; then the defaults are \(generatedDefaults.map { "--\($0.name) \($0.value)" }.joined(separator: ", ")), --lr \(defaults.rlLearningRate) and a linear schedule. Writes bench.json, bench.md and bench.html, and a run folder for each run; --resume skips those that are finished, and takes further algorithms and seeds.",
     examples: [
       "nano-reasoner bench --algos grpo,dapo:clip_high=0.3 --out runs/bench",
       "nano-reasoner bench --model M --adapter sft/adapter --data train.jsonl --eval-data test.jsonl --algos grpo,gspo --seeds 5 --steps 100 --out runs/bench",
@@ -29,8 +29,8 @@ enum BenchCommand {
       .value("model", .path, "a Hugging Face model folder, or a hub name in the local cache; default: the base model that ships with the program", group: .model, placeholder: "M"),
       ModelOptions.adapter, ModelOptions.promptForm,
       .value("data", .path, "\(DataOptions.training); default: generated problems", group: .data, placeholder: "F"),
-      .value("eval-data", .path, "held-out questions; default: up to a fifth of --data, from its end, which is then not trained on", group: .data, placeholder: "F"),
-      .value("eval-limit", .integer(Limits.generated), "evaluate on the first N held-out questions; default: 1000 at most", group: .data),
+      .repeated("eval-data", .path, "held-out questions, may be repeated: the first set decides, all are reported; default: up to a fifth of --data, from its end, which is then not trained on", group: .data, placeholder: "F"),
+      .value("eval-limit", .integer(Limits.generated), "evaluate on the first N questions of each held-out set; default: 1000 at most", group: .data),
       .value("eval-every", .integer(Limits.countOrNone), default: .integer(defaults.curveEvery), "steps between evaluations that draw the learning curve; 0: only its ends", group: .data),
       .value("curve-limit", .integer(Limits.generated), default: .integer(defaults.curveProblems), "of the held-out questions, how many draw the learning curve", group: .data),
       PluginOptions.trust,
@@ -71,21 +71,22 @@ enum BenchCommand {
       guard error.code == .interrupted else { throw error }
       throw Failure(.interrupted, "\(error.message). Continue with: \(TrainingOptions.continuation)")
     }
-    let report = BenchReport(try BenchResult(plan), facts: facts(plan, trained))
+    let further = try plan.questions.further.map { (set) throws(Failure) in try BenchResult(plan, on: set) }
+    let report = BenchReport(try BenchResult(plan), further: further, facts: facts(plan, trained))
     try report.write(to: plan.out)
     if try arguments.flag("json") { return try Output.json(report.json) }
     try Output.write("\n\(report.accuracyTable.text())\n")
     if plan.algorithms.count > 1 { try Output.write("Compared with \(plan.algorithms[plan.baseline].label):\n\(report.comparisonTable.text())\n") }
+    if let needed = report.seedsNeededTable { try Output.write("\(needed.text())\n") }
     try Output.write("\(report.conclusion)\n\nPage: \(plan.out)/bench.html   Table: \(plan.out)/bench.md   Numbers: \(plan.out)/bench.json\n")
   }
 
   // MARK: The plan
 
   private static func prepare(_ arguments: ParsedArguments) throws(Failure) -> (BenchPlan, RunModel, Bench, ConsoleObserver) {
-    var choices: [AlgorithmChoice] = []
-    for text in try arguments.list("algos") { choices.append(try AlgorithmChoice(text)) }
-    let algorithms = try BenchAlgorithm.open(choices) { choice throws(Failure) in
-      try PluginOptions.choice(choice.plugin, settings: choice.settings, arguments)
+    let algorithms = try BenchAlgorithm.open(try AlgorithmChoice.list(try arguments.list("algos"))) { choice throws(Failure) in
+      let (plugin, run) = try HostOptions.parted(choice.settings, for: try PluginRegistry.find(choice.plugin))
+      return (try PluginOptions.choice(choice.plugin, settings: plugin, arguments), run)
     }
     var plugins: [any LossAlgorithm] = []
     for algorithm in algorithms { plugins.append(try algorithm.plugin.instance()) }
@@ -112,7 +113,9 @@ enum BenchCommand {
 
     let settings = try settings(arguments, data: data, quickstart)
     for algorithm in algorithms {
-      try RLCommand.checkGroup(settings(0).groupSize, try algorithm.plugin.instance())
+      let own = algorithm.overrides.applied(to: settings(0))
+      try RLCommand.checkGroup(own.groupSize, try algorithm.plugin.instance())
+      try Limits.checkCompletions(own.promptsPerStep, times: own.groupSize, "\(algorithm.label): prompts-per-step with group-size")
     }
     let (questions, sha256) = try questions(arguments, data: data, quickstart, settings, observer)
     try checkPrompts(
@@ -133,6 +136,9 @@ enum BenchCommand {
       "learning_rate": .number(policy.learningRate),
       "held_out_sha256": .string(SHA256.hex(Array(questions.heldOut.map(\.jsonLine).joined(separator: "\n").utf8))),
     ]
+    for further in questions.further {
+      extra["held_out_sha256 \(further.name)"] = .string(SHA256.hex(Array(further.examples.map(\.jsonLine).joined(separator: "\n").utf8)))
+    }
     extra["training_sha256"] = .string(SHA256.hex(Array(questions.training.map(\.jsonLine).joined(separator: "\n").utf8)))
     var record = try TrainingOptions.record(
       arguments, stage: "bench", trained, data: sha256, extra: extra, observer)
@@ -184,9 +190,10 @@ enum BenchCommand {
   private static func checkPrompts(
     _ questions: BenchQuestions, _ tokenizer: Tokenizer, _ form: PromptForm, context: Int, maxNewTokens: Int, _ observer: ConsoleObserver
   ) throws(Failure) {
+    let further = questions.further.map { ($0.examples, $0.name, "evaluation") }
     for (examples, name, purpose) in [
       (questions.training, questions.trainingName, "reinforcement learning"), (questions.heldOut, questions.heldOutName, "evaluation"),
-    ] {
+    ] + further {
       let prompts = try PromptSet(
         examples, tokenizer: tokenizer, form: form, name: name, purpose: purpose, progress: observer.patient("tokenising"))
       try prompts.requireRoom(context: context)
@@ -200,7 +207,7 @@ enum BenchCommand {
     _ observer: ConsoleObserver
   ) throws(Failure) -> (BenchQuestions, sha256: String?) {
     let limit = try arguments.optionalInteger("eval-limit")
-    let evaluationData = try arguments.optionalText("eval-data")
+    let evaluationData = try arguments.list("eval-data")
     var training: [Example]
     var sha256: String?
     if let data {
@@ -214,11 +221,14 @@ enum BenchCommand {
     }
     var heldOut: [Example]
     var name: String
-    if let evaluationData {
-      heldOut = try ExampleFile.load(
-        try DataSource(evaluationData, for: .evaluation), limit: limit ?? quickstart.heldOut, keys: try DataOptions.keys(arguments)
+    func held(_ path: String) throws(Failure) -> [Example] {
+      try ExampleFile.load(
+        try DataSource(path, for: .evaluation), limit: limit ?? quickstart.heldOut, keys: try DataOptions.keys(arguments)
       ).examples
-      name = evaluationData
+    }
+    if let first = evaluationData.first {
+      heldOut = try held(first)
+      name = first
     } else if let data {
       let count = min(limit ?? quickstart.heldOut, training.count / 5)
       if count == 0 { throw .badData("\(data): \(training.count) questions are too few to hold some back; give --eval-data") }
@@ -232,8 +242,15 @@ enum BenchCommand {
     let trained = Set(training.map(\.question))
     let shared = heldOut.count { trained.contains($0.question) }
     if shared > 0 { observer.console.warning("\(shared) of \(heldOut.count) held-out questions stand in the training data too") }
-    let questions = BenchQuestions(
+    var questions = BenchQuestions(
       training: training, trainingName: data ?? "generated problems", heldOut: heldOut, heldOutName: name)
+    for path in evaluationData.dropFirst() {
+      // The file's name without its endings, apart from the others'.
+      let stem = String(Files.name(of: path).prefix { $0 != "." }.map { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "_") ? $0 : "_" })
+      let taken = Set(questions.further.map(\.name))
+      let name = taken.contains(stem) ? "\(stem)-\(taken.count + 2)" : stem
+      questions.further.append(BenchQuestions.Further(name: name, examples: try held(path)))
+    }
     return (questions, sha256)
   }
 
@@ -258,7 +275,7 @@ enum BenchCommand {
     let (settings, policy, questions) = (plan.settings, trained.policy, plan.questions)
     var facts = [
       "model \(trained.baseName), \(trained.adapter.map { "LoRA adapter of rank \($0.settings.rank)" } ?? "every parameter trained")",
-      "training questions: \(questions.training.count), \(questions.trainingName); held out: \(questions.heldOut.count), \(questions.heldOutName)",
+      "training questions: \(questions.training.count), \(questions.trainingName); held out: \(questions.heldOut.count), \(questions.heldOutName)\(questions.further.map { "; \($0.examples.count), \($0.name)" }.joined())",
       "\(settings.steps) steps of \(settings.promptsPerStep) prompts × \(settings.groupSize) completions, at most \(settings.maxNewTokens) tokens at temperature \(Format.significant(settings.temperature)), \(settings.innerEpochs) inner epochs",
       "learning rate \(Format.significant(policy.learningRate)), \(policy.schedule.shape.rawValue), warm-up \(policy.schedule.warmupSteps) updates",
       "seeds \(plan.seeds.map { "\($0)" }.joined(separator: ", ")); program version \(RunRecord.programVersion)",
@@ -266,7 +283,7 @@ enum BenchCommand {
     for algorithm in plan.algorithms {
       let library = algorithm.plugin.card
       facts.append(
-        "\(algorithm.label): \(library.descriptor.title), version \(library.descriptor.version), SHA-256 \(library.sha256.prefix(12)), \(algorithm.plugin.parameters.settings.joined(separator: " "))")
+        "\(algorithm.label): \(library.descriptor.title), version \(library.descriptor.version), SHA-256 \(library.sha256.prefix(12)), \(algorithm.plugin.parameters.settings.joined(separator: " "))\(algorithm.overrides.isEmpty ? "" : "; its runs: \(algorithm.overrides.json.text())")")
     }
     return facts
   }

@@ -30,7 +30,7 @@ package struct HeatMap: Sendable {
     let whole = (width: max(560, left + width * Double(columns.count) + 24), height: top + height * Double(rows.count) + 24)
     var parts = [
       #"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \#(SVG.number(whole.width)) \#(SVG.number(whole.height))" width="\#(SVG.number(whole.width))" height="\#(SVG.number(whole.height))" role="img">"#,
-      "<title>\(SVG.escaped(title))</title>", "<desc>\(SVG.escaped(description))</desc>", "<style>\n\(ChartStyle.sheet)\n</style>",
+      "<title>\(SVG.escaped(title))</title>", "<desc>\(SVG.escaped(description))</desc>", "<style>\n\(ChartStyle.sheet)\n.cell{font-size:13px;font-weight:400}\n</style>",
       SVG.rectangle(x: 0, y: 0, width: whole.width, height: whole.height, radius: 10, "paper"), SVG.text(title, x: 24, y: 36, "title"),
     ]
     if !subtitle.isEmpty { parts.append(SVG.text(subtitle, x: 24, y: 57, "label key")) }
@@ -48,8 +48,8 @@ package struct HeatMap: Sendable {
         let share = limit > 0 ? min(1, abs(value) / limit) : 0
         let place = #"x="\#(SVG.number(x + 1))" y="\#(SVG.number(y + 1))" width="\#(SVG.number(width - 2))" height="\#(SVG.number(height - 2))""#
         let label = "\(name), \(column < columns.count ? columns[column] : ""): \(Format.significant(value))"
-        parts.append(#"<rect \#(place) rx="3" class="f\#(value < 0 ? 1 : 0)" fill-opacity="\#(Format.fixed(0.06 + 0.6 * share, 3))"><title>\#(SVG.escaped(label))</title></rect>"#)
-        if hasNumbers { parts.append(SVG.text(Format.fixed(value, 2), x: x + width / 2, y: y + height / 2 + 4, "label key", anchor: "middle")) }
+        parts.append(#"<rect \#(place) rx="3" class="f\#(value < 0 ? 1 : 0)" fill-opacity="\#(Format.fixed(0.06 + 0.44 * share, 3))"><title>\#(SVG.escaped(label))</title></rect>"#)
+        if hasNumbers { parts.append(SVG.text(Format.fixed(value, 2), x: x + width / 2, y: y + height / 2 + 4, "title cell", anchor: "middle")) }
       }
     }
     return parts.joined(separator: "\n") + "\n</svg>\n"

@@ -808,7 +808,7 @@ class Server:
 
 
 def watch_host():
-    """A loss that never ends must not stay behind when the program is gone: its end of the socket is closed then."""
+    """A loss that never ends must not stay behind when the program is gone: the other end of descriptor 3 is closed then."""
     poll = select.poll()
     poll.register(3, 0)
     while not poll.poll():
@@ -819,6 +819,7 @@ def watch_host():
 def main():
     find_user_packages()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the run's: it stops at the end of a step
+    threading.Thread(target=watch_host, daemon=True).start()
     if sys.argv[1] == "describe":
         os.dup2(2, 1)
         try:
@@ -830,10 +831,9 @@ def main():
                 raise Refused(f"{sys.argv[2]}: {type(error).__name__}: {error}") from error
         except Refused as error:
             line = "refused\t" + " ".join(str(error).split())
-        with os.fdopen(3, "w") as report:
+        with os.fdopen(3, "w", closefd=False) as report:
             report.write(line + "\n")
-        return
-    threading.Thread(target=watch_host, daemon=True).start()
+        os._exit(0)
     Server().loop()
     os._exit(0)
 
