@@ -140,7 +140,7 @@ let package = Package(
     tests("TokenizationTests", ["Tokenization", "Support"]),
     tests("TasksTests", ["Tasks", "Tokenization", "Hub", "Support"]),
     tests("RolloutsTests", ["Rollouts", "Transformer", "Compute", "Support"]),
-    tests("PluginHostTests", ["PluginHost", "Support"], excluding: ["Broken", "ABI"]),
+    tests("PluginHostTests", ["PluginHost", "Support"], excluding: ["Broken", "ABI", "Twins"]),
     tests("TelemetryTests", ["Telemetry", "Support"]),
     tests("EvaluationTests", ["Evaluation", "Tasks", "Support"]),
     tests(
