@@ -37,6 +37,8 @@ struct TapeTests {
     "choose-any": ({ $0.x < 0 || $0.y >= 1 ? $0.x : -1 }, { ($0.x < 0 || $0.y >= 1 ? 1 : 0, 0, 0) }),
     "choose-not": ({ $0.x > 0.25 ? 2 : $0.y }, { (0, $0.x > 0.25 ? 0 : 1, 0) }),
     "choose-finite": ({ $0.x > -0.5 ? log($0.x + 1) : $0.x }, { ($0.x > -0.5 ? 1 / ($0.x + 1) : 1, 0, 0) }),
+    "compare": ({ code($0.x, $0.y) }, { _ in (0, 0, 0) }),
+    "compare-number": ({ code($0.x, 0.75) }, { _ in (0, 0, 0) }),
     "twice": (
       { $0.x * $0.x + exp($0.x) / ($0.x + 10) }, { (2 * $0.x + exp($0.x) * ($0.x + 9) / (($0.x + 10) * ($0.x + 10)), 0, 0) }
     ),
@@ -69,6 +71,11 @@ struct TapeTests {
       }
     },
   ]
+
+  /// A bit for each comparison that holds.
+  private static func code(_ x: Double, _ y: Double) -> Double {
+    (x < y ? 1 : 0) + (x <= y ? 2 : 0) + (x > y ? 4 : 0) + (x >= y ? 8 : 0) + (x == y ? 16 : 0)
+  }
 
   private static func sum(_ x: [Double], _ tokens: Range<Int>) -> Double { tokens.reduce(0.0) { $0 + x[$1] } }
 
@@ -116,8 +123,8 @@ struct TapeTests {
     }
   }
 
-  // Of all but "stop", where the derivative is not that of the value. Inputs lie on a grid of which no point is at a corner and none nearer to one than the step.
-  @Test("Derivatives are the central differences of the loss", arguments: (Array(elementwise.keys) + structured.keys).sorted().filter { $0 != "stop" })
+  // Of all but "stop", where the derivative is not that of the value, and comparisons, which have none. Inputs lie on a grid of which no point is at a corner and none nearer to one than the step.
+  @Test("Derivatives are the central differences of the loss", arguments: (Array(elementwise.keys) + structured.keys).sorted().filter { !["stop", "compare", "compare-number"].contains($0) })
   func centralDifferences(name: String) throws {
     let instance = try TwinLibrary.instance(["algorithm=operation", "operation=\(name)"])
     let step = Float(0x1p-10)
@@ -139,7 +146,7 @@ struct TapeTests {
     #expect(seen > 0)
   }
 
-  @Test("At a tie the first operand has the derivative, and a clamp's edges are inside")
+  @Test("At a tie the first operand has the derivative, a clamp's edges are inside, and comparisons say which they are")
   func ties() throws {
     var numbers = Operands(seed: 1)
     numbers.x = numbers.x.indices.map { $0 % 2 == 0 ? -0.5 : 0.75 }
@@ -149,6 +156,11 @@ struct TapeTests {
       let expected = zip(numbers.weights, numbers.x).map { name == "abs" && $1 < 0 ? -$0 : $0 }
       #expect(found.dCurrent == expected, "\(name)")
       #expect(found.dValues?.allSatisfy { $0 == 0 } == true)
+    }
+    for (name, expected) in [("compare", [26.0, 26]), ("compare-number", [3, 26])] {
+      let found = try TwinLibrary.instance(["algorithm=operation", "operation=\(name)"]).loss(numbers.batch)
+      let sum = numbers.weights.enumerated().reduce(0.0) { $0 + Double($1.element) * expected[$1.offset % 2] }
+      #expect(abs(found.loss - sum) <= 1e-13, "\(name): \(found.loss), expected \(sum)")
     }
     numbers.x = numbers.x.map { _ in 0 }
     let atZero = try TwinLibrary.instance(["algorithm=operation", "operation=abs"]).loss(numbers.batch)

@@ -43,7 +43,9 @@ struct TwinTests {
         if batch.update.tokens == 0 && batch.tokenCount > 0 { continue }
         let (found, expected) = (try twin.loss(batch), try plugin.loss(batch))
         let comment = Comment(rawValue: "\(id) \(settings), round \(round), \(sequences.count) sequences, \(batch.tokenCount) tokens")
-        #expect(abs(found.loss - expected.loss) <= 1e-12 * abs(expected.loss) + 1e-16, "\(comment): \(found.loss) and \(expected.loss)")
+        // Where terms cancel, on the sampling policy, what is left is their rounding.
+        let rounding = 1e-15 * (1 + expected.dCurrent.reduce(0.0) { $0 + Double(abs($1)) })
+        #expect(abs(found.loss - expected.loss) <= 1e-12 * abs(expected.loss) + rounding, "\(comment): \(found.loss) and \(expected.loss)")
         expectEqual(found.dCurrent, expected.dCurrent, "d_current", comment)
         expectEqual(found.dValues ?? [], expected.dValues ?? [], "d_values", comment)
         #expect(found.dEntropy == nil && expected.dEntropy == nil)
@@ -54,7 +56,7 @@ struct TwinTests {
         beyond += Double(expected.metrics[2].value)
       }
     }
-    // The batches were worth comparing: most have derivatives, and some log-ratios lie beyond the clamp.
+    // The batches were worth comparing: there are derivatives, and log-ratios beyond the clamp; of GSPO's means hardly one is.
     #expect(moved > 200, "\(moved)")
     #expect(beyond > 10 || id == "gspo", "\(beyond)")
   }
@@ -87,7 +89,7 @@ struct TwinTests {
     var groupOffsets = [0]
     for _ in 0..<groups { groupOffsets.append(groupOffsets[groupOffsets.count - 1] + 1 + random.next(below: 6)) }
     let sequences = groupOffsets[groups]
-    let longest = [0, 1, 3, 12, 40][round * 2 % 5]
+    let longest = [0, 1, 3, 12, 40][round / 5 % 5]
     var tokenOffsets = [0]
     for _ in 0..<sequences { tokenOffsets.append(tokenOffsets[tokenOffsets.count - 1] + random.next(in: 0...longest)) }
     var rollout = PluginRollout(

@@ -42,8 +42,10 @@ extension Twin {
       ("choose", { choose($0.x .> $0.y, square($0.x), else: $0.x * $0.y) }, []),
       ("choose-any", { choose(($0.x .< 0) .| ($0.y .>= 1), $0.x, else: -1) }, []),
       ("choose-not", { choose(.!($0.x .<= 0.25), 2, else: $0.y) }, []),
-      // The logarithm of a negative number is not chosen and does no harm.
-      ("choose-finite", { choose($0.x .> -0.5, log($0.x + 1), else: $0.x) }, []),
+      // The logarithm of 0, with its infinite slope, is not chosen and does no harm.
+      ("choose-finite", { choose($0.x .> -0.5, log(max($0.x + 1, 0)), else: $0.x) }, []),
+      ("compare", { codes($0.x .< $0.y, $0.x .<= $0.y, $0.x .> $0.y, $0.x .>= $0.y, $0.x .== $0.y) }, []),
+      ("compare-number", { codes($0.x .< 0.75, $0.x .<= 0.75, $0.x .> 0.75, $0.x .>= 0.75, $0.x .== 0.75) }, []),
       ("twice", { $0.x * $0.x + exp($0.x) / ($0.x + 10) }, []),
       ("stop", { $0.x * stopGradient($0.x * $0.y) }, [.current, .values]),
       ("sum-per-sequence", { square($0.x.sumPerSequence()).perToken() }, []),
@@ -57,6 +59,15 @@ extension Twin {
       ("sum-per-segment", { square($0.x.sumPerSequence().sum(per: $0.turns)).perSequence().perToken() }, []),
       ("mean-per-segment", { square($0.x.sumPerSequence().mean(per: $0.turns)).perSequence().perToken() }, []),
     ]
+  }
+
+  /// A bit for each condition.
+  private static func codes(
+    _ a: Condition<TokenShape>, _ b: Condition<TokenShape>, _ c: Condition<TokenShape>, _ d: Condition<TokenShape>,
+    _ e: Condition<TokenShape>
+  ) -> Tokens {
+    let low = a.numbers + 2 * b.numbers + 4 * c.numbers
+    return low + 8 * d.numbers + 16 * e.numbers
   }
 
   /// What a tape refuses, and a message is expected of.
