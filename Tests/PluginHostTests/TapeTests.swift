@@ -175,6 +175,19 @@ struct TapeTests {
     }
   }
 
+  @Test("A metric of a tensor is folded as it is declared; of no numbers an extreme says nothing")
+  func metrics() throws {
+    let instance = try TwinLibrary.instance(["algorithm=operation", "operation=negate"])
+    let names = try TwinLibrary.library.descriptor.metrics.map(\.name)
+    let (smallest, largest) = (try #require(names.firstIndex(of: "smallest")), try #require(names.firstIndex(of: "largest")))
+    let numbers = Operands(seed: 5)
+    let found = try instance.loss(numbers.batch).metrics
+    #expect(found[smallest] == PluginMetricValue(value: Double(try #require(numbers.x.min())), weight: 1))
+    #expect(found[largest] == PluginMetricValue(value: Double(try #require(numbers.x.max())), weight: 1))
+    let empty = try instance.loss(Operands(seed: 5, lengths: [0]).batch).metrics
+    #expect(empty[smallest].weight == 0 && empty[largest].weight == 0)
+  }
+
   @Test("Memory of a larger call is used again and changes no bit")
   func reuse() throws {
     let settings = ["algorithm=operation", "operation=mean-per-segment"]

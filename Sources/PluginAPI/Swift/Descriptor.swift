@@ -88,21 +88,23 @@ public struct Parameter: Sendable {
 
 /// A number the plugin reports; the fold says how the values of several micro-batches become one.
 public struct Metric: Sendable {
+  enum Fold: Int32 { case mean = 0, sum, minimum, maximum }
+
   let name, help: StaticString
-  let fold: Int32
+  let fold: Fold
 
   /// The weighted mean.
   public static func mean(_ name: StaticString, _ help: StaticString) -> Metric {
-    Metric(name: name, help: help, fold: 0)
+    Metric(name: name, help: help, fold: .mean)
   }
   public static func sum(_ name: StaticString, _ help: StaticString) -> Metric {
-    Metric(name: name, help: help, fold: 1)
+    Metric(name: name, help: help, fold: .sum)
   }
   public static func minimum(_ name: StaticString, _ help: StaticString) -> Metric {
-    Metric(name: name, help: help, fold: 2)
+    Metric(name: name, help: help, fold: .minimum)
   }
   public static func maximum(_ name: StaticString, _ help: StaticString) -> Metric {
-    Metric(name: name, help: help, fold: 3)
+    Metric(name: name, help: help, fold: .maximum)
   }
 }
 

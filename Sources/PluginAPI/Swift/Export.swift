@@ -168,7 +168,7 @@ nonisolated(unsafe) private var exported: Factory?
         variant_presets: parameter.presets.count > 1 ? kept(parameter.presets) : nil)
     })
   unsafe table.metrics = kept(
-    descriptor.metrics.map { unsafe nr_metric(name: text($0.name), help: text($0.help), fold: $0.fold) })
+    descriptor.metrics.map { unsafe nr_metric(name: text($0.name), help: text($0.help), fold: $0.fold.rawValue) })
   unsafe table.create = { PluginAPI.create($0, $1, $2, $3) }
   unsafe table.destroy = { pointer in
     if let pointer = unsafe pointer { unsafe Unmanaged<Instance>.fromOpaque(pointer).release() }

@@ -80,6 +80,14 @@
     return sum
   }
 
+  /// The first in some order; nil of none.
+  func extreme(_ isBefore: (Double, Double) -> Bool) -> Double? {
+    if count == 0 { return nil }
+    var result = unsafe start[0]
+    for index in 0..<count where unsafe isBefore(start[index], result) { unsafe result = start[index] }
+    return result
+  }
+
   func add(_ value: Double, to range: Range<Int>) {
     precondition(range.lowerBound >= 0 && range.upperBound <= count)
     for index in range { unsafe start[index] += value }

@@ -100,16 +100,14 @@ public final class Tape {
   public func record(_ metric: Metric, _ value: Double, weight: Double = 1) { metrics.record(metric, value, weight: weight) }
 
   private func record(_ metric: Metric, _ numbers: Numbers) {
-    let isSum = metric.fold == Metric.sum("", "").fold
-    if numbers.count == 0 && !isSum { return }
-    let isMean = metric.fold == Metric.mean("", "").fold
-    let isMinimum = metric.fold == Metric.minimum("", "").fold
-    if isSum { return metrics.record(metric, numbers.sum(0..<numbers.count)) }
+    let sum = numbers.sum(0..<numbers.count)
     let count = Double(numbers.count)
-    if isMean { return metrics.record(metric, numbers.sum(0..<numbers.count) / count, weight: count) }
-    var extreme = numbers[0]
-    for index in 0..<numbers.count { extreme = isMinimum ? Swift.min(extreme, numbers[index]) : Swift.max(extreme, numbers[index]) }
-    metrics.record(metric, extreme)
+    switch metric.fold {
+    case .sum: metrics.record(metric, sum)
+    case .mean: metrics.record(metric, count == 0 ? 0 : sum / count, weight: count)
+    case .minimum: metrics.record(metric, numbers.extreme { $0 < $1 } ?? 0, weight: Swift.min(count, 1))
+    case .maximum: metrics.record(metric, numbers.extreme { $0 > $1 } ?? 0, weight: Swift.min(count, 1))
+    }
   }
 
   // MARK: - The end

@@ -23,12 +23,15 @@ struct Twin: TapedLossPlugin {
   static let valueMean = Metric.mean("value_mean", "as of PPO")
   static let ratioMax = Metric.maximum("sequence_ratio_max", "as of GSPO")
 
+  static let smallest = Metric.minimum("smallest", "of the operands x")
+  static let largest = Metric.maximum("largest", "of the operands x")
+
   static let descriptor = Descriptor(
     id: "twin", version: "1.0.0", title: "The six losses on a tape", reference: "docs/algorithms.md",
     parameters: [
       algorithm, operation, misuse, variant, lengthFactor, clipLow, clipHigh, beta, valueWeight, valueClip, valueWarmup,
     ],
-    metrics: ClipStatistics.metrics + [valueLoss, valueMean, ratioMax])
+    metrics: ClipStatistics.metrics + [valueLoss, valueMean, ratioMax, smallest, largest])
 
   /// Parameters may be read at any time.
   let settings: Settings
@@ -80,14 +83,17 @@ struct Twin: TapedLossPlugin {
 
   mutating func loss(_ tape: Tape) throws(PluginError) -> Scalar {
     switch algorithm {
-    case .grpo: grpo(tape)
-    case .drGRPO: try drGRPO(tape)
-    case .ppo: ppo(tape)
-    case .gspo: gspo(tape)
-    case .dapo: dapo(tape)
-    case .grpoLead: -clipped(tape).sum() / tape.updateTokens
-    case .operation: (tape.advantages * Self.operations[operation].of(Operands(tape))).sum()
-    case .misuse: Self.misuses[misuse].loss(tape, &kept)
+    case .grpo: return grpo(tape)
+    case .drGRPO: return try drGRPO(tape)
+    case .ppo: return ppo(tape)
+    case .gspo: return gspo(tape)
+    case .dapo: return dapo(tape)
+    case .grpoLead: return -clipped(tape).sum() / tape.updateTokens
+    case .operation:
+      tape.record(Self.smallest, tape.current)
+      tape.record(Self.largest, tape.current)
+      return (tape.advantages * Self.operations[operation].of(Operands(tape))).sum()
+    case .misuse: return Self.misuses[misuse].loss(tape, &kept)
     }
   }
 
