@@ -1,24 +1,29 @@
 #!/bin/sh
-# Builds a loss plugin from one Swift file, with swiftc and nothing else:
+# Builds a loss plugin from its Swift file, or several, with swiftc and nothing else:
 #
-#     build-plugin.sh FILE.swift [-o libnr-NAME.so]
+#     build-plugin.sh FILE.swift... [-o libnr-NAME.so]
 #
-# First the overlay becomes the module PluginAPI, in a folder that is removed again; then the file is compiled against it
-# and linked with it. $SWIFTC names another compiler, $SWIFTFLAGS adds options to both steps (preset: -O).
+# First the overlay becomes the module PluginAPI, in a folder that is removed again; then the files are compiled against it
+# and linked with it. The library is called after the first. $SWIFTC names another compiler, $SWIFTFLAGS adds options to both steps (preset: -O).
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-source= output=
-while [ $# -gt 0 ]; do
+usage="usage: build-plugin.sh FILE.swift... [-o libnr-NAME.so]"
+name= output= arguments=$#
+# What is no option goes round to the end of "$@", so that names may hold spaces.
+while [ "$arguments" -gt 0 ]; do
   case $1 in
-    -o) output=${2:?build-plugin.sh: -o needs a file name}; shift 2 ;;
-    -*) echo "build-plugin.sh: unknown option $1; usage: build-plugin.sh FILE.swift [-o libnr-NAME.so]" >&2; exit 64 ;;
-    *) source=$1; shift ;;
+    -o)
+      if [ "$arguments" -lt 2 ]; then echo "build-plugin.sh: -o needs a file name; $usage" >&2; exit 64; fi
+      output=$2; shift 2; arguments=$((arguments - 2)) ;;
+    -*) echo "build-plugin.sh: unknown option $1; $usage" >&2; exit 64 ;;
+    *)
+      if [ ! -f "$1" ]; then echo "build-plugin.sh: $1: no such file" >&2; exit 66; fi
+      [ -n "$name" ] || name=$(basename "$1" .swift | tr '[:upper:]' '[:lower:]')
+      set -- "$@" "$1"; shift; arguments=$((arguments - 1)) ;;
   esac
 done
-if [ -z "$source" ]; then echo "usage: build-plugin.sh FILE.swift [-o libnr-NAME.so]" >&2; exit 64; fi
-if [ ! -f "$source" ]; then echo "build-plugin.sh: $source: no such file" >&2; exit 66; fi
-name=$(basename "$source" .swift | tr '[:upper:]' '[:lower:]')
+if [ $# -eq 0 ]; then echo "$usage" >&2; exit 64; fi
 [ -n "$output" ] || output=libnr-$name.so
 
 work=$(mktemp -d)
@@ -35,4 +40,4 @@ esac
   "$work/PluginAPI.swiftmodule" -c -o "$work/PluginAPI.o" "$here"/Swift/*.swift
 # shellcheck disable=SC2086
 "${SWIFTC:-swiftc}" $embedded -module-name "Plugin_$(printf %s "$name" | tr -c '[:alnum:]' _)" -I "$here/C/include" -I "$work" \
-  -emit-library -o "$output" "$source" "$work/PluginAPI.o" $link
+  -emit-library -o "$output" "$@" "$work/PluginAPI.o" $link

@@ -28,6 +28,12 @@ internal import CPluginAPI
     return unsafe Int(raw.pointee.token_offsets[sequence])..<Int(raw.pointee.token_offsets[sequence + 1])
   }
 
+  /// As the host gave them, in whatever order.
+  func bounds(of sequence: Int) -> (start: Int, end: Int) {
+    precondition(sequence >= 0 && sequence < sequenceCount)
+    return unsafe (Int(raw.pointee.token_offsets[sequence]), Int(raw.pointee.token_offsets[sequence + 1]))
+  }
+
   /// Each sequence's position in the rollout of `advantages`.
   public var sequenceIDs: Values<Int64> { unsafe Values(raw.pointee.sequence_ids, sequenceCount) }
 

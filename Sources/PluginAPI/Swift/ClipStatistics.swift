@@ -1,9 +1,9 @@
 /// What a clip did, over tokens or over sequences: a clipped loss reports it, as nobody else can know its clip. Ratios and divergences
 /// from the policies that acted and that is the reference are the same for every loss, so the host measures them.
 public struct ClipStatistics {
-  private static let lowShare = Metric.mean("clip_low_share", "share of ratios below the clip where A < 0; the host's clip_low")
-  private static let highShare = Metric.mean("clip_high_share", "share of ratios above the clip where A > 0; the host's clip_high")
-  private static let clamped = Metric.sum("clamped_tokens", "log-ratios beyond ±20, which give no gradient")
+  static let lowShare = Metric.mean("clip_low_share", "share of ratios below the clip where A < 0; the host's clip_low")
+  static let highShare = Metric.mean("clip_high_share", "share of ratios above the clip where A > 0; the host's clip_high")
+  static let clamped = Metric.sum("clamped_tokens", "log-ratios beyond ±20, which give no gradient")
 
   /// To declare in the plugin's ``Descriptor``.
   public static let metrics = [lowShare, highShare, clamped]

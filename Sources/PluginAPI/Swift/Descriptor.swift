@@ -88,42 +88,49 @@ public struct Parameter: Sendable {
 
 /// A number the plugin reports; the fold says how the values of several micro-batches become one.
 public struct Metric: Sendable {
+  enum Fold: Int32 { case mean = 0, sum, minimum, maximum }
+
   let name, help: StaticString
-  let fold: Int32
+  let fold: Fold
 
   /// The weighted mean.
   public static func mean(_ name: StaticString, _ help: StaticString) -> Metric {
-    Metric(name: name, help: help, fold: 0)
+    Metric(name: name, help: help, fold: .mean)
   }
   public static func sum(_ name: StaticString, _ help: StaticString) -> Metric {
-    Metric(name: name, help: help, fold: 1)
+    Metric(name: name, help: help, fold: .sum)
   }
   public static func minimum(_ name: StaticString, _ help: StaticString) -> Metric {
-    Metric(name: name, help: help, fold: 2)
+    Metric(name: name, help: help, fold: .minimum)
   }
   public static func maximum(_ name: StaticString, _ help: StaticString) -> Metric {
-    Metric(name: name, help: help, fold: 3)
+    Metric(name: name, help: help, fold: .maximum)
   }
 }
 
-/// The values of an instance's parameters, by their declarations.
-@safe public final class Settings {
+/// The values of an instance's parameters, by their declarations. They may be kept.
+public final class Settings {
   private let declared: [Parameter]
-  private let values: UnsafePointer<Double>?
+  /// A copy of the host's; none where it gave none.
+  private let values: [Double]
   /// A parameter that was asked for but never declared.
   private(set) var unknown: StaticString?
 
   init(declared: [Parameter], values: UnsafePointer<Double>?) {
     self.declared = declared
-    unsafe self.values = unsafe values
+    if let values = unsafe values {
+      self.values = unsafe Array(UnsafeBufferPointer(start: values, count: declared.count))
+    } else {
+      self.values = []
+    }
   }
 
   /// The first parameter whose value its declaration does not allow.
   var refused: StaticString? {
     for index in 0..<declared.count {
       let parameter = declared[index]
-      guard let value = unsafe values?[index], value >= parameter.minimum, value <= parameter.maximum,
-        parameter.kind == 0 || value == value.rounded(.towardZero)
+      guard index < values.count, values[index] >= parameter.minimum, values[index] <= parameter.maximum,
+        parameter.kind == 0 || values[index] == values[index].rounded(.towardZero)
       else { return parameter.name }
     }
     return nil
@@ -131,9 +138,7 @@ public struct Metric: Sendable {
 
   /// A real parameter's value.
   public subscript(parameter: Parameter) -> Double {
-    for index in 0..<declared.count where same(declared[index].name, parameter.name) {
-      if let values = unsafe values { return unsafe values[index] }
-    }
+    for index in 0..<values.count where same(declared[index].name, parameter.name) { return values[index] }
     unknown = parameter.name
     return parameter.presets[0]
   }

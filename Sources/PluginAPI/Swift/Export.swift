@@ -10,84 +10,22 @@ public typealias PluginTable = UnsafePointer<nr_plugin>
 /// A host of another major version gets the table too: it reads both version numbers there and can name them when it refuses.
 @safe public func export<Plugin: LossPlugin>(_ type: Plugin.Type) -> PluginTable? {
   if let exported = unsafe exported { return unsafe exported.table }
-  let factory = TypedFactory<Plugin>(Plugin.descriptor)
+  return publish(LossFactory<Plugin>(Plugin.descriptor))
+}
+
+/// Builds the table of a plugin whose derivatives the tape takes.
+@safe public func export<Plugin: TapedLossPlugin>(_ type: Plugin.Type) -> PluginTable? {
+  if let exported = unsafe exported { return unsafe exported.table }
+  return publish(TapedFactory<Plugin>(Plugin.descriptor))
+}
+
+@safe private func publish(_ factory: Factory) -> PluginTable {
   unsafe exported = factory
   return unsafe factory.table
 }
 
 /// The one plugin of this library. Written by the first call of the entry, which has no other call beside it.
 nonisolated(unsafe) private var exported: Factory?
-
-/// C function pointers cannot be generic, so they go through two small class hierarchies.
-@safe private class Factory {
-  let descriptor: Descriptor
-  let table: UnsafePointer<nr_plugin>
-  let stoppedGradients: UnsafePointer<nr_stopped_gradients>
-
-  init(_ descriptor: Descriptor) {
-    self.descriptor = descriptor
-    let stoppedGradients = UnsafeMutablePointer<nr_stopped_gradients>.allocate(capacity: 1)
-    unsafe stoppedGradients.initialize(
-      to: nr_stopped_gradients(
-        struct_size: UInt32(MemoryLayout<nr_stopped_gradients>.size),
-        inputs: { pointer in
-          guard let pointer = unsafe pointer else { return 0 }
-          return unsafe Unmanaged<Instance>.fromOpaque(pointer).takeUnretainedValue().stoppedGradients.rawValue
-        }))
-    unsafe self.stoppedGradients = UnsafePointer(stoppedGradients)
-    let table = UnsafeMutablePointer<nr_plugin>.allocate(capacity: 1)
-    unsafe table.initialize(to: makeTable(descriptor))
-    unsafe self.table = UnsafePointer(table)
-  }
-
-  func make(_ settings: Settings) throws(PluginError) -> Instance { throw .internalError("no plugin is exported") }
-}
-
-private final class TypedFactory<Plugin: LossPlugin>: Factory {
-  override func make(_ settings: Settings) throws(PluginError) -> Instance {
-    TypedInstance(try Plugin(settings), descriptor)
-  }
-}
-
-private class Instance {
-  let descriptor: Descriptor
-  init(_ descriptor: Descriptor) { self.descriptor = descriptor }
-
-  var needs: Needs { [] }
-  var stoppedGradients: StoppedGradients { [] }
-  func select(_ rollout: Rollout, _ keep: Selection) throws(PluginError) {}
-  func advantages(_ rollout: Rollout, _ result: Advantages, _ metrics: Metrics) throws(PluginError) {}
-  func loss(_ batch: Batch, _ gradients: Gradients, _ metrics: Metrics) throws(PluginError) -> Double { 0 }
-  func save() -> [UInt8] { [] }
-  func restore(_ bytes: Values<UInt8>) throws(PluginError) {}
-}
-
-private final class TypedInstance<Plugin: LossPlugin>: Instance {
-  var plugin: Plugin
-
-  init(_ plugin: Plugin, _ descriptor: Descriptor) {
-    self.plugin = plugin
-    super.init(descriptor)
-  }
-
-  override var needs: Needs { plugin.needs }
-  override var stoppedGradients: StoppedGradients { plugin.stoppedGradients }
-
-  override func select(_ rollout: Rollout, _ keep: Selection) throws(PluginError) {
-    try plugin.select(rollout, keep: keep)
-  }
-
-  override func advantages(_ rollout: Rollout, _ result: Advantages, _ metrics: Metrics) throws(PluginError) {
-    try plugin.advantages(rollout, into: result, metrics: metrics)
-  }
-
-  override func loss(_ batch: Batch, _ gradients: Gradients, _ metrics: Metrics) throws(PluginError) -> Double {
-    try plugin.loss(batch, into: gradients, metrics: metrics)
-  }
-
-  override func save() -> [UInt8] { plugin.save() }
-  override func restore(_ bytes: Values<UInt8>) throws(PluginError) { try plugin.restore(bytes) }
-}
 
 // MARK: - The C functions
 
@@ -207,7 +145,7 @@ private final class TypedInstance<Plugin: LossPlugin>: Instance {
   }
 }
 
-@safe private func makeTable(_ descriptor: Descriptor) -> nr_plugin {
+@safe func makeTable(_ descriptor: Descriptor) -> nr_plugin {
   var table = unsafe nr_plugin()
   unsafe table.magic = UInt32(NR_MAGIC)
   unsafe table.struct_size = UInt32(MemoryLayout<nr_plugin>.size)
@@ -230,7 +168,7 @@ private final class TypedInstance<Plugin: LossPlugin>: Instance {
         variant_presets: parameter.presets.count > 1 ? kept(parameter.presets) : nil)
     })
   unsafe table.metrics = kept(
-    descriptor.metrics.map { unsafe nr_metric(name: text($0.name), help: text($0.help), fold: $0.fold) })
+    descriptor.metrics.map { unsafe nr_metric(name: text($0.name), help: text($0.help), fold: $0.fold.rawValue) })
   unsafe table.create = { PluginAPI.create($0, $1, $2, $3) }
   unsafe table.destroy = { pointer in
     if let pointer = unsafe pointer { unsafe Unmanaged<Instance>.fromOpaque(pointer).release() }

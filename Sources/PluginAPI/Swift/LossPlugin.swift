@@ -1,8 +1,9 @@
-/// An algorithm: rewards to advantages, log-probabilities to a scalar loss and its derivatives.
+/// What every algorithm has apart from its loss: a description, what it needs, and stage 0 and 1, rewards to advantages. The loss is
+/// written with its derivatives (``LossPlugin``) or as expressions of which the overlay takes them (``TapedLossPlugin``).
 ///
 /// A conforming type is one instance with its parameters. The host calls an instance from one thread at a time. Every view
 /// handed to a method is valid until that method returns and must not be kept.
-public protocol LossPlugin {
+public protocol Algorithm {
   /// What the plugin says about itself.
   static var descriptor: Descriptor { get }
 
@@ -22,10 +23,6 @@ public protocol LossPlugin {
   /// Stage 1, once per rollout: fills the advantages (0 when the call begins), and the returns where there is a critic.
   mutating func advantages(_ rollout: Rollout, into result: Advantages, metrics: Metrics) throws(PluginError)
 
-  /// Stage 2, once per micro-batch: returns its share of the update's loss and fills the derivatives (0 when the call
-  /// begins). Shares must add up, so divide by the update's totals and never by the micro-batch's.
-  mutating func loss(_ batch: Batch, into gradients: Gradients, metrics: Metrics) throws(PluginError) -> Double
-
   /// What has to survive a resume; called only where the descriptor's `stateVersion` is above 0. Default: nothing.
   func save() -> [UInt8]
 
@@ -33,7 +30,14 @@ public protocol LossPlugin {
   mutating func restore(_ bytes: Values<UInt8>) throws(PluginError)
 }
 
-extension LossPlugin {
+/// An algorithm whose loss comes with its derivatives.
+public protocol LossPlugin: Algorithm {
+  /// Stage 2, once per micro-batch: returns its share of the update's loss and fills the derivatives (0 when the call
+  /// begins). Shares must add up, so divide by the update's totals and never by the micro-batch's.
+  mutating func loss(_ batch: Batch, into gradients: Gradients, metrics: Metrics) throws(PluginError) -> Double
+}
+
+extension Algorithm {
   public var needs: Needs { [] }
   public var stoppedGradients: StoppedGradients { [] }
   public func select(_ rollout: Rollout, keep: Selection) throws(PluginError) {}

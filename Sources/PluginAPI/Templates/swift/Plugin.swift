@@ -3,7 +3,7 @@
 
 import PluginAPI
 
-struct @TYPE@: LossPlugin {
+struct @TYPE@: TapedLossPlugin {
   // What users may set with --set entropy_weight=0.01. Ranges are checked before `init` is called.
   static let entropyWeight = Parameter.real("entropy_weight", preset: 0, in: 0...10, "weight of the policy's entropy")
   // What is logged at every step, beside what the host logs anyway.
@@ -36,21 +36,12 @@ struct @TYPE@: LossPlugin {
     if count > 0 { metrics.record(Self.size, size / count, weight: count) }
   }
 
-  /// Stage 2, once per micro-batch: log-probabilities to a scalar and its derivatives. Micro-batches hold whole sequences of
-  /// one optimiser update and their losses are added up, so divide by the update's totals and never by the micro-batch's.
-  func loss(_ batch: Batch, into gradients: Gradients, metrics: Metrics) throws(PluginError) -> Double {
-    let tokens = Double(batch.updateTokens)
-    var loss = 0.0
-    for t in 0..<batch.tokenCount {
-      let advantage = Double(batch.advantages[t])
-      loss -= advantage * Double(batch.current[t]) / tokens
-      gradients.current[t] = Float(-advantage / tokens)  // d loss / d current
-      if entropyWeight > 0 {
-        loss -= entropyWeight * Double(batch.entropy[t]) / tokens
-        gradients.entropy[t] = Float(-entropyWeight / tokens)  // d loss / d entropy
-      }
-    }
-    return loss
+  /// Stage 2, once per micro-batch: log-probabilities to a scalar, of which the overlay takes the derivatives. Micro-batches hold
+  /// whole sequences of one optimiser update and their losses are added up, so divide by the update's totals.
+  func loss(_ tape: Tape) -> Scalar {
+    var objective = tape.advantages * tape.current
+    if entropyWeight > 0 { objective += entropyWeight * tape.entropy }
+    return -objective.sum() / tape.updateTokens
   }
 }
 
