@@ -42,7 +42,7 @@ package struct RLRun {
     }
     let loop = RunLoop(
       placement: placement, policy: policy, trained: trained, total: settings.steps, hasSamples: true)
-    return try loop.run(Steps(run: self, trainer: trainer), observer) { () throws(Failure) in
+    return try loop.run(Steps(run: self, trainer: trainer, warn: observer.warn), observer) { () throws(Failure) in
       try trained.write(to: trained.result(in: placement.folder))
     }
   }
@@ -51,20 +51,35 @@ package struct RLRun {
   private final class Steps: SteppedTraining {
     private let run: RLRun
     private let trainer: RLTrainer
+    private let warn: (String) -> Void
+    /// Completions without a reward that standard error may still name.
+    private var unnamed = 5
 
-    init(run: RLRun, trainer: RLTrainer) {
+    init(run: RLRun, trainer: RLTrainer, warn: @escaping (String) -> Void) {
       self.run = run
       self.trainer = trainer
+      self.warn = warn
     }
 
     var step: Int { trainer.step }
 
     func makeStep(loggingSeconds: Double) throws(Failure) -> SteppedResult {
       let result = try trainer.trainStep()
+      name(result.unscored)
       var metrics = result.metrics
       metrics.merge(try run.afterStep(trainer.step))
       metrics["seconds/logging"] = loggingSeconds
       return SteppedResult(metrics: metrics, samples: { [run] in run.samples(of: result) }, distributions: result.distributions)
+    }
+
+    /// Says the first faults; all of them are counted by the metrics and stand beside their completions.
+    private func name(_ unscored: [RolloutGroup.Unscored]) {
+      let faults = unscored.compactMap { completion in
+        completion.reward.fault.map { "step \(trainer.step), example \(completion.example + 1), completion \(completion.number + 1) is left out: \($0.text)" }
+      }
+      for fault in faults.prefix(unnamed) { warn(fault) }
+      if unnamed > 0, faults.count >= unnamed { warn("further completions without a reward are counted (reward_errors) and named in samples.jsonl alone") }
+      unnamed = max(0, unnamed - faults.count)
     }
 
     func state() throws(Failure) -> TrainingState {

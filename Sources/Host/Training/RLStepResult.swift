@@ -6,6 +6,8 @@ package struct RLStepResult: Sendable {
   package let metrics: Metrics
   package let rollout: Rollout
   package let dropped: [RolloutGroup]
+  /// Completions of all groups that have no reward.
+  package let unscored: [RolloutGroup.Unscored]
   /// Of the rollout's tokens; empty where it has none.
   package let advantages: [Float]
   /// Log-probabilities of the rollout's tokens in the last pass over it; empty where it has none.

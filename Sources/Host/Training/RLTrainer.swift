@@ -34,7 +34,7 @@ package final class RLTrainer {
   package func trainStep() throws(Failure) -> RLStepResult {
     var metrics = StepMetrics(plugin: algorithm.metricFold)
     let collected = try metrics.time("rollout") { () throws(Failure) in try collect() }
-    metrics.describe(collected)
+    metrics.describe(collected, by: task.reward)
     var rollout = packed(collected.kept)
     var advantages: [Float] = []
     if rollout.tokenCount > 0 {
@@ -54,7 +54,7 @@ package final class RLTrainer {
     step += 1
     metrics.finish(peakBytes: policy.peakBytes)
     return RLStepResult(
-      metrics: metrics.values, rollout: rollout, dropped: collected.dropped, advantages: advantages,
+      metrics: metrics.values, rollout: rollout, dropped: collected.dropped, unscored: collected.unscored, advantages: advantages,
       latest: metrics.latest)
   }
 
@@ -65,7 +65,7 @@ package final class RLTrainer {
       let wanted = settings.prompts(ofStep: step) - collected.kept.count
       guard wanted > 0, round == 0 || algorithm.needs.contains(.refill) else { break }
       let groups = try source.groups(wanted, by: policy.current, watch)
-      collected.add(groups, keeping: try algorithm.select(packed(groups).packed))
+      try collected.add(groups) { rewarded throws(Failure) in try algorithm.select(packed(rewarded).packed) }
     }
     return collected
   }
