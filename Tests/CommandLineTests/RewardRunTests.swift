@@ -288,9 +288,13 @@ import Testing
     expectRefusal(try tool(options(folder, "run", [folder.file("no.py")])), 66, "no.py: no such file")
     expectRefusal(try tool(options(folder, "run", [path]), environment: ["NR_PYTHON": "/no/such/python"]), 66, "/no/such/python")
     expectRefusal(try tool(options(folder, "run", [path]), environment: ["NR_PYTHON": "/bin/false"]), 66, "NR_PYTHON")
-    expectRefusal(try tool(options(folder, "run", ["command:/no/such/program"])), 66, "command:/no/such/program", "exited with code 127")
+    expectRefusal(try tool(options(folder, "run", ["command:/no/such/program"])), 66, "command:/no/such/program: no such program")
+    expectRefusal(try tool(options(folder, "run", ["command:no-such-program -x"])), 66, "no such program")
+    expectRefusal(try tool(options(folder, "run", ["command:exit 3"])), 66, "exited with code 3 before it was asked anything")
     expectRefusal(try tool(options(folder, "run", ["overlong:7"])), 64, "--max-new-tokens 6")
     expectRefusal(try tool(options(folder, "run", ["formt"])), 64, "did you mean format?")
+    expectRefusal(try tool(options(folder, "run", ["format"]) + ["--reward-timeout", "3"]), 64, "--reward-timeout does nothing")
+    expectRefusal(try tool("plan", "--model", Place.model, "--algo", "grpo", "--reward", "formt"), 64, "did you mean format?")
     #expect(!Files.exists(folder.file("run/run.json")))
   }
 

@@ -62,6 +62,7 @@ import Testing
     #expect(plan.names == ["format", "correct", "numeric", "len", "len-2", "fn", "length", "length-2", "gra-de.sh"])
     #expect(plan.grader == .exact)
     #expect(try RewardPlan(["format"]).grader == .numeric)
+    #expect(try RewardPlan(["correct.py", "answer"]).names == ["correct-2", "correct"])
     for twice in [["answer", "numeric"], ["format", "format=2"], ["length,length:0"]] {
       #expect(failure { () throws(Failure) in _ = try RewardPlan(twice) }?.message.contains("given twice") == true)
     }

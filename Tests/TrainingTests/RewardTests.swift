@@ -131,10 +131,10 @@ import Training
   }
 
   @Test func aGroupWithoutARewardIsDroppedAndMoreFaultsThanHalfEndTheStep() throws {
-    let result = try train(Listener()) { $0.prompt == 0 || $0.prompt == 5 }
-    #expect(result.dropped.allSatisfy { $0.completions.isEmpty && $0.unscored.count == 4 })
-    #expect(result.rollout.groups.count + result.dropped.count == 3 && result.metrics["dropped_groups"] == Double(result.dropped.count))
-    #expect(!result.dropped.isEmpty, "none of the two prompts was drawn")
+    let drawn = try #require(try train(Listener()) { _ in false }.rollout.groups.first?.example)
+    let result = try train(Listener()) { $0.prompt == drawn }
+    #expect(result.dropped.map(\.example) == [drawn] && result.dropped.allSatisfy { $0.completions.isEmpty && $0.unscored.count == 4 })
+    #expect(result.rollout.groups.count == 2 && result.metrics["dropped_groups"] == 1 && result.metrics["reward_errors"] == 4)
     let error = failure { () throws(Failure) in
       do { _ = try train(Listener()) { _ in true } } catch { throw error as? Failure ?? .internalError("\(error)") }
     }

@@ -17,6 +17,9 @@ enum RewardOptions {
   static func plan(_ arguments: ParsedArguments) throws(Failure) -> RewardPlan {
     var plan = try RewardPlan(try arguments.list("reward"))
     plan.seconds = try arguments.number("reward-timeout")
+    if try arguments.isMeant("reward-timeout"), !plan.readsColumns {
+      throw .usage("--reward-timeout does nothing without a function or a program in --reward; leave it out")
+    }
     return plan
   }
 

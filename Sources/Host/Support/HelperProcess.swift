@@ -160,10 +160,12 @@ package final class HelperProcess: Sendable {
   /// Whether the process has ended within some seconds.
   package func ends(within seconds: Double) -> Bool { status.wait(until: { $0 != nil }, within: seconds) }
 
+  package static func ending(code: Int32) -> String { "exited with code \(code)" }
+
   /// How it ended, in words; nil where it goes on.
   package var ending: String? {
     guard let status = status.change({ $0 }) else { return nil }
     let signal = status & 0x7F
-    return signal == 0 ? "exited with code \((status >> 8) & 0xFF)" : "was ended by signal \(signal) (\(unsafe String(cString: strsignal(signal))))"
+    return signal == 0 ? Self.ending(code: (status >> 8) & 0xFF) : "was ended by signal \(signal) (\(unsafe String(cString: strsignal(signal))))"
   }
 }

@@ -6,12 +6,14 @@ struct CommandDialect: RewardDialect {
   /// For the shell.
   let line: String
 
-  var label: String { "command:\(line)" }
+  var largestBatch: Int { 1 }
+  private var label: String { "command:\(line)" }
 
   func start() throws(Failure) -> HelperProcess {
-    let process = try HelperProcess(["/bin/sh", "-c", line], log: nil, endsChildren: true)
+    let process = try HelperProcess(["/bin/sh", "-c", guarded], log: nil, endsChildren: true)
     // A program that is not there ends at once; a moment says so before the first step.
     if process.ends(within: 0.2), let ending = process.ending {
+      if ending == HelperProcess.ending(code: Self.missing) { throw .missingInput("--reward \(label): no such program, or none that can be run") }
       throw .missingInput("--reward \(label): \(ending) before it was asked anything; expected a program that reads a JSON object a line and answers each with a number")
     }
     return process
@@ -28,6 +30,15 @@ struct CommandDialect: RewardDialect {
       scores.append(Self.score(line))
     }
     return .scores(scores)
+  }
+
+  private static let missing: Int32 = 127
+
+  /// The line behind a look for its program, so that this program says in its own words that there is none.
+  private var guarded: String {
+    let word = line.prefix { $0 != " " }
+    guard word.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "_./+-".contains($0)) }) else { return line }
+    return "command -v \(word) >/dev/null 2>&1 || exit \(Self.missing)\n\(line)"
   }
 
   /// Columns and completion side by side.

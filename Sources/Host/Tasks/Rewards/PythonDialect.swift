@@ -12,7 +12,8 @@ struct PythonDialect: RewardDialect {
   /// Importing may mean loading a model.
   private static let patience = 600.0
 
-  var label: String { path + (function.map { ":\($0)" } ?? "") }
+  var largestBatch: Int { 32 }
+  private var label: String { path + (function.map { ":\($0)" } ?? "") }
 
   func start() throws(Failure) -> HelperProcess {
     guard try SHA256.hex(file: path) == sha256 else {

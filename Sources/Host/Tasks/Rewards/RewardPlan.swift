@@ -61,18 +61,25 @@ package struct RewardPlan: Sendable {
     return try SHA256.hex(file: path)
   }
 
-  /// The names of the parts: the run's answer is `correct`, of equal names the later ones are numbered.
+  /// The names of the parts: the run's answer is `correct` and nothing else is, of equal names the later ones are numbered.
   package var names: [String] {
     var names: [String] = []
     for entry in entries {
-      var name = entry.name
-      if case .answer(let mode) = entry.source, mode == grader { name = "correct" }
-      var number = 1
-      while names.contains(number == 1 ? name : "\(name)-\(number)") { number += 1 }
-      names.append(number == 1 ? name : "\(name)-\(number)")
+      if case .answer(let mode) = entry.source, mode == grader {
+        names.append(Self.answer)
+        continue
+      }
+      var (name, number) = (entry.name, 1)
+      while names.contains(name) || name == Self.answer {
+        number += 1
+        name = "\(entry.name)-\(number)"
+      }
+      names.append(name)
     }
     return names
   }
+
+  private static let answer = "correct"
 
   /// The reward of some questions; functions and programs are begun, and what is missing is said.
   ///

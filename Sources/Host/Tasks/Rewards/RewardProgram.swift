@@ -3,6 +3,9 @@ import Synchronization
 
 /// How a program of the user's is begun and asked.
 protocol RewardDialect: Sendable {
+  /// Completions that it is asked for together, at most.
+  var largestBatch: Int { get }
+
   /// A process that is ready to be asked.
   func start() throws(Failure) -> HelperProcess
   /// - Parameters:
@@ -28,7 +31,7 @@ final class RewardProgram: RewardPart {
   private struct State {
     var process: HelperProcess?
     /// Completions that are asked for together: fewer where together they take too long.
-    var largest = 32
+    var largest: Int
   }
 
   private let name: String
@@ -47,7 +50,7 @@ final class RewardProgram: RewardPart {
     self.dialect = dialect
     self.rows = rows
     self.seconds = seconds
-    state = Mutex(State(process: try dialect.start()))
+    state = Mutex(State(process: try dialect.start(), largest: dialect.largestBatch))
   }
 
   func scores(_ attempts: [Attempt], _ allowance: RewardAllowance) throws(Failure) -> [PartScore] {
@@ -121,8 +124,8 @@ extension HelperProcess {
     let watch = Stopwatch()
     repeat {
       if let line = readLine(within: max(0, min(0.2, seconds - watch.seconds))) { return line }
-      // Its output is closed, and it is still there.
-      if ends(within: 0.01) { return nil }
+      // Where its output is closed and it is still there, that came at once.
+      if ends(within: 0.01) { return readLine(within: 0) }
     } while watch.seconds < seconds && goesOn()
     return nil
   }
