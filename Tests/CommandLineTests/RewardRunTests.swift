@@ -325,6 +325,16 @@ import Testing
     #expect(try JSON.read(folder.file("run/run.json"))["identity"]?["reward_sha256"]?[path]?.string == SHA256.hex(file: path))
   }
 
+  /// As one writes it at first: nothing is flushed.
+  @Test(.enabled(if: hasPython)) func aCommandInPythonNeedNotFlush() throws {
+    let folder = try TrialFolder()
+    _ = try files(folder)
+    let path = try folder.write("import json, sys\nfor line in sys.stdin:\n    print(len(json.loads(line)['completion_ids']))\n", "count.py")
+    let result = try tool(options(folder, "run", ["command:\(PythonHelper.interpreter) \(path)=1"]))
+    #expect(result.code == 0 && result.error.isEmpty, "\(result.error)")
+    #expect(try samples(folder, "run").allSatisfy { $0["reward"]?.double == $0["length"]?.double })
+  }
+
   @Test(arguments: [
     ("echo much", "expected a number on a line, found \"much\""), ("echo 1e400", "expected"), ("echo '{\"error\": \"not this one\"}'", "not this one"),
     ("exit 3", "its process exited with code 3"), ("sleep 60", "no answer within 0.5 s"), ("echo '{\"score\": 1}'", "expected \"reward\""),

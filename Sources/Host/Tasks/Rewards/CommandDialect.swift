@@ -34,11 +34,13 @@ struct CommandDialect: RewardDialect {
 
   private static let missing: Int32 = 127
 
-  /// The line behind a look for its program, so that this program says in its own words that there is none.
+  /// The line behind a look for its program, so that this program says in its own words that there is none. Python keeps what it prints into
+  /// a pipe to itself unless it is told not to, and its answer would come with the end of the run.
   private var guarded: String {
     let word = line.prefix { $0 != " " }
-    guard word.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "_./+-".contains($0)) }) else { return line }
-    return "command -v \(word) >/dev/null 2>&1 || exit \(Self.missing)\n\(line)"
+    let isPlain = word.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "_./+-".contains($0)) }
+    let look = isPlain ? "command -v \(word) >/dev/null 2>&1 || exit \(Self.missing)\n" : ""
+    return "export PYTHONUNBUFFERED=1\n\(look)\(line)"
   }
 
   /// Columns and completion side by side.
