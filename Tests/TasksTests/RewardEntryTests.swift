@@ -61,6 +61,7 @@ import Testing
     let plan = try RewardPlan(["format", "exact", "numeric=0.5", "a/len.py", "b/len.py", "x.py:fn", "length:1,length:2", "command:./gra-de.sh -x"])
     #expect(plan.names == ["format", "correct", "numeric", "len", "len-2", "fn", "length", "length-2", "gra-de.sh"])
     #expect(plan.grader == .exact)
+    #expect(try RewardPlan(["answer", "format=0.2", "command:./grade --k=3"]).summary == "1 × numeric + 0.2 × format + 3 × command:./grade --k")
     #expect(try RewardPlan(["format"]).grader == .numeric)
     #expect(try RewardPlan(["correct.py", "answer"]).names == ["correct-2", "correct"])
     for twice in [["answer", "numeric"], ["format", "format=2"], ["length,length:0"]] {

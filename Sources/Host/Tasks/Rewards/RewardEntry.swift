@@ -44,18 +44,25 @@ package struct RewardEntry: Sendable, Equatable {
 
   /// The entry as it could be typed, the same for every way of typing it.
   package var text: String {
+    // What stands last in a command line could be taken for a weight.
+    if case .command = source { return "\(sourceText)=\(number)" }
+    return weight == 1 ? sourceText : "\(sourceText)=\(number)"
+  }
+
+  /// The weight and what it weighs, as the run says them.
+  var summary: String { "\(number) × \(sourceText)" }
+
+  private var sourceText: String {
     switch source {
-    case .answer(let mode): mode.rawValue + weightText
-    case .format: "format" + weightText
-    case .length(let target): (target == 0 ? "length" : "length:\(target)") + weightText
-    case .overlong(let buffer): "overlong" + (buffer.map { ":\($0)" } ?? "") + weightText
-    case .python(let path, let function): path + (function.map { ":\($0)" } ?? "") + weightText
-    // What stands last could be taken for a weight.
-    case .command(let line): "\(Self.command)\(line)=\(number)"
+    case .answer(let mode): mode.rawValue
+    case .format: "format"
+    case .length(let target): target == 0 ? "length" : "length:\(target)"
+    case .overlong(let buffer): "overlong" + (buffer.map { ":\($0)" } ?? "")
+    case .python(let path, let function): path + (function.map { ":\($0)" } ?? "")
+    case .command(let line): Self.command + line
     }
   }
 
-  private var weightText: String { weight == 1 ? "" : "=\(number)" }
   private var number: String { weight == weight.rounded() && weight.magnitude < 1e6 ? "\(Int(weight))" : "\(weight)" }
 
   private static let command = "command:"

@@ -36,7 +36,7 @@ package struct RewardPlan: Sendable {
   }
 
   /// What the run says of it.
-  package var summary: String { zip(names, entries).map { "\($0) \($1.text)" }.joined(separator: ", ") }
+  package var summary: String { OneLine.text(entries.map(\.summary).joined(separator: " + ")) }
 
   /// What of a run's identity it is. A single answer is what it always was.
   package func identity() throws(Failure) -> JSON.Object {
