@@ -98,7 +98,7 @@ let package = Package(
     room("Tokenization", ["Support"]),
     .target(
       name: "Tasks", dependencies: ["Tokenization", "Hub", "Support"], path: "Sources/Host/Tasks",
-      resources: [.embedInCode("Helper/math_verify_helper.py")], swiftSettings: host),
+      resources: [.embedInCode("Helper/math_verify_helper.py"), .embedInCode("Helper/reward_helper.py")], swiftSettings: host),
     room("Rollouts", ["Transformer", "Compute", "Support"]),
     .target(name: "CPluginCheck", path: "Sources/Host/CPluginCheck"),
     .target(

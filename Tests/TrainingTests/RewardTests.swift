@@ -85,6 +85,62 @@ import Training
     #expect(Set(rewards.map(\.text)) == Set(result.rollout.groups.flatMap { $0.completions.map { "\($0.tokens)" } }))
   }
 
+  /// Fails on some completions, told by their tokens.
+  private struct FailingReward: RewardFunction {
+    let fails: @Sendable (Attempt) -> Bool
+    var name: String { "failing" }
+    var partNames: [String] { ["odd"] }
+    var reportsParts: Bool { true }
+    var largestBatch: Int { 5 }
+
+    func judge(_ attempt: Attempt) -> Reward {
+      let value = Float(attempt.tokens.reduce(0, +) % 5)
+      let verdict = Verdict(extracted: nil, gold: "", isCorrect: value > 2, reason: "")
+      var reward = Reward(total: value, parts: [value], verdict, on: attempt)
+      guard fails(attempt) else { return reward }
+      reward.silent = [0]
+      reward.fault = RewardFault(part: "odd", cause: "planted")
+      return reward
+    }
+  }
+
+  private func train(_ listener: Listener, failing fails: @escaping @Sendable (Attempt) -> Bool) throws -> RLStepResult {
+    var setup = RLTests.Setup(listener)
+    setup.task = RLTask(prompts: RLTests.makeTask().prompts, reward: FailingReward(fails: fails)) { "\($0)" }
+    return try setup.train(steps: 1).results[0]
+  }
+
+  @Test func aCompletionWithoutARewardIsLeftOutOfItsGroupAndTheOthersAreAsTheyWere() throws {
+    let (sound, listener) = (Listener(), Listener())
+    let whole = try train(sound) { _ in false }
+    let result = try train(listener) { $0.tokens.reduce(0, +) % 3 == 0 }
+    #expect((1...6).contains(result.unscored.count), "\(result.unscored.count)")
+    #expect(result.metrics["reward_errors"] == Double(result.unscored.count) && whole.metrics["reward_errors"] == 0)
+    var expected: [Float] = []
+    for (group, all) in zip(result.rollout.groups, whole.rollout.groups) {
+      #expect(group.completions.count + group.unscored.count == 4)
+      #expect(group.completions == group.numbers.map { all.completions[$0] } && group.rewards == group.numbers.map { all.rewards[$0] })
+      #expect(group.unscored.map(\.completion) == group.unscored.map { all.completions[$0.number] })
+      expected += group.rewards.map(\.total)
+    }
+    // The algorithm sees groups of different sizes and nothing of the rest.
+    #expect(listener.seen.last?.rewards == expected && listener.seen.last?.groupOffsets.last == 12 - result.unscored.count)
+    #expect(result.metrics["length_mean"] == whole.metrics["length_mean"] && result.metrics["accuracy"] == whole.metrics["accuracy"])
+    #expect(abs((result.metrics["reward"] ?? 0) - Double(expected.reduce(0, +)) / Double(expected.count)) < 1e-6)
+    #expect(result.metrics["reward"] == result.metrics["reward/odd"])
+  }
+
+  @Test func aGroupWithoutARewardIsDroppedAndMoreFaultsThanHalfEndTheStep() throws {
+    let drawn = try #require(try train(Listener()) { _ in false }.rollout.groups.first?.example)
+    let result = try train(Listener()) { $0.prompt == drawn }
+    #expect(result.dropped.map(\.example) == [drawn] && result.dropped.allSatisfy { $0.completions.isEmpty && $0.unscored.count == 4 })
+    #expect(result.rollout.groups.count == 2 && result.metrics["dropped_groups"] == 1 && result.metrics["reward_errors"] == 4)
+    let error = failure { () throws(Failure) in
+      do { _ = try train(Listener()) { _ in true } } catch { throw error as? Failure ?? .internalError("\(error)") }
+    }
+    #expect(error?.message.hasPrefix("reward odd: planted; ") == true, "\(error?.message ?? "none")")
+  }
+
   @Test func aRewardThatBreaksItsWordIsNamed() {
     for reward in [LengthReward(parts: 1), LengthReward(scale: .infinity)] {
       let error = failure { () throws(Failure) in try task(reward).judge(completion([1, 2]), ofPrompt: 0) }

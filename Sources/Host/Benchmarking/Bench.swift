@@ -31,10 +31,12 @@ package struct Bench {
   }
 
   package func run(_ progress: PlanProgress, resuming: Bool) throws(Failure) -> Outcome {
-    let evaluator = Evaluator(trained.acting, trained.engine, tokenizer: tokenizer, form: trained.form, verifier: plan.verifier)
+    let verifier = try Verifier(ready: plan.rewards.grader)
+    let evaluator = Evaluator(trained.acting, trained.engine, tokenizer: tokenizer, form: trained.form, verifier: verifier)
     let prompts = try PromptSet(
       plan.questions.training, tokenizer: tokenizer, form: trained.form, name: plan.questions.trainingName, purpose: "reinforcement learning")
-    let task = RLTask(prompts, tokenizer: tokenizer, verifier: plan.verifier)
+    let reward = try plan.rewards.reward(for: prompts, form: trained.form, limit: plan.settings.maxNewTokens)
+    let task = RLTask(prompts, tokenizer: tokenizer, reward: reward)
     let folder = plan.placement.folder
     try folder.open(plan.placement.record, resuming: resuming && folder.holdsRun)
     for further in plan.questions.further where !Files.exists(plan.startEvaluation(further.name)) {

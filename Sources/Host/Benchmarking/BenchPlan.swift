@@ -13,7 +13,7 @@ package struct BenchPlan {
   /// Of every run, but for the seed.
   package let settings: RLSettings
   package let questions: BenchQuestions
-  package var verifier = Verifier()
+  package var rewards = RewardPlan()
   /// Steps between evaluations that draw the learning curve; 0: only its ends.
   package var evaluateEvery = 0
   /// The first so many of the held-out problems draw the curve.

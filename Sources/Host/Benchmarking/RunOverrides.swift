@@ -46,7 +46,7 @@ package struct RunOverrides: Sendable, Equatable {
     return .object(object)
   }
 
-  func applied(to settings: RLSettings) -> RLSettings {
+  package func applied(to settings: RLSettings) -> RLSettings {
     var settings = settings
     for (option, value) in values {
       switch option {

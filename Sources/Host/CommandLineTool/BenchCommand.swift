@@ -50,7 +50,7 @@ enum BenchCommand {
 
   private static let shared: [OptionSpec] = {
     let names = generatedDefaults.map(\.name) + [
-      "logprob-temperature", "inner-epochs", "minibatches", "max-samples", "no-shuffle", "reward", "value-lr", "refill-rounds",
+      "logprob-temperature", "inner-epochs", "minibatches", "max-samples", "no-shuffle", "reward", "reward-timeout", "value-lr", "refill-rounds",
     ]
     return RLCommand.spec.options.filter { names.contains($0.name) }
   }()
@@ -117,9 +117,12 @@ enum BenchCommand {
       try RLCommand.checkGroup(own.groupSize, try algorithm.plugin.instance())
       try Limits.checkCompletions(own.promptsPerStep, times: own.groupSize, "\(algorithm.label): prompts-per-step with group-size")
     }
-    let (questions, sha256) = try questions(arguments, data: data, quickstart, settings, observer)
-    try checkPrompts(
+    let rewards = try RewardOptions.plan(arguments)
+    let (questions, sha256) = try questions(arguments, data: data, keepsColumns: rewards.readsColumns, quickstart, settings, observer)
+    let prompts = try checkPrompts(
       questions, tokenizer, form, context: folder.configuration.maxPositions, maxNewTokens: settings(0).maxNewTokens, observer)
+    // What cannot be loaded is said before the stage that may come first.
+    _ = try rewards.reward(for: prompts, form: form, limit: settings(0).maxNewTokens)
     let first = try startingPoint(arguments, start, quickstart, observer)
     var policy = try TrainingOptions.policy(arguments, steps: settings(questions.training.count).updates)
     if data == nil, first.adapter != nil {
@@ -141,14 +144,14 @@ enum BenchCommand {
     }
     extra["training_sha256"] = .string(SHA256.hex(Array(questions.training.map(\.jsonLine).joined(separator: "\n").utf8)))
     var record = try TrainingOptions.record(
-      arguments, stage: "bench", trained, data: sha256, extra: extra, observer)
+      arguments, stage: "bench", trained, data: sha256, extra: try RewardOptions.identity(rewards, beside: extra), observer)
     // Further algorithms and seeds may join, and what they are compared with may change.
     for key in ["algos", "seeds", "baseline", "curve-limit"] { record.identity[key] = nil }
     var plan = BenchPlan(
       algorithms: algorithms, seeds: (0..<UInt64(try arguments.integer("seeds"))).map { seed &+ $0 }, settings: rl,
       questions: questions, placement: RunPlacement(RunFolder(out), record, try TrainingOptions.keeping(arguments)))
     plan.baseline = baseline
-    plan.verifier = try Verifier(ready: try arguments.choice("reward"))
+    plan.rewards = rewards
     plan.evaluateEvery = try arguments.integer("eval-every")
     plan.curveProblems = min(try arguments.integer("curve-limit"), questions.heldOut.count)
     let bench = try Bench(plan, trained, tokenizer: tokenizer)
@@ -187,23 +190,27 @@ enum BenchCommand {
   }
 
   /// Refuses questions without an answer and prompts that fill the model's context; says where completions may find too little room.
+  ///
+  /// - Returns: the prompts that are trained on.
   private static func checkPrompts(
     _ questions: BenchQuestions, _ tokenizer: Tokenizer, _ form: PromptForm, context: Int, maxNewTokens: Int, _ observer: ConsoleObserver
-  ) throws(Failure) {
-    let further = questions.further.map { ($0.examples, $0.name, "evaluation") }
-    for (examples, name, purpose) in [
-      (questions.training, questions.trainingName, "reinforcement learning"), (questions.heldOut, questions.heldOutName, "evaluation"),
-    ] + further {
+  ) throws(Failure) -> PromptSet {
+    func prompts(_ examples: [Example], _ name: String, _ purpose: String) throws(Failure) -> PromptSet {
       let prompts = try PromptSet(
         examples, tokenizer: tokenizer, form: form, name: name, purpose: purpose, progress: observer.patient("tokenising"))
       try prompts.requireRoom(context: context)
       if let shortage = prompts.shortage(of: maxNewTokens, context: context) { observer.console.warning(shortage) }
+      return prompts
     }
+    let training = try prompts(questions.training, questions.trainingName, "reinforcement learning")
+    _ = try prompts(questions.heldOut, questions.heldOutName, "evaluation")
+    for further in questions.further { _ = try prompts(further.examples, further.name, "evaluation") }
+    return training
   }
 
   /// The questions, and the digest of the file of those that are trained on.
   private static func questions(
-    _ arguments: ParsedArguments, data: String?, _ quickstart: Quickstart, _ settings: (Int) -> RLSettings,
+    _ arguments: ParsedArguments, data: String?, keepsColumns: Bool, _ quickstart: Quickstart, _ settings: (Int) -> RLSettings,
     _ observer: ConsoleObserver
   ) throws(Failure) -> (BenchQuestions, sha256: String?) {
     let limit = try arguments.optionalInteger("eval-limit")
@@ -212,7 +219,8 @@ enum BenchCommand {
     var sha256: String?
     if let data {
       let contents = try ExampleFile.load(
-        try DataSource(data, for: .training), limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments))
+        try DataSource(data, for: .training), limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments),
+        keepsColumns: keepsColumns)
       (training, sha256) = (contents.examples, contents.sha256)
     } else {
       let rl = settings(0)

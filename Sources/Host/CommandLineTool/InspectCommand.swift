@@ -79,9 +79,9 @@ enum InspectCommand {
         outcome == .all || outcome.rawValue == sample.outcome || (outcome == .truncated && sample.isTruncated)
       if !isShown { continue }
       table.append([
-        "\(index + 1)", sample.outcome, Format.fixed(sample.reward, 2),
+        "\(index + 1)", sample.outcome, sample.reward.map { Format.fixed($0, 2) } ?? "–",
         sample.advantage.map { Format.fixed($0, 3) } ?? (sample.isKept ? "" : "dropped"), "\(sample.length)",
-        sample.extracted.map { SampleText.printable(String($0.prefix(24))) } ?? "–", SampleText.printable(sample.reason),
+        sample.extracted.map { SampleText.printable(String($0.prefix(24))) } ?? "–", SampleText.printable(sample.error ?? sample.reason),
       ])
     }
     flush(question)
@@ -91,7 +91,7 @@ enum InspectCommand {
   private static func detail(_ sample: Sample, number: Int, of count: Int, step: Int, _ text: SampleText) -> String {
     let advantage = sample.advantage.map { Format.fixed($0, 3) } ?? "–"
     var output = """
-      step \(step), completion \(number) of \(count): \(sample.outcome), reward \(Format.fixed(sample.reward, 2)), \
+      step \(step), completion \(number) of \(count): \(sample.outcome), reward \(sample.reward.map { Format.fixed($0, 2) } ?? "none"), \
       advantage \(advantage), \(sample.length) tokens\(sample.isTruncated ? ", cut off" : "")
 
       \(SampleText.printable(sample.question))
@@ -103,6 +103,8 @@ enum InspectCommand {
       why        \(SampleText.printable(sample.reason))
 
       """
+    for part in sample.parts { output += "part       \(SampleText.printable(part.name)) \(part.value.map { Format.significant($0, 4) } ?? "no say")\n" }
+    if let error = sample.error { output += "no reward  \(SampleText.printable(error))\n" }
     if sample.tokens == nil {
       output += "\nno numbers per token in this log\n"
     } else if text.isColoured {

@@ -94,6 +94,7 @@ enum PlanCommand {
     if let data = try arguments.optionalText("data") { training = try prompts(data, for: .training, limit: try arguments.optionalInteger("max-samples")) }
     var heldOut: RLCommand.Prompts?
     if let data = try arguments.optionalText("eval-data") { heldOut = try prompts(data, for: .evaluation, limit: try arguments.optionalInteger("eval-limit")) }
+    _ = try RewardOptions.plan(arguments)
     let settings = try RLCommand.settings(arguments, examples: training.count)
     return try RLCommand.plan(
       settings, try TrainingOptions.policy(arguments, steps: 1), needs: plugin.needs, training, heldOut, trained)

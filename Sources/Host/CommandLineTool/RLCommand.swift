@@ -19,7 +19,7 @@ enum RLCommand {
   static let spec = CommandSpec(
     name: "rl", summary: "reinforcement learning with an algorithm from a plugin",
     discussion:
-      "Each step draws --group-size completions for --prompts-per-step questions, rewards a right \\boxed{} answer with 1, and lets the plugin turn rewards into advantages and log-probabilities into a loss. `nano-reasoner plugin list` shows the algorithms, `plugin show NAME` their parameters.",
+      "Each step draws --group-size completions for --prompts-per-step questions, rewards a right \\boxed{} answer with 1 (or what --reward says), and lets the plugin turn rewards into advantages and log-probabilities into a loss. `nano-reasoner plugin list` shows the algorithms, `plugin show NAME` their parameters.",
     examples: ["nano-reasoner rl --model M --adapter sft/adapter --data train.jsonl --algo grpo --set beta=0.04 --out runs/grpo"],
     options: [
       ModelOptions.model, ModelOptions.adapter, ModelOptions.promptForm,
@@ -38,7 +38,7 @@ enum RLCommand {
       .value("steps", .integer(Limits.count), "steps of the run; default: one pass over the data", group: .training),
       .value("max-samples", .integer(Limits.count), "use at most the first N examples", group: .data),
       .flag("no-shuffle", "take the questions in the order of the file", group: .data),
-      .value("reward", .choice(Verifier.Mode.self), default: .text(Verifier().mode.rawValue), "when an answer equals the gold one", group: .training),
+    ] + RewardOptions.options + [
       .value("value-lr", .number(Limits.learningRate), default: .number(PolicySettings().valueLearningRate), "learning rate of a critic's value head", group: .training),
       .value(
         "refill-rounds", .integer(0...1000), default: .integer(defaults.refillRounds), "rounds of fresh prompts for dropped groups in one step, at most",
@@ -130,8 +130,10 @@ enum RLCommand {
     let plugin = try choice.instance()
     try checkUse(arguments, by: [plugin])
     let data = try arguments.text("data")
+    let rewards = try RewardOptions.plan(arguments)
     let contents = try ExampleFile.load(
-      try DataSource(data, for: .training), limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments))
+      try DataSource(data, for: .training), limit: try arguments.optionalInteger("max-samples"), keys: try DataOptions.keys(arguments),
+      keepsColumns: rewards.readsColumns)
     let (folder, tokenizer, form) = try ModelOptions.open(try arguments.text("model"), arguments)
     let context = folder.configuration.maxPositions
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))
@@ -147,8 +149,7 @@ enum RLCommand {
     try prompts.requireRoom(context: context, advice: ", or leave such rows out with --overlong skip")
     let heldOut = try HeldOutEvaluation.questions(arguments, tokenizer: tokenizer, form: form, context: context)
     let settings = try settings(arguments, examples: prompts.count)
-    let verifier = try Verifier(ready: try arguments.choice("reward"))
-    let task = RLTask(prompts, tokenizer: tokenizer, verifier: verifier)
+    let task = RLTask(prompts, tokenizer: tokenizer, reward: try rewards.reward(for: prompts, form: form, limit: settings.maxNewTokens))
     try checkGroup(settings.groupSize, try choice.instance())
     let chosen = try TrainingOptions.modelToTrain(arguments, folder)
     var policy = try TrainingOptions.policy(arguments, steps: settings.updates)
@@ -165,13 +166,14 @@ enum RLCommand {
     var evaluation: HeldOutEvaluation?
     if let heldOut {
       evaluation = try HeldOutEvaluation(
-        heldOut, arguments, trained, Evaluator(trained.acting, trained.engine, tokenizer: tokenizer, form: form, verifier: verifier), rl: settings)
+        heldOut, arguments, trained, Evaluator(trained.acting, trained.engine, tokenizer: tokenizer, form: form, verifier: Verifier(mode: rewards.grader)), rl: settings)
     }
     var summary = RunSummary()
     summary.add(chosen, plan)
     summary.add("data", "\(prompts.count) of \(contents.rowCount) rows of \(data)", .integer(prompts.count))
     if let evaluation { summary.add("held out", "\(evaluation.prompts.count) questions of \(evaluation.prompts.name)", .integer(evaluation.prompts.count)) }
     summary.add("algorithm", "\(choice.id) \(choice.parameters.settings.joined(separator: " "))\(choice.isolation == nil ? "" : " (in a process of its own)")", .string(choice.id))
+    if !rewards.isAnswerAlone { summary.add("reward", rewards.summary) }
     summary.add("steps", "\(settings.steps) of \(settings.promptsPerStep) prompts × \(settings.groupSize) completions of at most \(settings.maxNewTokens) tokens", .integer(settings.steps))
     summary.add("updates", "\(settings.updates) at most", .integer(settings.updates))
     summary.add("out", runFolder.path)
@@ -183,7 +185,7 @@ enum RLCommand {
     }
     var record = try TrainingOptions.record(
       arguments, stage: "rl", trained, data: contents.sha256, heldOut: evaluation?.identity ?? [:],
-      extra: ["plugin": .string(choice.id), "plugin_parameters": choice.parameters.json], observer)
+      extra: try RewardOptions.identity(rewards, beside: ["plugin": .string(choice.id), "plugin_parameters": choice.parameters.json]), observer)
     record.description["plugin"] = PluginDescription(choice.card).json
     if try summary.finishes(arguments, runFolder, record, observer.console) { return }
     var run = RLRun(

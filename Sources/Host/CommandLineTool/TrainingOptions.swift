@@ -61,7 +61,7 @@ enum TrainingOptions {
   /// Options that do not change what a run computes.
   private static let incidental = Set<String>([
     "out", "resume", "quiet", "json", "threads", "device", "config", "checkpoint-every", "micro-batch-tokens",
-    "checkpointing", "memory", "trust-plugin", "eval-every", "eval-data", "eval-limit",
+    "checkpointing", "memory", "trust-plugin", "reward-timeout", "eval-every", "eval-data", "eval-limit",
     "keep-best", "checkpoint-minutes", "dry-run", allowChanged.name, "isolate-plugin", "no-isolate-plugin", "plugin-timeout", "plugin-memory",
     "on-plugin-failure", "plugin-failures", "capture", "shadow", "reload-plugin",
   ]).union(MonitoringOptions.names)
@@ -169,6 +169,7 @@ enum TrainingOptions {
       // What an option names goes with it.
       if name == "data" { keys.insert("data_sha256") }
       if name == "set" { keys.insert("plugin_parameters") }
+      if name == "reward" { keys.insert("reward_sha256") }
     }
     return keys
   }

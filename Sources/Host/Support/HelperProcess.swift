@@ -5,9 +5,9 @@ import Synchronization
 /// Writing never blocks for good: whoever writes is asked now and then whether to go on.
 package final class HelperProcess: Sendable {
   private let process: pid_t
-  /// Whether it has ended, and has been waited for. A thread does that for each process, whoever keeps or forgets it: what nobody waits for
+  /// How it ended, once it has been waited for. A thread does that for each process, whoever keeps or forgets it: what nobody waits for
   /// stays in the machine's table of processes.
-  private let hasEnded = WaitableState(false)
+  private let status = WaitableState<Int32?>(nil)
   /// The writing end of its standard input; -1 once it is closed.
   private let input: Atomic<Int32>
   /// The reading end of its standard output; -1 where that goes to a file.
@@ -17,7 +17,8 @@ package final class HelperProcess: Sendable {
   /// - Parameters:
   ///   - words: the program, looked up on PATH, and its arguments.
   ///   - log: where standard output and standard error are appended; without it ``readLine(within:)`` gives the output.
-  package init(_ words: [String], log: String?) throws(Failure) {
+  ///   - endsChildren: whether what it has started ends with it.
+  package init(_ words: [String], log: String?, endsChildren: Bool = false) throws(Failure) {
     let (readEnd, writeEnd) = try Self.pipeEnds()
     defer { close(readEnd) }
     _ = fcntl(writeEnd, F_SETFL, O_NONBLOCK)
@@ -35,11 +36,17 @@ package final class HelperProcess: Sendable {
     }
     input = Atomic(writeEnd)
     self.output = answers
-    let (process, hasEnded) = (process, hasEnded)
+    let (process, status) = (process, status)
     let wait: @Sendable () -> Void = {
-      var status: Int32 = 0
-      while unsafe waitpid(process, &status, 0) < 0, errno == EINTR {}
-      hasEnded.change { $0 = true }
+      if endsChildren {
+        // Until it is waited for, the number of its group is nobody else's.
+        var information = unsafe siginfo_t()
+        while unsafe waitid(P_PID, id_t(process), &information, WEXITED | WNOWAIT) < 0, errno == EINTR {}
+        kill(-process, SIGKILL)
+      }
+      var ending: Int32 = 0
+      while unsafe waitpid(process, &ending, 0) < 0, errno == EINTR {}
+      status.change { $0 = ending }
     }
     if !BackgroundThread.start(wait) {
       kill(-process, SIGKILL)
@@ -71,8 +78,11 @@ package final class HelperProcess: Sendable {
     return unread.withLock { unread in
       while true {
         if let line = unread.next() { return line }
+        // A child of its own may keep the pipe open after it.
+        let hasEnded = ends(within: 0)
         var ready = pollfd(fd: output, events: Int16(POLLIN), revents: 0)
-        if unsafe poll(&ready, 1, 100) > 0 {
+        let wait = Int32(max(0, min(100, (1000 * (seconds - watch.seconds)).rounded(.up))))
+        if unsafe poll(&ready, 1, wait) > 0 {
           let part = unsafe [UInt8](unsafeUninitializedCapacity: 1 << 16) { buffer, count in
             count = max(0, unsafe read(output, buffer.baseAddress!, buffer.count))
           }
@@ -81,6 +91,8 @@ package final class HelperProcess: Sendable {
             continue
           }
           if errno != EINTR { return nil }
+        } else if hasEnded {
+          return nil
         }
         if watch.seconds >= seconds { return nil }
       }
@@ -142,6 +154,18 @@ package final class HelperProcess: Sendable {
   /// Tells the process, and whatever it started, to end.
   package func terminate() { if !ends(within: 0) { kill(-process, SIGTERM) } }
 
+  /// Ends the process, and whatever it started, whether it wants or not.
+  package func endAtOnce() { if !ends(within: 0) { kill(-process, SIGKILL) } }
+
   /// Whether the process has ended within some seconds.
-  package func ends(within seconds: Double) -> Bool { hasEnded.wait(until: { $0 }, within: seconds) }
+  package func ends(within seconds: Double) -> Bool { status.wait(until: { $0 != nil }, within: seconds) }
+
+  package static func ending(code: Int32) -> String { "exited with code \(code)" }
+
+  /// How it ended, in words; nil where it goes on.
+  package var ending: String? {
+    guard let status = status.change({ $0 }) else { return nil }
+    let signal = status & 0x7F
+    return signal == 0 ? Self.ending(code: (status >> 8) & 0xFF) : "was ended by signal \(signal) (\(unsafe String(cString: strsignal(signal))))"
+  }
 }

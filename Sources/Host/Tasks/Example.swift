@@ -33,6 +33,8 @@ package struct Example: Sendable, Equatable {
   package let history: [PromptForm.Turn]
   /// Where the example comes from; not a part of what it is.
   package var source = Source()
+  /// The columns of its row as the file has them, where rewards are told of them; not a part of what it is.
+  package var columns: JSON.Object?
 
   package struct Source: Sendable, Equatable {
     /// The line of its file, counted from 1; in an array the number of the record.
@@ -73,6 +75,7 @@ package struct Example: Sendable, Equatable {
   var withoutSolution: Example {
     var example = Example(question: question, answer: answer, text: text, level: level, system: system, history: history, origin: origin)
     example.source = source
+    example.columns = columns
     return example
   }
 
@@ -82,6 +85,7 @@ package struct Example: Sendable, Equatable {
       question: question, solution: solution, answer: answer, text: text, level: level, system: system, history: history,
       origin: origin)
     example.source = source
+    example.columns = columns
     return example
   }
 

@@ -53,24 +53,31 @@ package enum ExampleFile {
   }
 
   /// Reads the first `limit` questions with answers, or all, with what a run says of its data.
-  package static func load(_ source: DataSource, limit: Int? = nil, keys: Keys = Keys()) throws(Failure) -> Contents {
+  ///
+  /// - Parameter keepsColumns: whether each example keeps all columns of its row.
+  package static func load(
+    _ source: DataSource, limit: Int? = nil, keys: Keys = Keys(), keepsColumns: Bool = false
+  ) throws(Failure) -> Contents {
     var examples: [Example] = []
-    let summary = try forEach(in: source, limit: limit, keys: keys, for: .answers) { examples.append($0) }
+    let summary = try forEach(in: source, limit: limit, keys: keys, for: .answers, keepsColumns: keepsColumns) { examples.append($0) }
     return Contents(examples: examples, rowCount: summary.rowCount, sha256: summary.sha256)
   }
 
   /// Gives the first `limit` examples, or all, one by one; what has been given is not kept.
   ///
-  /// - Parameter isCounted: whether the rows behind the limit are counted and the digest is taken.
+  /// - Parameters:
+  ///   - isCounted: whether the rows behind the limit are counted and the digest is taken.
+  ///   - keepsColumns: whether each example keeps all columns of its row.
   package static func forEach(
-    in source: DataSource, limit: Int? = nil, keys: Keys = Keys(), for purpose: Purpose, isCounted: Bool = true,
+    in source: DataSource, limit: Int? = nil, keys: Keys = Keys(), for purpose: Purpose, isCounted: Bool = true, keepsColumns: Bool = false,
     progress: (Int, Int) -> Void = { _, _ in }, _ body: (Example) throws(Failure) -> Void
   ) throws(Failure) -> Summary {
-    let reader = try RecordReader(source.files) { ExampleColumns.needed(of: $0, keys: keys, for: purpose) }
+    let reader = try RecordReader(source.files) { keepsColumns ? $0 : ExampleColumns.needed(of: $0, keys: keys, for: purpose) }
     var summary = Summary()
     var read = 0
     while limit.map({ summary.count < $0 }) ?? true, let record = try reader.next() {
-      let example = try example(record, keys)
+      var example = try example(record, keys)
+      if keepsColumns { example.columns = record.object }
       summary.unit = record.unit
       read += 1
       if purpose == .learning, example.origin == .unverified {

@@ -14,6 +14,10 @@ package struct Reward: Sendable, Equatable {
   package let total: Float
   /// What the total is made of, in the order of ``RewardFunction/partNames``.
   package let parts: [Float]
+  /// Parts that have no say on the completion: their place among the parts holds a 0 that counts for nothing.
+  package var silent: Set<Int> = []
+  /// Why there is no reward though there should be one.
+  package var fault: RewardFault?
   package let flags: Flags
   /// The text that was judged.
   package let text: String
@@ -28,4 +32,7 @@ package struct Reward: Sendable, Equatable {
     if verdict.isCorrect { flags.insert(.correct) }
     self.flags = flags
   }
+
+  /// Whether there is a total to learn from: no part failed, and at least one has a say.
+  package var isScored: Bool { fault == nil && (parts.isEmpty || silent.count < parts.count) }
 }

@@ -7,7 +7,11 @@ package struct Sample: Sendable {
   /// Position in its group.
   package var index = 0
   package var completion = ""
-  package var reward = 0.0
+  /// nil where it has none, which ``error`` explains.
+  package var reward: Double? = 0
+  /// What the reward is made of; empty where it has one part.
+  package var parts: [Part] = []
+  package var error: String?
   package var isCorrect = false
   /// The verifier's view: the answer it found, the one it wanted, and why it judged as it did.
   package var extracted: String?
@@ -20,6 +24,17 @@ package struct Sample: Sendable {
   /// The mean advantage over its tokens; nil where none was computed.
   package var advantage: Double?
   package var tokens: SampleTokens?
+
+  /// A part of the reward; nil where it has no say on the completion.
+  package struct Part: Sendable, Equatable {
+    package let name: String
+    package let value: Double?
+
+    package init(name: String, value: Double?) {
+      self.name = name
+      self.value = value
+    }
+  }
 
   package init() {}
 
@@ -67,7 +82,17 @@ extension Sample {
     key("completion")
     JSON.append(completion, to: &line)
     key("reward")
-    line += Array(JSON.number(reward).text().utf8)
+    line += Array((reward.map(JSON.number) ?? .null).text().utf8)
+    if !parts.isEmpty {
+      key("parts")
+      var object = JSON.Object()
+      for part in parts { object[part.name] = part.value.map(JSON.number) ?? .null }
+      line += Array(JSON.object(object).text().utf8)
+    }
+    if let error {
+      key("error")
+      JSON.append(error, to: &line)
+    }
     flag("correct", isCorrect)
     key("extracted")
     if let extracted { JSON.append(extracted, to: &line) } else { line += Array("null".utf8) }
@@ -149,7 +174,8 @@ extension Sample {
         throw .badData("\"\(key)\": expected \(what), found \(value.kind)")
       }
     }
-    try require(["question", "completion", "extracted", "gold", "reason"], "a text") { $0.string != nil }
+    try require(["question", "completion", "extracted", "gold", "reason", "error"], "a text") { $0.string != nil }
+    try require(["parts"], "an object of numbers") { $0.object.map { parts in parts.keys.allSatisfy { parts[$0]?.isNull == true || parts[$0]?.double != nil } } == true }
     try require(["example", "sample", "length", "reward", "advantage"], "a number") { $0.double != nil }
     try require(["correct", "truncated", "kept"], "true or false") { $0.bool != nil }
     try require(["tokens"], "a list of texts") { $0.array?.allSatisfy { $0.string != nil } == true }
@@ -165,7 +191,9 @@ extension Sample {
     question = json["question"]?.string ?? ""
     index = json["sample"]?.int ?? 0
     completion = json["completion"]?.string ?? ""
-    reward = json["reward"]?.double ?? 0
+    error = json["error"]?.string
+    reward = json["reward"]?.double ?? (error == nil ? 0 : nil)
+    if let object = json["parts"]?.object { parts = object.keys.map { Part(name: $0, value: object[$0]?.double) } }
     isCorrect = json["correct"]?.bool ?? false
     extracted = json["extracted"]?.string
     gold = json["gold"]?.string ?? ""

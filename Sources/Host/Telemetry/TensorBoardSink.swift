@@ -56,7 +56,7 @@ package final class TensorBoardSink: Sink {
     var text = ""
     for sample in samples.prefix(textSamples) {
       if text.isEmpty || sample.index == 0 { text += "**\(sample.question)**\n\n" }
-      text += "reward \(Format.fixed(sample.reward, 2)), \(sample.outcome): \(sample.reason)\n\n"
+      text += "\(sample.reward.map { "reward \(Format.fixed($0, 2))" } ?? "no reward"), \(sample.outcome): \(sample.error ?? sample.reason)\n\n"
       for line in sample.completion.split(separator: "\n", omittingEmptySubsequences: false) { text += "    \(line)\n" }
       text += "\n"
     }

@@ -122,7 +122,7 @@ final class WeightsAndBiasesSink: Sink {
     let rows: [JSON] = step.samples.prefix(tableRows).map { sample in
       .array([
         .integer(step.metrics.step), .integer(sample.example), .integer(sample.index), .string(sample.question),
-        .string(sample.completion), .string(sample.outcome), .number(sample.reward),
+        .string(sample.completion), .string(sample.outcome), sample.reward.map { .number($0) } ?? .null,
         sample.advantage.map { .number($0) } ?? .null, .integer(sample.length),
         sample.extracted.map { .string($0) } ?? .null, .string(sample.gold), .string(sample.reason),
       ])

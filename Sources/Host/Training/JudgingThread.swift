@@ -2,7 +2,7 @@ import Rollouts
 import Support
 import Tasks
 
-/// A thread that judges completions one after another while others are still being drawn.
+/// A thread that judges completions, as many together as are waiting, while others are still being drawn.
 final class JudgingThread: Sendable {
   private struct Attempt: Sendable {
     let completion: Completion
@@ -15,19 +15,32 @@ final class JudgingThread: Sendable {
     var rewards: [Int: [Int: Reward]] = [:]
     var failure: Failure?
     var isClosed = false
+    var isAbandoned = false
     var isDone = false
   }
 
   private let state = WaitableState(State())
 
-  /// - Parameter judge: called on the thread with a request's number and a completion of it.
-  init(_ judge: @escaping @Sendable (Int, Completion) throws(Failure) -> Reward) throws(Failure) {
+  /// A completion and the number of the request it is of.
+  typealias Drawn = (request: Int, completion: Completion)
+
+  /// - Parameters:
+  ///   - total: the completions that will come.
+  ///   - batch: how many are judged together, at most.
+  ///   - judge: called on the thread.
+  init(
+    of total: Int, batch: Int, _ judge: @escaping @Sendable ([Drawn], RewardAllowance) throws(Failure) -> [Reward]
+  ) throws(Failure) {
     let state = state
     let started = BackgroundThread.start {
-      while let attempt = state.wait(until: { !$0.waiting.isEmpty || $0.isClosed }, { $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }) {
+      var allowance = RewardAllowance(of: total) { state.change { !$0.isAbandoned } }
+      while let attempts = state.wait(until: { !$0.waiting.isEmpty || $0.isClosed }, { Self.take(batch, of: &$0) }) {
         do throws(Failure) {
-          let reward = try judge(attempt.request, attempt.completion)
-          state.change { $0.rewards[attempt.request, default: [:]][attempt.sample] = reward }
+          let rewards = try judge(attempts.map { ($0.request, $0.completion) }, allowance)
+          for case let fault? in rewards.map(\.fault) { try allowance.add(fault) }
+          state.change { state in
+            for (attempt, reward) in zip(attempts, rewards) { state.rewards[attempt.request, default: [:]][attempt.sample] = reward }
+          }
         } catch {
           state.change { state in
             state.failure = state.failure ?? error
@@ -40,15 +53,22 @@ final class JudgingThread: Sendable {
     if !started { throw .internalError("cannot start a thread: \(lastSystemError())") }
   }
 
+  private static func take(_ batch: Int, of state: inout State) -> [Attempt]? {
+    if state.waiting.isEmpty { return nil }
+    let count = min(max(1, batch), state.waiting.count)
+    defer { state.waiting.removeFirst(count) }
+    return Array(state.waiting.prefix(count))
+  }
+
   func add(_ completion: Completion, request: Int, sample: Int) {
     state.change { state in
       if !state.isClosed { state.waiting.append(Attempt(completion: completion, request: request, sample: sample)) }
     }
   }
 
-  /// Nothing of it is wanted any more; what is being judged is waited for.
+  /// Nothing of it is wanted any more; what is being judged is waited for, or ends soon.
   func abandon() {
-    state.change { ($0.waiting, $0.isClosed) = ([], true) }
+    state.change { ($0.waiting, $0.isClosed, $0.isAbandoned) = ([], true, true) }
     state.wait(until: { $0.isDone }, { _ in })
   }
 
@@ -65,10 +85,14 @@ final class JudgingThread: Sendable {
     }
   }
 
-  /// Waits until all is judged.
-  func finish() throws(Failure) -> Rewards {
+  /// Waits until all is judged, or until it is not to go on.
+  func finish(while goesOn: () -> Bool) throws(Failure) -> Rewards {
     state.change { $0.isClosed = true }
-    state.wait(until: { $0.isDone }, { _ in })
+    while !state.wait(until: { $0.isDone }, within: 0.1) {
+      if goesOn() { continue }
+      abandon()
+      throw failure ?? Failure(.interrupted, "interrupted while completions were judged")
+    }
     if let failure { throw failure }
     return Rewards(byRequest: state.change { $0.rewards })
   }

@@ -60,6 +60,8 @@ package struct RLRun {
     private let run: RLRun
     private let trainer: RLTrainer
     private let warn: (String) -> Void
+    /// Completions without a reward that standard error may still name.
+    private var unnamed = 5
 
     init(run: RLRun, trainer: RLTrainer, warn: @escaping (String) -> Void) {
       (self.run, self.trainer, self.warn) = (run, trainer, warn)
@@ -70,6 +72,7 @@ package struct RLRun {
     func makeStep(loggingSeconds: Double) throws(Failure) -> SteppedResult {
       takeUpNewPlugin()
       let result = try trainer.trainStep()
+      name(result.unscored)
       var metrics = result.metrics
       if let shadows = run.shadows { metrics.merge(shadows.metrics(of: result)) }
       try run.capture?.write(result, step: trainer.step)
@@ -92,6 +95,16 @@ package struct RLRun {
         trainer.algorithm = new
         warn("step \(trainer.step + 1): goes on with the plugin as it is now, SHA-256 \(new.identity.sha256.prefix(12))")
       } catch { warn("\(error.message); the run goes on with the plugin that it has") }
+    }
+
+    /// Says the first faults; all of them are counted by the metrics and stand beside their completions.
+    private func name(_ unscored: [RolloutGroup.Unscored]) {
+      let faults = unscored.compactMap { completion in
+        completion.reward.fault.map { "step \(trainer.step), example \(completion.example + 1), completion \(completion.number + 1) is left out: \($0.text)" }
+      }
+      for fault in faults.prefix(unnamed) { warn(fault) }
+      if unnamed > 0, faults.count >= unnamed { warn("further completions without a reward are counted (reward_errors) and named in samples.jsonl alone") }
+      unnamed = max(0, unnamed - faults.count)
     }
 
     func state() throws(Failure) -> TrainingState {

@@ -6,6 +6,8 @@ package struct RLStepResult: Sendable {
   package let metrics: Metrics
   package let rollout: Rollout
   package let dropped: [RolloutGroup]
+  /// Completions of all groups that have no reward.
+  package let unscored: [RolloutGroup.Unscored]
   /// Of the rollout's tokens; empty where it has none.
   package let advantages: [Float]
   /// The last pass over the rollout; nil where it has no tokens.

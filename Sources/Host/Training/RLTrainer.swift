@@ -40,7 +40,7 @@ package final class RLTrainer {
   package func trainStep() throws(Failure) -> RLStepResult {
     var metrics = StepMetrics(plugin: algorithm.metricFold)
     let collected = try metrics.time("rollout") { () throws(Failure) in try collect() }
-    metrics.describe(collected)
+    metrics.describe(collected, by: task.reward)
     var rollout = packed(collected.kept)
     var advantages: [Float] = []
     var pass: LastPass?
@@ -64,7 +64,7 @@ package final class RLTrainer {
     step += 1
     metrics.finish(peakBytes: policy.peakBytes)
     return RLStepResult(
-      metrics: metrics.values, rollout: rollout, dropped: collected.dropped, advantages: advantages, pass: pass)
+      metrics: metrics.values, rollout: rollout, dropped: collected.dropped, unscored: collected.unscored, advantages: advantages, pass: pass)
   }
 
   /// Roll out, reward, select; refill where the algorithm asks for it.
@@ -74,9 +74,11 @@ package final class RLTrainer {
       let wanted = settings.prompts(ofStep: step) - collected.kept.count
       guard wanted > 0, round == 0 || algorithm.needs.contains(.refill) else { break }
       let groups = try source.groups(wanted, by: policy.current, watch)
-      var keep = groups.map { _ in false }
-      try leavingOutFailures { () throws(Failure) in keep = try plugin { algorithm throws(Failure) in try algorithm.select(packed(groups).packed) } }
-      collected.add(groups, keeping: keep)
+      try collected.add(groups) { rewarded throws(Failure) in
+        var keep = rewarded.map { _ in false }
+        try leavingOutFailures { () throws(Failure) in keep = try plugin { algorithm throws(Failure) in try algorithm.select(packed(rewarded).packed) } }
+        return keep
+      }
     }
     return collected
   }

@@ -38,25 +38,31 @@ struct RolloutSource {
     }
     let judging = try judging(examples)
     let completions: [[Completion]]
+    var progress: GenerationProgress?
     do throws(Failure) {
-      completions = try complete(requests, by: policy, judging, watch)
+      completions = try complete(requests, by: policy, judging) {
+        progress = $0
+        return watch($0)
+      }
     } catch {
       judging.abandon()
       throw judging.failure ?? error
     }
-    let rewards = try judging.finish()
+    let rewards = try judging.finish { progress.map(watch) ?? true }
     var groups: [RolloutGroup] = []
     for (index, example) in examples.enumerated() {
       groups.append(
         RolloutGroup(
-          position: positions.lowerBound + index, example: example, prompt: task.prompts[example], completions: completions[index],
+          position: positions.lowerBound + index, example: example, prompt: task.prompts[example], drawn: completions[index],
           rewards: try rewards.of(index, samples: requests[index].samples), version: policy.version))
     }
     return groups
   }
 
   private func judging(_ examples: [Int]) throws(Failure) -> JudgingThread {
-    try JudgingThread { [task] request, completion throws(Failure) in try task.judge(completion, ofPrompt: examples[request]) }
+    try JudgingThread(of: examples.count * settings.groupSize, batch: task.reward.largestBatch) { [task] drawn, allowance throws(Failure) in
+      try task.judge(drawn.map { ($0.completion, examples[$0.request]) }, allowance)
+    }
   }
 
   private func complete(

@@ -1,5 +1,6 @@
 import PluginHost
 import Support
+import Tasks
 import Telemetry
 
 /// The metrics of one step while it runs: means over tokens, seconds per stage, what the plugin says of itself.
@@ -51,32 +52,41 @@ struct StepMetrics {
   }
 
   /// What the rollout says: rewards, lengths, entropy.
-  mutating func describe(_ collected: CollectedGroups) {
+  mutating func describe(_ collected: CollectedGroups, by reward: any RewardFunction) {
     let groups = collected.all
-    let completions = groups.flatMap(\.completions)
+    // What has no reward was drawn all the same.
+    let unscored = collected.unscored
+    let completions = groups.flatMap(\.completions) + unscored.map(\.completion)
     let count = Double(max(1, completions.count))
     let lengths = completions.map(\.tokens.count)
     generatedTokens = lengths.reduce(0, +)
     let entropies = completions.flatMap(\.entropies)
     let rewards = groups.flatMap(\.rewards)
-    set("reward", rewards.reduce(0) { $0 + Double($1.total) } / count)
+    if !rewards.isEmpty { set("reward", rewards.reduce(0) { $0 + Double($1.total) } / Double(rewards.count)) }
     set("reward_deviation", Self.deviation(rewards.map(\.total)))
     let within = groups.reduce(0) { $0 + Self.deviation($1.rewards.map(\.total)) }
     set("reward_deviation_within_groups", within / Double(max(1, groups.count)))
-    set("accuracy", Double(rewards.count { $0.flags.contains(.correct) }) / count)
-    set("format", Double(rewards.count { $0.verdict.extracted != nil }) / count)
+    let judged = rewards + unscored.map(\.reward)
+    set("accuracy", Double(judged.count { $0.flags.contains(.correct) }) / count)
+    set("format", Double(judged.count { $0.verdict.extracted != nil }) / count)
     set("entropy", entropies.reduce(0) { $0 + Double($1) } / Double(max(1, entropies.count)))
     set("length_mean", Double(generatedTokens) / count)
     set("length_max", Double(lengths.max() ?? 0))
-    set("truncated", Double(rewards.count { $0.flags.contains(.truncated) }) / count)
+    set("truncated", Double(judged.count { $0.flags.contains(.truncated) }) / count)
     set("zero_variance", Double(groups.count { !$0.hasVariance }) / Double(max(1, groups.count)))
     set("groups", Double(collected.kept.count))
     set("dropped_groups", Double(collected.dropped.count))
     set("refilled_groups", Double(collected.refilled))
-    let dropped = collected.dropped.flatMap(\.completions)
+    let dropped = collected.dropped.flatMap(\.completions) + unscored.map(\.completion)
     let droppedTokens = dropped.reduce(0) { $0 + $1.tokens.count }
     set("wasted_completions", Double(dropped.count) / count)
     set("wasted_tokens", Double(droppedTokens) / Double(max(1, generatedTokens)))
+    if !reward.reportsParts { return }
+    for (part, name) in reward.partNames.enumerated() {
+      let values = judged.compactMap { $0.silent.contains(part) ? nil : Double($0.parts[part]) }
+      if !values.isEmpty { set("reward/\(name)", values.reduce(0, +) / Double(values.count)) }
+    }
+    set("reward_errors", Double(unscored.count { $0.reward.fault != nil }))
   }
 
   /// What stage 1 says.

@@ -128,6 +128,8 @@ const sections = [
   ["Optimiser", ["loss", "gradient_norm", "learning_rate"]],
   ["Time and memory", ["@stages", "rollout_tokens_per_second", "training_tokens_per_second", "peak_mebibytes"]],
 ];
+// The parts of the reward, and what has none.
+const ofReward = (name) => name.startsWith("reward/") || name === "reward_errors";
 const ignored = new Set(["stage", "step", "time", "elapsed", "nonfinite"]);
 let charts = [];
 
@@ -142,7 +144,8 @@ function buildCharts() {
   const names = metricNames(shown);
   const groups = sections.map(([title, wanted]) => [title, wanted.filter((name) => name === "@stages" ? [...names].some((n) => n.startsWith("seconds/")) : names.has(name))]);
   const placed = new Set(sections.flatMap(([, wanted]) => wanted));
-  const rest = [...names].filter((name) => !placed.has(name) && !name.startsWith("seconds/"));
+  const rest = [...names].filter((name) => !placed.has(name) && !name.startsWith("seconds/") && !ofReward(name));
+  groups[0][1].push(...[...names].filter(ofReward));
   groups.push(["Plugin", rest.filter((name) => name.startsWith("plugin/"))]);
   groups.push(["Other", rest.filter((name) => !name.startsWith("plugin/"))]);
   $("charts").replaceChildren();
@@ -442,7 +445,7 @@ function drawSamples() {
     const dots = element("div", { class: "dots" });
     for (const sample of group.samples.slice(0, 64)) dots.append(element("span", { class: "dot " + outcome(sample) + (passes(sample, group) ? "" : " faded") }));
     const right = group.samples.filter((sample) => sample.correct).length;
-    dots.append((state.all ? "step " + group.step + " · " : "") + right + "/" + group.samples.length + " right" + (group.samples[0].kept === false ? " · dropped" : ""));
+    dots.append((state.all ? "step " + group.step + " · " : "") + right + "/" + group.samples.length + " right" + (group.samples.every((sample) => sample.kept === false) ? " · dropped" : ""));
     const button = element("button", { "aria-current": group.position === state.group, onclick: () => { state.group = group.position; drawSamples(); } },
       element("span", { class: "question" }, group.question), dots);
     $("groups").append(element("li", {}, button));
@@ -469,11 +472,14 @@ function card(sample) {
   const facts = [element("span", { class: "mark " + kind }, kind + (kind === "right" && sample.truncated ? ", truncated" : ""))];
   const fact = (text) => facts.push(element("span", {}, text));
   fact("#" + sample.number);
-  fact("reward " + number(sample.reward));
+  fact(sample.error === undefined ? "reward " + number(sample.reward) : "no reward");
+  for (const [name, value] of Object.entries(sample.parts || {})) fact(name + " " + (value === null ? "–" : number(value)));
   if (sample.advantage !== undefined) fact("advantage " + number(sample.advantage));
   fact(sample.length + " tokens");
   const verdict = element("dl", { class: "verdict" });
-  for (const [name, value] of [["extracted", sample.extracted === null ? "nothing" : sample.extracted], ["gold", sample.gold], ["why", sample.reason]])
+  const verdicts = [["extracted", sample.extracted === null ? "nothing" : sample.extracted], ["gold", sample.gold], ["why", sample.reason]];
+  if (sample.error !== undefined) verdicts.push(["no reward", sample.error]);
+  for (const [name, value] of verdicts)
     verdict.append(element("dt", {}, name), element("dd", {}, value ?? ""));
   return element("article", { class: "card", tabindex: 0 }, element("h3", {}, ...facts), text(sample), verdict);
 }
