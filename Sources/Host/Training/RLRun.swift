@@ -64,7 +64,11 @@ package struct RLRun {
       var metrics = result.metrics
       metrics.merge(try run.afterStep(trainer.step))
       metrics["seconds/logging"] = loggingSeconds
-      return SteppedResult(metrics: metrics, samples: { [run] in run.samples(of: result) }, distributions: result.distributions)
+      var proof = result.proof
+      // Which library said it: another may say the same.
+      if let library = Digest(hex: run.algorithm.identity.sha256) { proof.add("plugin", library) }
+      return SteppedResult(
+        metrics: metrics, proof: proof, samples: { [run] in run.samples(of: result) }, distributions: result.distributions)
     }
 
     func state() throws(Failure) -> TrainingState {

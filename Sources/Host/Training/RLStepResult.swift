@@ -10,6 +10,8 @@ package struct RLStepResult: Sendable {
   package let advantages: [Float]
   /// Log-probabilities of the rollout's tokens in the last pass over it; empty where it has none.
   package let latest: [Float]
+  /// Of all that the step computed, but for what it left of weights and moments.
+  package let proof: StepDigests
 
   /// Lengths of the completions, and how far the last pass moved each token's probability.
   var distributions: [Distribution] {

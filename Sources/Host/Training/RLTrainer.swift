@@ -33,29 +33,34 @@ package final class RLTrainer {
   /// One step of the diagram: returns its metrics and the rollout it learned from.
   package func trainStep() throws(Failure) -> RLStepResult {
     var metrics = StepMetrics(plugin: algorithm.metricFold)
+    var proof = StepProof()
     let collected = try metrics.time("rollout") { () throws(Failure) in try collect() }
     metrics.describe(collected)
+    proof.add(collected)
     var rollout = packed(collected.kept)
     var advantages: [Float] = []
     if rollout.tokenCount > 0 {
       try metrics.time("score") { () throws(Failure) in try score(&rollout) }
+      proof.add(scored: rollout)
       let stage = try metrics.time("plugin") { () throws(Failure) in try algorithm.advantages(rollout.packed) }
       metrics.describe(stage)
+      proof.add(stage)
       advantages = stage.advantages
       for epoch in 0..<settings.innerEpochs {
         for (minibatch, groups) in settings.minibatches(of: rollout.groups.count).enumerated() {
           var update = PluginUpdate(groups, of: rollout.packed, counted: stage.counted)
           (update.epoch, update.minibatch) = (epoch, minibatch)
           // Where no token counts there is no update.
-          if update.tokens > 0 { try make(update, groups, of: rollout, stage, &metrics) }
+          if update.tokens > 0 { try make(update, groups, of: rollout, stage, &metrics, &proof) }
         }
       }
     }
     step += 1
     metrics.finish(peakBytes: policy.peakBytes)
+    proof.finish()
     return RLStepResult(
       metrics: metrics.values, rollout: rollout, dropped: collected.dropped, advantages: advantages,
-      latest: metrics.latest)
+      latest: metrics.latest, proof: proof.digests)
   }
 
   /// Roll out, reward, select; refill where the algorithm asks for it.
@@ -100,7 +105,7 @@ package final class RLTrainer {
   /// One optimiser update over some groups, micro-batch after micro-batch.
   private func make(
     _ update: PluginUpdate, _ groups: Range<Int>, of rollout: Rollout, _ stage: PluginAdvantages,
-    _ metrics: inout StepMetrics
+    _ metrics: inout StepMetrics, _ proof: inout StepProof
   ) throws(Failure) {
     policy.beginUpdate()
     for part in rollout.parts(of: groups, limit: policy.microBatchRows) {
@@ -109,12 +114,14 @@ package final class RLTrainer {
         let batch = rollout.packed.batch(part.sequences, of: update, stage, scores)
         let gradients = try metrics.time("plugin") { () throws(Failure) in try algorithm.loss(batch) }
         metrics.add(gradients, on: batch, of: rollout)
+        proof.add(gradients, on: batch)
         return TokenDerivatives(
           dLogProbs: gradients.dCurrent, dEntropies: gradients.dEntropy, dValues: gradients.dValues)
       }
       metrics.add(pass)
     }
     let outcome = try metrics.time("optimizer") { () throws(Failure) in try policy.finishUpdate() }
+    proof.finishUpdate(outcome, policy.settings)
     metrics.finishUpdate(gradientNorm: outcome.gradientNorm, learningRate: outcome.learningRate)
   }
 

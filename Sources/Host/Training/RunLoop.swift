@@ -19,6 +19,8 @@ protocol SteppedTraining: AnyObject {
 /// What a step leaves for the logs.
 struct SteppedResult {
   var metrics: Metrics
+  /// Of what the step computed, but for what it left of weights and moments.
+  var proof: StepDigests
   var samples: () -> [Sample] = { [] }
   var distributions: [Distribution] = []
 }
@@ -43,6 +45,7 @@ struct RunLoop {
     let (folder, record, keeping) = (placement.folder, placement.record, placement.keeping)
     let checkpoints = CheckpointStore(run: folder.path)
     let identity = try folder.identity()
+    var resumed: TrainingState?
     if keeping.resumes {
       var damaged: [Failure] = []
       if let state = try checkpoints.newestWhole(run: identity, damaged: { damaged.append($0) }) {
@@ -50,7 +53,11 @@ struct RunLoop {
         let path = checkpoints.path(step: state.step)
         try state.restore(path, into: policy)
         try training.resume(state, path: path)
+        resumed = state
       }
+    }
+    if let stop = keeping.stopAfter, training.step >= stop {
+      throw .usage("--stop-after \(stop): the run is after step \(training.step) already; give a later step, or leave it out")
     }
     let clock = Stopwatch()
     var logs = try folder.logs(
@@ -67,6 +74,7 @@ struct RunLoop {
     var sinceCheckpoint = Stopwatch()
     /// Where the last whole step left the run.
     var whole = try training.state()
+    whole.chain = resumed.map(\.chain) ?? identity.flatMap(Digest.init(hex:))
     var saved = whole.step
     func checkpoint() throws(Failure) {
       try place.check()
@@ -94,12 +102,14 @@ struct RunLoop {
         before = policy.keepsSnapshot ? try policy.snapshot() : nil
         let result = try training.makeStep(loggingSeconds: loggingSeconds)
         let watch = Stopwatch()
+        var reached = try training.state()
+        let proven = try prove(result, &reached, after: whole.chain)
         let step = try StepRecord(
           MetricRecord(
-            stage: record.stage, step: training.step, elapsed: secondsBefore + clock.seconds, metrics: result.metrics),
+            stage: record.stage, step: training.step, elapsed: secondsBefore + clock.seconds, metrics: proven.metrics,
+            proof: proven.proof),
           samples: keeping.monitoring.samples(step: training.step) ? result.samples() : [],
           distributions: result.distributions)
-        let reached = try training.state()
         try logs.append(step)
         whole = reached
         isWhole = true
@@ -107,7 +117,7 @@ struct RunLoop {
         sinks.write(step)
         loggingSeconds = watch.seconds
         observer.completed(
-          RunStep(stage: record.stage, step: training.step, total: total, metrics: result.metrics))
+          RunStep(stage: record.stage, step: training.step, total: total, metrics: proven.metrics))
         let stops = observer.isStopRequested || training.step == keeping.stopAfter
         if stops, training.step < total {
           try checkpoint()
@@ -146,5 +156,24 @@ struct RunLoop {
     isFinished = true
     observer.end(stage: record.stage)
     return .finished
+  }
+
+  /// A step's numbers, and its digests with those of what it left and the link to the steps before. A run that was begun by a version
+  /// that linked nothing goes on so.
+  private func prove(
+    _ result: SteppedResult, _ reached: inout TrainingState, after chain: Digest?
+  ) throws(Failure) -> (metrics: Metrics, proof: JSON?) {
+    guard let chain else { return (result.metrics, nil) }
+    let watch = Stopwatch()
+    var (metrics, proof) = (result.metrics, result.proof)
+    let left = try policy.digests(reached)
+    proof.add("weights", left.weights)
+    proof.add("state", left.state)
+    proof.add("numbers", metrics.numbersDigest)
+    if let heldOut = metrics.heldOutDigest { proof.add("held_out", heldOut) }
+    proof.close(stage: placement.record.stage, step: reached.step, after: chain)
+    reached.chain = proof.chain
+    metrics["seconds/proof"] = watch.seconds
+    return (metrics, proof.json)
   }
 }

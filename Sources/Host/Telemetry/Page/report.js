@@ -128,7 +128,7 @@ const sections = [
   ["Optimiser", ["loss", "gradient_norm", "learning_rate"]],
   ["Time and memory", ["@stages", "rollout_tokens_per_second", "training_tokens_per_second", "peak_mebibytes"]],
 ];
-const ignored = new Set(["stage", "step", "time", "elapsed", "nonfinite"]);
+const ignored = new Set(["stage", "step", "time", "elapsed", "nonfinite", "proof"]);
 let charts = [];
 
 function metricNames(shown) {
