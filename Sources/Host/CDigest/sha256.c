@@ -70,6 +70,48 @@ __attribute__((target("sha,sse4.1,ssse3"))) static void compress_sha(uint32_t st
   _mm_storeu_si128((__m128i *)(state + 4), _mm_alignr_epi8(dchg, feba, 8));
 }
 
+/* Two streams side by side: the instructions of one wait for each other, and the other's fill the gaps. */
+__attribute__((target("sha,sse4.1,ssse3"))) static void compress_two(uint32_t *const states[2], const uint8_t *const bytes[2], size_t blocks) {
+  const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+  __m128i abef[2], cdgh[2], w[2][4];
+#pragma clang loop unroll(full)
+  for (int s = 0; s < 2; s++) {
+    __m128i badc = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)states[s]), 0xB1);
+    __m128i efgh = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(states[s] + 4)), 0x1B);
+    abef[s] = _mm_alignr_epi8(badc, efgh, 8), cdgh[s] = _mm_blend_epi16(efgh, badc, 0xF0);
+  }
+  for (size_t block = 0; block < blocks; block++) {
+    const __m128i abef_before[2] = {abef[0], abef[1]}, cdgh_before[2] = {cdgh[0], cdgh[1]};
+#pragma clang loop unroll(full)
+    for (int s = 0; s < 2; s++)
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 4; i++) w[s][i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(bytes[s] + 64 * block + 16 * i)), swap);
+#pragma clang loop unroll(full)
+    for (int group = 0; group < 16; group++) {
+      const __m128i k = _mm_loadu_si128((const __m128i *)(constants + 4 * group));
+#pragma clang loop unroll(full)
+      for (int s = 0; s < 2; s++) {
+        __m128i words = w[s][group & 3], sum = _mm_add_epi32(words, k);
+        cdgh[s] = _mm_sha256rnds2_epu32(cdgh[s], abef[s], sum);
+        abef[s] = _mm_sha256rnds2_epu32(abef[s], cdgh[s], _mm_shuffle_epi32(sum, 0x0E));
+        if (group < 12) {
+          __m128i next = _mm_sha256msg1_epu32(words, w[s][(group + 1) & 3]);
+          next = _mm_add_epi32(next, _mm_alignr_epi8(w[s][(group + 3) & 3], w[s][(group + 2) & 3], 4));
+          w[s][group & 3] = _mm_sha256msg2_epu32(next, w[s][(group + 3) & 3]);
+        }
+      }
+    }
+#pragma clang loop unroll(full)
+    for (int s = 0; s < 2; s++) abef[s] = _mm_add_epi32(abef[s], abef_before[s]), cdgh[s] = _mm_add_epi32(cdgh[s], cdgh_before[s]);
+  }
+#pragma clang loop unroll(full)
+  for (int s = 0; s < 2; s++) {
+    __m128i feba = _mm_shuffle_epi32(abef[s], 0x1B), dchg = _mm_shuffle_epi32(cdgh[s], 0xB1);
+    _mm_storeu_si128((__m128i *)states[s], _mm_blend_epi16(feba, dchg, 0xF0));
+    _mm_storeu_si128((__m128i *)(states[s] + 4), _mm_alignr_epi8(dchg, feba, 8));
+  }
+}
+
 static int has_sha(void) {
   unsigned a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & 1u << 9) || !(c & 1u << 19)) return 0;
@@ -77,6 +119,9 @@ static int has_sha(void) {
 }
 #else
 static void compress_sha(uint32_t state[8], const uint8_t *bytes, size_t blocks) { nr_sha256_compress_portable(state, bytes, blocks); }
+static void compress_two(uint32_t *const states[2], const uint8_t *const bytes[2], size_t blocks) {
+  for (int s = 0; s < 2; s++) nr_sha256_compress_portable(states[s], bytes[s], blocks);
+}
 static int has_sha(void) { return 0; }
 #endif
 
@@ -94,11 +139,13 @@ void nr_sha256_compress(uint32_t state[8], const uint8_t *bytes, size_t blocks) 
   else nr_sha256_compress_portable(state, bytes, blocks);
 }
 
-static void digest(const uint8_t *bytes, size_t size, uint8_t out[32]) {
-  uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+
+/* What is left of `size` bytes behind `done` blocks, the padding, and the digest. */
+static void finish(uint32_t state[8], const uint8_t *bytes, size_t size, size_t done, uint8_t out[32]) {
   uint8_t tail[128] = {0};
   size_t whole = size / 64, rest = size % 64, end = rest < 56 ? 64 : 128;
-  if (whole) nr_sha256_compress(state, bytes, whole);
+  if (whole > done) nr_sha256_compress(state, bytes + 64 * done, whole - done);
   if (rest) memcpy(tail, bytes + 64 * whole, rest);
   tail[rest] = 0x80;
   for (int i = 0; i < 8; i++) tail[end - 1 - i] = (uint8_t)((uint64_t)size * 8 >> 8 * i);
@@ -106,7 +153,7 @@ static void digest(const uint8_t *bytes, size_t size, uint8_t out[32]) {
   for (int i = 0; i < 32; i++) out[i] = (uint8_t)(state[i / 4] >> (24 - i % 4 * 8));
 }
 
-/* Pieces that threads take one after another. */
+/* Pieces that threads take two by two. */
 typedef struct pieces {
   const uint8_t *const *starts;
   const size_t *sizes;
@@ -117,12 +164,23 @@ typedef struct pieces {
 
 static void *work(void *argument) {
   pieces *p = argument;
-  for (size_t i; (i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->count;) digest(p->starts[i], p->sizes[i], p->digests + 32 * i);
+  for (size_t i; (i = atomic_fetch_add_explicit(&p->next, 2, memory_order_relaxed)) < p->count;) {
+    uint32_t a[8], b[8];
+    memcpy(a, start, sizeof a);
+    memcpy(b, start, sizeof b);
+    size_t both = 0;
+    if (i + 1 < p->count && nr_sha256_is_fast()) {
+      both = (p->sizes[i] < p->sizes[i + 1] ? p->sizes[i] : p->sizes[i + 1]) / 64;
+      compress_two((uint32_t *const[2]){a, b}, p->starts + i, both);
+    }
+    finish(a, p->starts[i], p->sizes[i], both, p->digests + 32 * i);
+    if (i + 1 < p->count) finish(b, p->starts[i + 1], p->sizes[i + 1], both, p->digests + 32 * (i + 1));
+  }
   return NULL;
 }
 
-/* A thread costs some ten microseconds, in which one hashes some ten kilobytes. */
-enum { bytes_of_a_thread = 1 << 19, most_threads = 64 };
+/* A thread more has to be worth its beginning, and the wait for it on a machine that is busy: some milliseconds. */
+enum { bytes_of_a_thread = 8 << 20, most_threads = 64 };
 
 void nr_sha256_pieces(const uint8_t *const *starts, const size_t *sizes, size_t count, uint8_t *digests, int threads) {
   pieces p = {starts, sizes, count, digests, 0};

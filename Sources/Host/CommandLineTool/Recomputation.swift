@@ -61,13 +61,19 @@ struct Recomputation {
       throw .inputOutput("\(run.folder.path): cannot be resolved: \(lastSystemError())")
     }
     let again = RunFolder(folder + "/run")
-    try AtomicFile.write(options.text(), to: folder + "/options.json")
     if checkpoint > 0 { try prepare(again, from: absolute) }
     try enterDirectory()
     let errors = folder + "/errors"
-    let code = try launch(words(folder, again), errors: errors, log: again.metrics)
-    // What changed says more than what came of it.
-    if checkpoint == 0, let changed = changes(again) { return .impossible(changed) }
+    var (start, code) = (checkpoint, ExitCode.success.rawValue)
+    for end in ends {
+      try AtomicFile.write(options(ofStep: start + 1).text(), to: folder + "/options.json")
+      if start > checkpoint { try settle(again, ofStep: start + 1) }
+      code = try launch(words(folder, again, from: start, to: end), errors: errors, log: again.metrics)
+      // What changed says more than what came of it.
+      if start == 0, let changed = changes(again) { return .impossible(changed) }
+      if code != ExitCode.interrupted.rawValue { break }
+      start = end
+    }
     guard code == ExitCode.success.rawValue || code == ExitCode.interrupted.rawValue,
       let record = try MetricLog.read(again.metrics).last(where: { $0.step == step }), let proof = record.proof
     else { return .impossible(lastWords(errors, code: code)) }
@@ -87,8 +93,14 @@ struct Recomputation {
 
   // MARK: What is started
 
-  /// The options that were in force in the step, without those that say where the run is written and how it is watched.
-  private var options: JSON {
+  /// Where the run goes on with other options, and the step: it is stopped there and resumed, as it was.
+  private var ends: [Int] {
+    let changes = (run.record["changes"]?.array ?? []).compactMap { $0["after_step"]?.int }
+    return Set(changes.filter { $0 > checkpoint && $0 < step }).sorted() + [step]
+  }
+
+  /// The options that were in force in a step, without those that say where the run is written and how it is watched.
+  private func options(ofStep step: Int) -> JSON {
     var arguments = run.record["arguments"]?.object ?? [:]
     for change in run.record["changes"]?.array ?? [] {
       guard let name = change["name"]?.string, let after = change["after_step"]?.int, after < step, arguments[name] != nil else { continue }
@@ -117,7 +129,7 @@ struct Recomputation {
   private func prepare(_ again: RunFolder, from path: String) throws(Failure) {
     try Files.makeDirectory(again.path + "/checkpoints")
     var record = run.record
-    record["identity"] = .object(run.identity(ofStep: step))
+    record["identity"] = .object(run.identity(ofStep: checkpoint + 1))
     record["changes"] = nil
     try AtomicFile.write(JSON.object(record).text(pretty: true) + "\n", to: again.path + "/run.json")
     // A link: a checkpoint is read and, where another takes its place, unlinked.
@@ -125,6 +137,13 @@ struct Recomputation {
     if unsafe symlink(CheckpointStore(run: path).path(step: checkpoint), link) != 0 {
       throw .inputOutput("\(link): cannot make a symbolic link: \(lastSystemError())")
     }
+  }
+
+  /// From here on the run is held to the settings of this step.
+  private func settle(_ again: RunFolder, ofStep step: Int) throws(Failure) {
+    guard var record = try JSON.read(again.path + "/run.json").object else { return }
+    record["identity"] = .object(run.identity(ofStep: step))
+    try AtomicFile.write(JSON.object(record).text(pretty: true) + "\n", to: again.path + "/run.json")
   }
 
   /// Relative paths are those of where the run was started.
@@ -135,11 +154,11 @@ struct Recomputation {
     }
   }
 
-  private func words(_ folder: String, _ again: RunFolder) throws(Failure) -> [String] {
+  private func words(_ folder: String, _ again: RunFolder, from start: Int, to end: Int) throws(Failure) -> [String] {
     guard let program = Files.program else { throw .internalError("the path of this program is unknown") }
     var words = [program, run.stage, "--config", folder + "/options.json", "--out", again.path, "--no-tensorboard", "--quiet"]
-    words += ["--stop-after", "\(step)", "--checkpoint-every", "\(Limits.count.upperBound)"]
-    return checkpoint > 0 ? words + ["--resume"] : words
+    words += ["--stop-after", "\(end)", "--checkpoint-every", "\(Limits.count.upperBound)"]
+    return start > 0 ? words + ["--resume"] : words
   }
 
   /// Starts the program and waits for its end, telling how far it is.
@@ -154,6 +173,7 @@ struct Recomputation {
     } catch { throw .internalError("cannot start \(words[0]): \(error.message)") }
     var status: Int32 = 0
     var shown = 0
+    console.show(Progress(stage: "computing again", step: checkpoint, total: step))
     while unsafe waitpid(process, &status, WNOHANG) == 0 {
       usleep(20_000)
       if Interruption.isRequested {
@@ -175,7 +195,7 @@ struct Recomputation {
   /// What the run began with that is not the same any more; nil where all is.
   private func changes(_ again: RunFolder) -> String? {
     guard let now = try? JSON.read(again.path + "/run.json")["identity"]?.object else { return nil }
-    let before = run.identity(ofStep: step)
+    let before = run.identity(ofStep: 1)
     let changed = (before.keys + now.keys.filter { before[$0] == nil }).filter { before[$0] != now[$0] }
     guard let key = changed.first else { return nil }
     return "\(subject(key)) changed since the run: \"\(key)\" was \(before[key]?.text() ?? "nothing"), now it is \(now[key]?.text() ?? "nothing")"

@@ -75,12 +75,21 @@ enum VerifyCommand {
       result.parting = parting
       let place = parting.update.map { "\(parting.stage) of update \($0)" } ?? parting.stage
       let before = Self.names(recorded, before: parting.stage)
-      let why = parting.stage == "plugin" ? "the library of the plugin is another one since" : "another stage may part because of it"
-      let text = "step \(step): parts first in \(place): recorded \(parting.digests.0?.hex ?? "nothing"), computed \(parting.digests.1?.hex ?? "nothing") (\(why))"
+      let text = "step \(step): parts first in \(place): recorded \(parting.digests.0?.hex ?? "nothing"), computed \(parting.digests.1?.hex ?? "nothing"); \(why(parting, recorded, now, run))"
       result.finding = text
       result.lines = ["\(head)\(before.isEmpty ? "" : ": \(before): the same, bit for bit")", "NOT PROVEN: \(text)"]
     }
     return result
+  }
+
+  /// Why a step may part there.
+  private static func why(_ parting: StepDigests.Parting, _ recorded: StepDigests, _ now: StepDigests, _ run: ProvenRun) -> String {
+    if let library = recorded["plugin"]?.first, let other = now["plugin"]?.first, library != other {
+      return "the library of the plugin is another one since: sha256 \(library.hex), now \(other.hex)"
+    }
+    if parting.stage == "numbers" { return "all that was computed is the same, the numbers of the line are not" }
+    let backend = run.record["backend"]?.string.map { " (the run: \($0))" } ?? ""
+    return "the digest was changed, or this machine\(backend) or this build of the program computes otherwise"
   }
 
   /// The stages in the order in which they are compared, each once.

@@ -16,6 +16,8 @@ package struct StepDigests: Sendable, Equatable {
   /// The key in a line.
   package static let key = "proof"
   private static let chainKey = "chain"
+  /// The stages that stand once for each optimiser update.
+  private static let ofUpdates: Set<String> = ["scores", "derivatives", "gradients"]
 
   package init() {}
 
@@ -72,7 +74,8 @@ package struct StepDigests: Sendable, Equatable {
       guard let value = object[key] else { continue }
       if key == Self.chainKey {
         chain = try digest(value, key)
-      } else if let list = value.array {
+      } else if Self.ofUpdates.contains(key) {
+        guard let list = value.array else { throw .badData("\"\(Self.key)\": \"\(key)\": expected a list, found \(value.kind)") }
         var digests: [Digest] = []
         for item in list { digests.append(try digest(item, key)) }
         add(key, ofUpdates: digests)
@@ -147,8 +150,10 @@ extension StepDigests {
   }
 
   /// nil where all that can be compared is the same.
-  package func parting(from other: StepDigests) -> Parting? {
-    let (ours, theirs) = (inOrder, other.inOrder)
+  ///
+  /// - Parameter passedOver: stages that are not compared.
+  package func parting(from other: StepDigests, passingOver passedOver: Set<String> = []) -> Parting? {
+    let (ours, theirs) = (inOrder.filter { !passedOver.contains($0.stage) }, other.inOrder.filter { !passedOver.contains($0.stage) })
     for (own, their) in zip(ours, theirs) {
       // Where one has a stage that the other has not, it is the stage that parts.
       guard own.stage == their.stage, own.update == their.update else {

@@ -42,6 +42,8 @@ package struct ProofLog: Sendable {
     checkOrder(lines)
     checkNumbers(lines)
     checkLinks(lines, stage: stage, start: start)
+    // Step after step; what is of no step, and what was found first, first.
+    findings = findings.enumerated().sorted { ($0.element.step ?? 0, $0.offset) < ($1.element.step ?? 0, $1.offset) }.map(\.element)
   }
 
   /// The whole lines; a half-written last one, as a run that goes on has, is left out.
@@ -55,7 +57,7 @@ package struct ProofLog: Sendable {
       start = end + 1
       number += 1
       do throws(Failure) {
-        let record = try MetricRecord(JSON.parse(line, name: "line \(number)"), name: "line \(number)")
+        let record = try MetricRecord(JSON.parse(line, name: ""), name: "")
         guard record.stage == stage else {
           findings.append(ProofFinding(Self.name, "line \(number): is of \"\(record.stage)\", the run is of \"\(stage)\""))
           continue
@@ -67,7 +69,12 @@ package struct ProofLog: Sendable {
         do throws(Failure) { found.append(Step(line: number, record: record, digests: try StepDigests(proof))) } catch {
           add(record.step, "line \(number): \(error.message)")
         }
-      } catch { findings.append(ProofFinding(Self.name, error.message)) }
+      } catch {
+        // The parser has seen one line and calls it line 1 of nothing.
+        var what = error.message[...]
+        for prefix in [": ", "line 1, "] where what.hasPrefix(prefix) { what = what.dropFirst(prefix.count) }
+        findings.append(ProofFinding(Self.name, "line \(number): \(what)"))
+      }
     }
     return found
   }
@@ -78,12 +85,12 @@ package struct ProofLog: Sendable {
   private mutating func checkOrder(_ read: [Step]) {
     var lines: [Int: [Int]] = [:]
     for step in read { lines[step.record.step, default: []].append(step.line) }
-    let broken = Set(findings.compactMap(\.step))
+    // A line whose proof is broken is there.
+    for step in findings.compactMap(\.step) { lines[step, default: []] += [] }
     var next = 1 + unproven
     for step in lines.keys.sorted() {
-      let missing = (next..<max(next, step)).filter { !broken.contains($0) }
-      if let first = missing.first, let last = missing.last {
-        let what = first == last ? "line of step \(first) is" : "lines of steps \(first) to \(last) are"
+      if step > next {
+        let what = step == next + 1 ? "line of step \(next) is" : "lines of steps \(next) to \(step - 1) are"
         findings.append(ProofFinding(Self.name, "the \(what) missing"))
       }
       if let twice = lines[step], twice.count > 1 {

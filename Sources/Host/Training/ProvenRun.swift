@@ -23,6 +23,8 @@ package struct ProvenRun {
     }
     self.stage = stage
     guard Files.exists(folder.metrics) else { throw .missingInput("\(folder.metrics): no step is finished yet") }
+    // Before the log: a run that goes on writes a step's line before its checkpoint.
+    let checkpoints = try CheckpointStore(run: folder.path).steps()
     log = try ProofLog(folder, stage: stage, start: start)
     if log.steps.isEmpty, log.findings.isEmpty {
       throw .badData(
@@ -32,7 +34,7 @@ package struct ProvenRun {
     if log.unproven > 0 { findings.append(ProofFinding("metrics.jsonl", "its first \(log.unproven) lines have no \"\(StepDigests.key)\"")) }
     if findings.isEmpty { proven.append("metrics.jsonl: \(log.steps.count) \(log.steps.count == 1 ? "step" : "steps"), every link of the chain holds") }
     checkIdentity()
-    try checkCheckpoints()
+    checkCheckpoints(checkpoints)
     try checkResult()
     try checkBest()
   }
@@ -71,10 +73,10 @@ package struct ProvenRun {
 
   // MARK: Weights
 
-  private mutating func checkCheckpoints() throws(Failure) {
+  private mutating func checkCheckpoints(_ steps: [Int]) {
     let store = CheckpointStore(run: folder.path)
     var whole: [String] = []
-    for step in try store.steps() {
+    for step in steps {
       let path = store.path(step: step)
       let name = "checkpoints/\(Files.name(of: path))"
       let before = findings.count
@@ -92,6 +94,8 @@ package struct ProvenRun {
           compare(try Self.weights(ofAdapter: path + "/adapter"), "weights", line, name + "/adapter", "its values")
         }
       } catch {
+        // A run that goes on removes old ones.
+        if !Files.exists(path) { continue }
         findings.append(ProofFinding(name, error.message.hasPrefix(path + "/") ? String(error.message.dropFirst(path.count + 1)) : error.message))
       }
       if findings.count == before { whole.append(name) }

@@ -27,6 +27,8 @@ package struct RunComparison: Sendable {
   package private(set) var same = 0
   /// nil where every step that both have is the same.
   package private(set) var parting: (step: Int, StepDigests.Parting)?
+  /// Whether another library answered in some step.
+  private let hasOtherPlugin: Bool
   /// What of `run.json` differs.
   package let differences: [Difference]
 
@@ -38,13 +40,17 @@ package struct RunComparison: Sendable {
     let logs = (one.log.steps, other.log.steps)
     steps = (logs.0.count, logs.1.count)
     differences = Self.differences(one.record, other.record)
-    for (a, b) in zip(logs.0, logs.1) {
-      if let parting = a.digests.parting(from: b.digests) {
-        self.parting = (a.record.step, parting)
+    same = min(steps.0, steps.1)
+    // What was computed says more than the numbers that were made of it; which library said the same is no difference at all.
+    for passedOver in [["plugin", "numbers"], ["plugin"]] as [Set<String>] where parting == nil {
+      for (a, b) in zip(logs.0, logs.1) {
+        guard let found = a.digests.parting(from: b.digests, passingOver: passedOver) else { continue }
+        parting = (a.record.step, found)
+        same = a.record.step - 1
         break
       }
-      same += 1
     }
+    hasOtherPlugin = zip(logs.0, logs.1).contains { $0.digests["plugin"] != $1.digests["plugin"] }
   }
 
   /// A run whose steps stand one after another, each with its digests; whether they are linked is `verify`'s question.
@@ -104,16 +110,15 @@ package struct RunComparison: Sendable {
     "log_probs": ("the same rollouts, other log-probabilities, values or references", ["logprob-temperature"] + model + plugin),
     "advantages": ("the same rollouts, other advantages: the plugins differ", plugin),
     "scores": ("the same data up to here, but the model says other log-probabilities of them", ["logprob-temperature"] + model),
-    "derivatives": ("the same rollouts, other derivatives: the plugins differ", plugin),
+    "derivatives": ("the same rollouts and advantages, other derivatives: the plugins differ", plugin),
     "gradients": (
-      "the same derivatives, other gradients or another length of the optimiser's step",
+      "the same derivatives, other gradients or other settings of the optimiser",
       ["lr", "weight-decay", "clip-grad-norm", "schedule", "warmup-steps", "value-lr", "steps", "max-steps", "epochs", "minibatches", "inner-epochs"] + model
     ),
     "weights": (
       "the same gradients' norm, other weights behind it", ["lr", "weight-decay", "clip-grad-norm", "schedule", "warmup-steps"] + model
     ),
     "state": ("the same weights, other moments, critic or plugin state", ["value-lr", "weight-decay"] + plugin),
-    "plugin": ("the same bits from another build of the plugin", ["plugin sha256", "plugin_sha256"]),
     "numbers": ("all that was computed is the same; the numbers of the line are not", ["micro-batch-tokens"]),
   ]
 
@@ -126,8 +131,10 @@ package struct RunComparison: Sendable {
   /// What the parting means, in one sentence.
   package var meaning: String {
     guard let (_, parting) = parting else {
-      if steps.0 == steps.1 { return "the same \(same) steps, bit for bit" }
-      return "the same \(same) steps, bit for bit; \(steps.0 < steps.1 ? "the first" : "the second") run ends there, the other has \(max(steps.0, steps.1))"
+      let libraries = hasOtherPlugin ? ", from two builds of the plugin" : ""
+      let text = "the same \(same) \(same == 1 ? "step" : "steps"), bit for bit\(libraries)"
+      if steps.0 == steps.1 { return text }
+      return "\(text); the \(steps.0 < steps.1 ? "first" : "second") run ends there, the other has \(max(steps.0, steps.1))"
     }
     let (sentence, causes) = Self.meanings[parting.stage] ?? ("the stage \(parting.stage) differs", [])
     let named = differences.filter { causes.contains($0.name) }.map(\.text)
