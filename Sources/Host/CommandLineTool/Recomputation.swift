@@ -26,7 +26,7 @@ struct Recomputation {
     let store = CheckpointStore(run: run.folder.path)
     // A damaged one is not gone on from.
     let damaged = Set(run.findings.map(\.file))
-    let checkpoints = try store.steps().filter { !damaged.contains("checkpoints/step-\($0)") }
+    let checkpoints = try store.steps().filter { !damaged.contains("checkpoints/step-\($0)") && run.log[$0] != nil }
     let chosen = step ?? (checkpoints.last { $0 < last }.map { $0 + 1 } ?? 1)
     guard chosen >= 1, run.log[chosen] != nil else {
       throw .usage("--step \(chosen): \(run.folder.metrics) has steps 1 to \(last)")
@@ -107,6 +107,7 @@ struct Recomputation {
       arguments[name] = change["now"]
     }
     for name in Self.leftOut { arguments[name] = nil }
+    if arguments["micro-batch-tokens"]?.isNull ?? false, let tokens = run.record["micro_batch_tokens"] { arguments["micro-batch-tokens"] = tokens }
     // A run with a constant learning rate may have been continued for longer than it was begun for.
     if arguments["schedule"]?.string == "constant", let last = run.log.steps.last?.record.step {
       if let steps = arguments["steps"]?.int, steps < last { arguments["steps"] = .integer(last) }
@@ -132,6 +133,8 @@ struct Recomputation {
     record["identity"] = .object(run.identity(ofStep: checkpoint + 1))
     record["changes"] = nil
     try AtomicFile.write(JSON.object(record).text(pretty: true) + "\n", to: again.path + "/run.json")
+    // The step's proof continues that of the line before.
+    if let line = try run.log[checkpoint]?.record.json() { try AtomicFile.write(line.text() + "\n", to: again.metrics) }
     // A link: a checkpoint is read and, where another takes its place, unlinked.
     let link = CheckpointStore(run: again.path).path(step: checkpoint)
     if unsafe symlink(CheckpointStore(run: path).path(step: checkpoint), link) != 0 {
@@ -173,6 +176,7 @@ struct Recomputation {
     } catch { throw .internalError("cannot start \(words[0]): \(error.message)") }
     var status: Int32 = 0
     var shown = 0
+    let before = checkpoint > 0 ? 1 : 0
     console.show(Progress(stage: "computing again", step: checkpoint, total: step))
     while unsafe waitpid(process, &status, WNOHANG) == 0 {
       usleep(20_000)
@@ -184,7 +188,7 @@ struct Recomputation {
       let lines = Files.size(log) > 0 ? (try? Files.read(log).count { $0 == 0x0A }) ?? 0 : 0
       guard lines > shown else { continue }
       shown = lines
-      console.show(Progress(stage: "computing again", step: checkpoint + lines, total: step))
+      console.show(Progress(stage: "computing again", step: checkpoint + lines - before, total: step))
     }
     console.finish()
     return status & 0x7F == 0 ? (status >> 8) & 0xFF : -(status & 0x7F)

@@ -156,6 +156,8 @@ enum TrainingOptions {
       "arguments": arguments.json, "given": .array(arguments.given.map { .string($0) }), "backend": .string(trained.model.backend.name), "directory": Files.resolved(".").map { .string($0) } ?? .null, "stop_tokens": .array(trained.model.endOfText.map { .integer(Int($0)) }),
     ]
     var record = RunRecord(stage: stage, identity: identity, description: description)
+    // Sums of shares, as the loss, round as their micro-batches are cut: whoever computes a step again cuts them so.
+    record.description["micro_batch_tokens"] = trained.policy.microBatchRows.map { .integer($0) }
     record.heldOut = heldOut
     record.mayDiffer = try mayDiffer(arguments, identity: identity)
     return record

@@ -87,7 +87,7 @@ enum VerifyCommand {
     if let library = recorded["plugin"]?.first, let other = now["plugin"]?.first, library != other {
       return "the library of the plugin is another one since: sha256 \(library.hex), now \(other.hex)"
     }
-    if parting.stage == "numbers" { return "all that was computed is the same, the numbers of the line are not" }
+    if parting.stage == "numbers" { return "all that was computed is the same, the numbers of the line are not: one was changed, or the step was made with another --micro-batch-tokens, by which sums of shares round" }
     let backend = run.record["backend"]?.string.map { " (the run: \($0))" } ?? ""
     return "the digest was changed, or this machine\(backend) or this build of the program computes otherwise"
   }

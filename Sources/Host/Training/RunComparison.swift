@@ -119,7 +119,7 @@ package struct RunComparison: Sendable {
       "the same gradients' norm, other weights behind it", ["lr", "weight-decay", "clip-grad-norm", "schedule", "warmup-steps"] + model
     ),
     "state": ("the same weights, other moments, critic or plugin state", ["value-lr", "weight-decay"] + plugin),
-    "numbers": ("all that was computed is the same; the numbers of the line are not", ["micro-batch-tokens"]),
+    "numbers": ("all that was computed is the same; the numbers of the line are not: one was changed, or an update was cut into other micro-batches, by which sums of shares round", ["micro-batch-tokens"]),
   ]
 
   private static let plugin = ["plugin sha256", "plugin_sha256", "algo", "plugin", "plugin_parameters", "set"]

@@ -45,7 +45,6 @@ struct RunLoop {
     let (folder, record, keeping) = (placement.folder, placement.record, placement.keeping)
     let checkpoints = CheckpointStore(run: folder.path)
     let identity = try folder.identity()
-    var resumed: TrainingState?
     if keeping.resumes {
       var damaged: [Failure] = []
       if let state = try checkpoints.newestWhole(run: identity, damaged: { damaged.append($0) }) {
@@ -53,7 +52,6 @@ struct RunLoop {
         let path = checkpoints.path(step: state.step)
         try state.restore(path, into: policy)
         try training.resume(state, path: path)
-        resumed = state
       }
     }
     if let stop = keeping.stopAfter, training.step >= stop {
@@ -74,7 +72,8 @@ struct RunLoop {
     var sinceCheckpoint = Stopwatch()
     /// Where the last whole step left the run.
     var whole = try training.state()
-    whole.chain = resumed.map(\.chain) ?? identity.flatMap(Digest.init(hex:))
+    /// What the next step's proof continues; nil where a version that proved nothing began the run.
+    var chain = whole.step == 0 ? identity.flatMap(Digest.init(hex:)) : folder.chain(stage: record.stage, step: whole.step)
     var saved = whole.step
     func checkpoint() throws(Failure) {
       try place.check()
@@ -102,16 +101,17 @@ struct RunLoop {
         before = policy.keepsSnapshot ? try policy.snapshot() : nil
         let result = try training.makeStep(loggingSeconds: loggingSeconds)
         let watch = Stopwatch()
-        var reached = try training.state()
-        let proven = try prove(result, &reached, after: whole.chain)
+        let reached = try training.state()
+        let proven = try prove(result, reached, after: chain)
         let step = try StepRecord(
           MetricRecord(
             stage: record.stage, step: training.step, elapsed: secondsBefore + clock.seconds, metrics: proven.metrics,
-            proof: proven.proof),
+            proof: proven.proof?.json),
           samples: keeping.monitoring.samples(step: training.step) ? result.samples() : [],
           distributions: result.distributions)
         try logs.append(step)
         whole = reached
+        chain = proven.proof?.chain
         isWhole = true
         before = nil
         sinks.write(step)
@@ -161,8 +161,8 @@ struct RunLoop {
   /// A step's numbers, and its digests with those of what it left and the link to the steps before. A run that was begun by a version
   /// that linked nothing goes on so.
   private func prove(
-    _ result: SteppedResult, _ reached: inout TrainingState, after chain: Digest?
-  ) throws(Failure) -> (metrics: Metrics, proof: JSON?) {
+    _ result: SteppedResult, _ reached: TrainingState, after chain: Digest?
+  ) throws(Failure) -> (metrics: Metrics, proof: StepDigests?) {
     guard let chain else { return (result.metrics, nil) }
     let watch = Stopwatch()
     var (metrics, proof) = (result.metrics, result.proof)
@@ -172,8 +172,7 @@ struct RunLoop {
     proof.add("numbers", metrics.numbersDigest)
     if let heldOut = metrics.heldOutDigest { proof.add("held_out", heldOut) }
     proof.close(stage: placement.record.stage, step: reached.step, after: chain)
-    reached.chain = proof.chain
     metrics["seconds/proof"] = watch.seconds
-    return (metrics, proof.json)
+    return (metrics, proof)
   }
 }

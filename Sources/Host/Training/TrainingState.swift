@@ -12,15 +12,12 @@ struct TrainingState {
   /// What computed the loss of a reinforcement learning run.
   var algorithm: AlgorithmIdentity?
   var algorithmState: [UInt8]?
-  /// The link of the proof of its step; nil in a run that an older version began.
-  var chain: Digest?
 
   init(step: Int) { self.step = step }
 
   /// The key of the digest of everything else in `state.json`.
   private static let digestKey = "sha256"
   private static let valuesKey = "state.safetensors sha256"
-  private static let chainKey = "chain"
   private static let algorithmStateName = "plugin.state"
 
   /// - Parameter run: the identity of the run; nil in a run that an older version began.
@@ -39,7 +36,6 @@ struct TrainingState {
       ]
     }
     if let run { json["run"] = .string(run) }
-    if let chain { json[Self.chainKey] = .string(chain.hex) }
     json[Self.valuesKey] = .string(try SHA256.hex(file: values))
     json[Self.digestKey] = .string(Self.digest(json))
     try AtomicFile.write(JSON.object(json).text(pretty: true) + "\n", to: folder + "/state.json")
@@ -93,7 +89,6 @@ struct TrainingState {
         throw .badData("\(values): tensor \"\(name)\": value \(place) is not a finite number")
       }
     }
-    chain = json[Self.chainKey]?.string.flatMap(Digest.init(hex:))
     if file.entries[Self.algorithmStateName] != nil {
       algorithmState = try file.integers(Self.algorithmStateName).map { UInt8(truncatingIfNeeded: $0) }
     }
