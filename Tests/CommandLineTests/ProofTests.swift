@@ -311,7 +311,7 @@ import Testing
       case .allOfTheLog:
         // Another run's log is whole by itself.
         try Files.copy(folder.file("other/metrics.jsonl"), to: out + "/metrics.jsonl")
-        try expectDoubt(out, ["--no-step"], "step 1: it does not continue the chain", "checkpoints/step-2", "checkpoints/step-4", "adapter/")
+        try expectDoubt(out, ["--no-step"], "step 1: it does not continue the chain", "checkpoints/step-4: step 4: its values", "adapter/: step 4")
       }
     }
   }
@@ -372,7 +372,7 @@ import Testing
     expect(try part("seed", "grpo", "--seed", "43"), "data", "seed 42 and 43")
     expect(try part("hot", "grpo", "--temperature", "1.2"), "ids", "temperature 0.8 and 1.2")
     // In the first step with groups whose rewards differ.
-    expect(try part("drgrpo", "dr-grpo", "--set", "variant=paper"), "advantages", step: nil, "the same rollouts, other advantages: the plugins differ", "plugin sha256")
+    expect(try part("drgrpo", "dr-grpo", "--set", "variant=paper"), "advantages", step: nil, "the same rollouts, other advantages: the plugins or their parameters differ", "plugin sha256")
     expect(try part("rate", lr: "2e-3"), "gradients", update: 1, "lr 0.001 and 0.002")
     expect(try part("decay", "grpo", "--weight-decay", "0.5"), "gradients", update: 1, "weight-decay")
     // One is the beginning of the other.

@@ -179,8 +179,8 @@ static void *work(void *argument) {
   return NULL;
 }
 
-/* A thread more has to be worth its beginning, and the wait for it on a machine that is busy: some milliseconds. */
-enum { bytes_of_a_thread = 8 << 20, most_threads = 64 };
+/* A thread more has to be worth its beginning, and the wait for it on a machine that is busy. */
+enum { bytes_of_a_thread = 2 << 20, most_threads = 64 };
 
 void nr_sha256_pieces(const uint8_t *const *starts, const size_t *sizes, size_t count, uint8_t *digests, int threads) {
   pieces p = {starts, sizes, count, digests, 0};

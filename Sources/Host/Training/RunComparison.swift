@@ -108,9 +108,9 @@ package struct RunComparison: Sendable {
     "rewards": ("the same completions, other rewards: the graders differ", ["reward"]),
     "select": ("the same rewards, another selection of groups or other refilled ones", ["refill-rounds"] + plugin + ["reward"]),
     "log_probs": ("the same rollouts, other log-probabilities, values or references", ["logprob-temperature"] + model + plugin),
-    "advantages": ("the same rollouts, other advantages: the plugins differ", plugin),
+    "advantages": ("the same rollouts, other advantages: the plugins or their parameters differ", plugin),
     "scores": ("the same data up to here, but the model says other log-probabilities of them", ["logprob-temperature"] + model),
-    "derivatives": ("the same rollouts and advantages, other derivatives: the plugins differ", plugin),
+    "derivatives": ("the same rollouts and advantages, other derivatives: the plugins or their parameters differ", plugin),
     "gradients": (
       "the same derivatives, other gradients or other settings of the optimiser",
       ["lr", "weight-decay", "clip-grad-norm", "schedule", "warmup-steps", "value-lr", "steps", "max-steps", "epochs", "minibatches", "inner-epochs"] + model
@@ -122,7 +122,7 @@ package struct RunComparison: Sendable {
     "numbers": ("all that was computed is the same; the numbers of the line are not: one was changed, or an update was cut into other micro-batches, by which sums of shares round", ["micro-batch-tokens"]),
   ]
 
-  private static let plugin = ["plugin sha256", "plugin_sha256", "algo", "plugin", "plugin_parameters", "set"]
+  private static let plugin = ["plugin sha256", "plugin_sha256", "algo", "plugin_parameters", "set", "plugin"]
   private static let model = [
     "model.safetensors sha256", "config.json sha256", "model", "adapter", "adapter_model.safetensors sha256", "lora-rank", "lora-alpha",
     "lora-targets", "full", "precision", "quantize", "arithmetic", "backend", "device", "seed",
@@ -137,7 +137,8 @@ package struct RunComparison: Sendable {
       return "\(text); the \(steps.0 < steps.1 ? "first" : "second") run ends there, the other has \(max(steps.0, steps.1))"
     }
     let (sentence, causes) = Self.meanings[parting.stage] ?? ("the stage \(parting.stage) differs", [])
-    let named = differences.filter { causes.contains($0.name) }.map(\.text)
+    // The likeliest; all of them stand in `differences`.
+    let named = causes.compactMap { cause in differences.first { $0.name == cause }?.text }.prefix(2)
     if !named.isEmpty { return "\(sentence) (\(named.joined(separator: "; ")))" }
     return "\(sentence); run.json names nothing that explains it: another machine, another build of the program, or a change by hand"
   }
