@@ -266,7 +266,7 @@ import Testing
     try expectProven(out, "--step", "3")
   }
 
-  enum Damage: CaseIterable { case checkpoint, forgedCheckpoint, adapter, otherAdapter, settings, allOfTheLog }
+  enum Damage: CaseIterable { case checkpoint, forgedCheckpoint, adapter, otherAdapter, cutAdapter, settings, allOfTheLog }
 
   @Test func whatWasTrainedIsHeldAgainstTheLog() throws {
     let folder = try TrialFolder()
@@ -303,6 +303,9 @@ import Testing
       case .otherAdapter:
         try Files.copy(out + "/checkpoints/step-2/adapter/adapter_model.safetensors", to: out + "/adapter/adapter_model.safetensors")
         try expectDoubt(out, ["--no-step"], "adapter/: holds the weights of step 2, not those of step 4")
+      case .cutAdapter:
+        try AtomicFile.write(Array(Files.read(out + "/adapter/adapter_model.safetensors").prefix(1000)), to: out + "/adapter/adapter_model.safetensors")
+        try expectDoubt(out, ["--no-step"], "adapter/adapter_model.safetensors: not a safetensors file, or cut off")
       case .settings:
         let text = try Files.readText(out + "/run.json")
         let mark = try #require(text.firstRange(of: "\"identity\": {"))
@@ -343,6 +346,24 @@ import Testing
     }
     Files.remove(questions.data)
     try expectDoubt(out, ["--step", "1"], "cannot be computed again", questions.data)
+  }
+
+  /// What `pretrain` writes in bfloat16 is held against the values of its last checkpoint.
+  @Test func aModelThatIsWrittenRoundedIsProvenToo() throws {
+    let folder = try TrialFolder()
+    let out = folder.file("run")
+    try run([
+      "pretrain", "--out", out, "--documents", "320", "--vocabulary", "400", "--layers", "1", "--hidden", "32", "--heads", "2", "--kv-heads", "2",
+      "--intermediate", "32", "--checkpoint-every", "4", "--quiet",
+    ])
+    try expectProven(out)
+    #expect(try tool("verify", out, "--no-step").output.contains("model/: the weights of step 10, rounded"))
+    var bytes = try Files.read(out + "/model/model.safetensors")
+    bytes[bytes.count - 9] ^= 1
+    try AtomicFile.write(bytes, to: out + "/model/model.safetensors")
+    try expectDoubt(out, ["--no-step"], "model/: step 10: its tensor", "is not what the step left, rounded")
+    try Files.removeTree(out + "/checkpoints/step-10")
+    try expectDoubt(out, ["--no-step"], "model/: step 10: is rounded, and no checkpoint")
   }
 
   // MARK: Bisected

@@ -35,8 +35,15 @@ package struct ProvenRun {
     if findings.isEmpty { proven.append("metrics.jsonl: \(log.steps.count) \(log.steps.count == 1 ? "step" : "steps"), every link of the chain holds") }
     checkIdentity()
     checkCheckpoints(checkpoints)
-    try checkResult()
-    try checkBest()
+    do throws(Failure) { try checkResult() } catch { add(error) }
+    do throws(Failure) { try checkBest() } catch { add(error) }
+  }
+
+  /// A file that cannot be read as what it should be.
+  private mutating func add(_ error: Failure) {
+    let message = error.message.hasPrefix(folder.path + "/") ? error.message.dropFirst(folder.path.count + 1) : error.message[...]
+    guard let mark = message.firstRange(of: ": ") else { return findings.append(ProofFinding("result", String(message))) }
+    findings.append(ProofFinding(String(message[..<mark.lowerBound]), String(message[mark.upperBound...])))
   }
 
   /// `run.json` of a folder that holds a run.
@@ -117,12 +124,32 @@ package struct ProvenRun {
     if Files.isDirectory(folder.adapter) {
       (name, digest) = ("adapter/", try Self.weights(ofAdapter: folder.adapter))
     } else if Files.isDirectory(folder.model) {
-      // A pretrained model may be written in bfloat16: then its checkpoint alone holds what was trained.
       let files = try Self.files(ofModel: folder.model)
-      if files.contains(where: { file in file.entries.values.contains { $0.type != .float32 } }) { return }
+      if files.contains(where: { file in file.entries.values.contains { $0.type != .float32 } }) { return try checkRounded(files, last) }
       (name, digest) = ("model/", Self.weights(of: files, prefix: ""))
     } else { return }
     check(name, digest, is: last)
+  }
+
+  /// A model that is written in fewer bits, as `pretrain` does, has no digest of its own: it is the values of the last checkpoint, rounded.
+  private mutating func checkRounded(_ files: [SafetensorsFile], _ last: ProofLog.Step) throws(Failure) {
+    let step = last.record.step
+    let path = CheckpointStore(run: folder.path).path(step: step) + "/state.safetensors"
+    guard Files.exists(path) else {
+      return findings.append(ProofFinding("model/", step: step, "is rounded, and no checkpoint of the step is there to hold it against"))
+    }
+    let values = try SafetensorsFile(path)
+    var left = Set(values.names.filter { $0.hasPrefix(Optimizer.valuePrefix) })
+    for file in files {
+      for name in file.names {
+        let value = Optimizer.valuePrefix + name
+        guard let entry = file.entries[name], left.remove(value) != nil,
+          unsafe file.withBytes(entry, { unsafe Array($0) }) == SafetensorsStream.bytes(try values.floats(value), as: entry.type)
+        else { return findings.append(ProofFinding("model/", step: step, "its tensor \"\(name)\" is not what the step left, rounded")) }
+      }
+    }
+    if let name = left.min() { return findings.append(ProofFinding("model/", step: step, "lacks the tensor \"\(name.dropFirst(Optimizer.valuePrefix.count))\"")) }
+    proven.append("model/: the weights of step \(step), rounded")
   }
 
   private mutating func check(_ name: String, _ digest: Digest, is step: ProofLog.Step) {
