@@ -81,8 +81,9 @@ let package = Package(
     plugin("GRPO"), plugin("DrGRPO"), plugin("PPO"), plugin("GSPO"), plugin("DAPO"), plugin("GRPOLead"),
 
     .target(name: "CKernels", path: "Sources/Host/CKernels", cSettings: kernels),
+    .target(name: "CDigest", path: "Sources/Host/CDigest", cSettings: [.unsafeFlags(["-O3", "-Wall", "-Wextra"])]),
     .target(
-      name: "Support", path: "Sources/Host/Support",
+      name: "Support", dependencies: ["CDigest"], path: "Sources/Host/Support",
       resources: [.embedInCode("Helper/python_packages.py"), .embedInCode("Helper/parquet_helper.py")], swiftSettings: host),
     .target(name: "CHub", path: "Sources/Host/CHub"),
     .target(
@@ -139,7 +140,7 @@ let package = Package(
       name: "CUDAEmulator", path: "Tests/CUDAEmulator", exclude: ["README.md", "harness", "kernels", "planted.cu", "planted.txt"],
       publicHeadersPath: ".", cxxSettings: emulator, linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     .target(name: "TestSupport", dependencies: ["Compute", "Support"], path: "Tests/TestSupport", swiftSettings: host),
-    tests("SupportTests", ["Support"]),
+    tests("SupportTests", ["Support", "CDigest"]),
     tests("HubTests", ["Hub", "Support"]),
     tests("ArgumentsTests", ["Arguments", "Support"]),
     tests("ComputeTests", ["Compute", "Support"]),

@@ -49,7 +49,7 @@ import Testing
     let page = try Files.readText(folder.file("bench/bench.html"))
     #expect(page.contains("On far") && page.contains("How many seeds it takes"))
     // Interrupted and continued: what is finished is not run again, and a set that is not the same is refused.
-    try Files.remove(folder.file("bench/grpo/seed-43/eval.jsonl"))
+    Files.remove(folder.file("bench/grpo/seed-43/eval.jsonl"))
     let again = try bench("grpo,grpo:lr=2e-3,group=2,inner-epochs=1,clip_high=0.3", ["--resume"])
     #expect(again.code == 0, "\(again.error)")
     #expect(again.json["algorithms"] == nil || again.json["conclusion"] == result.json["conclusion"])

@@ -41,9 +41,10 @@ struct Parser {
   }
 
   private static let metrics = #"{"stage":"rl", "step":1, "time":"2026-01-01T00:00:00.000Z", "elapsed":1.5, "loss":0.25, "kl_old_k3":null, "nonfinite":["kl_old_k3"]}"# + "\n"
-    + #"{"stage":"rl", "step":2, "time":"2026-01-01T00:00:01.000Z", "elapsed":2.5, "loss":0.125, "plugin/x":1e-3}"# + "\n"
+    + #"{"stage":"rl", "step":2, "time":"2026-01-01T00:00:01.000Z", "elapsed":2.5, "loss":0.125, "plugin/x":1e-3, "proof":{"data":"\#(digest)", "scores":["\#(digest)"], "numbers":"\#(digest)", "chain":"\#(digest)"}}"# + "\n"
+  private static let digest = String(repeating: "a1", count: 32)
   private static let samples = #"{"stage":"rl", "step":1, "example":0, "question":"1 + 1?", "sample":0, "completion":"\boxed{2}", "reward":1.0, "correct":true, "extracted":"2", "gold":"2", "reason":"equal", "length":2, "truncated":false, "advantage":0.5, "tokens":["a","b"], "log_probs":[-0.5,-1], "entropies":[0.1,0.2], "ratios":[1,1.01]}"# + "\n"
-  private static let run = #"{"stage": "rl", "version": "0.1.0", "arguments": {"lr": 1e-5, "set": {"beta": "0.04"}}, "given": ["lr"], "identity": {"lr": 0.5, "seed": 42, "stage": "rl"}, "run": "00", "held_out": {"eval-limit": 3}, "changes": [{"after_step": 3, "name": "lr", "was": 0.1, "now": 0.2}]}"#
+  private static let run = #"{"stage": "rl", "version": "0.1.0", "arguments": {"lr": 1e-5, "set": {"beta": "0.04"}}, "given": ["lr"], "identity": {"lr": 0.5, "seed": 42, "stage": "rl"}, "run": "\#(digest)", "held_out": {"eval-limit": 3}, "changes": [{"after_step": 3, "name": "lr", "was": 0.1, "now": 0.2}]}"#
   private static let state = #"{"step": 3, "cursor": 12, "plugin": {"id": "grpo", "version": "1", "sha256": "00", "state_version": 1}, "run": "00", "state.safetensors sha256": "00", "sha256": "00"}"#
 
   /// The files that are mutated.
@@ -133,6 +134,8 @@ struct Parser {
     case .run:
       try FuzzTests.put(bytes, folder + "/run/run.json")
       _ = ReportPage.html([try ReportRun(folder + "/run", name: "r", sampleBytes: 1000)])
+      if let run = try? ProvenRun(folder + "/run") { _ = run.identity(ofStep: 3) }
+      if let comparison = try? RunComparison(folder + "/run", folder + "/run") { _ = comparison.json }
       try RunFolder(folder + "/run").check(RunRecord(stage: "rl", identity: ["lr": 0.5, "seed": 42], description: [:]), resuming: true)
     case .state:
       try FuzzTests.put(bytes, folder + "/step-3/state.json")
@@ -146,6 +149,7 @@ struct Parser {
       _ = ReportPage.html([try ReportRun(folder + "/run", name: "r", sampleBytes: 100)])
       _ = RunFolder(folder + "/run").secondsBefore(resuming: true)
       for record in try MetricLog.read(folder + "/run/metrics.jsonl") { _ = try record.json() }
+      _ = try ProofLog(RunFolder(folder + "/run"), stage: "rl", start: Digest(hex: Self.digest))
       _ = try MetricLog(resuming: folder + "/run/metrics.jsonl", stage: "rl", step: 1)
     case .samples:
       try FuzzTests.put(bytes, folder + "/run/samples.jsonl")

@@ -97,7 +97,7 @@ def main(path):
         bad += not good
         print(("ok   " if good else "BAD  ") + f"{what}: {found}" + ("" if good or callable(wanted) else f", expected {wanted}"))
 
-    skipped = {"stage", "step", "time", "elapsed", "nonfinite"}
+    skipped = {"stage", "step", "time", "elapsed", "nonfinite", "proof"}
     lines = stages = 0
     for run in runs:
         keys = {key for record in run["metrics"] for key, value in record.items() if key not in skipped and isinstance(value, (int, float))}

@@ -29,7 +29,7 @@ def main():
     wanted = collections.defaultdict(dict)
     for record in records:
         for key, value in record.items():
-            if key not in {"stage", "step", "time", "elapsed", "nonfinite"}:
+            if key not in {"stage", "step", "time", "elapsed", "nonfinite", "proof"}:
                 wanted[key][record["step"]] = math.nan if value is None else float32(value)
     bad = compared = 0
     for tag, values in wanted.items():

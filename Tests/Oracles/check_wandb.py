@@ -89,7 +89,7 @@ def main():
             bad += 1
             continue
         for key, value in line.items():
-            if key in {"stage", "step", "time", "nonfinite"}:
+            if key in {"stage", "step", "time", "nonfinite", "proof"}:
                 continue
             found = json.loads(row[key]) if key in row else None
             compared += 1

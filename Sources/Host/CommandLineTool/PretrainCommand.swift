@@ -38,6 +38,7 @@ enum PretrainCommand {
         "precision", .choice(Precision.self), default: "bf16", "how the finished weights are written", group: .output),
       .flag("resume", "continue the run in --out from its newest checkpoint", group: .output),
       .value("checkpoint-every", .integer(Limits.count), default: 100, "steps between checkpoints", group: .output),
+      TrainingOptions.stopAfter,
       ModelOptions.quiet, .config,
     ] + MonitoringOptions.options, rules: MonitoringOptions.rules)
 
@@ -62,12 +63,13 @@ enum PretrainCommand {
     let backend = try ModelOptions.backend(arguments)
     var keeping = RunKeeping()
     keeping.resumes = try arguments.flag("resume")
+    keeping.stopAfter = try arguments.optionalInteger(TrainingOptions.stopAfter.name)
     keeping.checkpointEvery = try arguments.integer("checkpoint-every")
     keeping.monitoring = try MonitoringOptions.monitoring(arguments)
     var identity = arguments.json.object ?? [:]
-    for key in ["out", "resume", "quiet", "device", "threads", "config", "checkpoint-every", "checkpoint-minutes", "dry-run"] + MonitoringOptions.names { identity[key] = nil }
+    for key in ["out", "resume", "quiet", "device", "threads", "config", "checkpoint-every", "checkpoint-minutes", "dry-run", TrainingOptions.stopAfter.name] + MonitoringOptions.names { identity[key] = nil }
     let record = RunRecord(
-      stage: "pretrain", identity: identity, description: ["arguments": arguments.json, "given": .array(arguments.given.map { .string($0) }), "backend": .string(backend.name)])
+      stage: "pretrain", identity: identity, description: ["arguments": arguments.json, "given": .array(arguments.given.map { .string($0) }), "backend": .string(backend.name), "directory": Files.resolved(".").map { .string($0) } ?? .null])
     let precision: Precision = try arguments.choice("precision")
     let folder = RunFolder(try arguments.text("out"))
     let observer = ConsoleObserver(quiet: try arguments.flag("quiet"))

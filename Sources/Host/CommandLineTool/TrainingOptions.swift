@@ -39,9 +39,13 @@ enum TrainingOptions {
       .value(
         "checkpoint-minutes", .number(above: 0, through: 1e6), default: .number(keeping.checkpointMinutes), "minutes after which a checkpoint is written all the same",
         group: .output),
+      stopAfter,
       .flag("dry-run", "say what would be done, check all data, and stop before step 1", group: .output),
     ] + MonitoringOptions.options
   }
+
+  static let stopAfter = OptionSpec.value(
+    "stop-after", .integer(Limits.count), "stop after step N with a checkpoint, as Ctrl-C does; --resume goes on", group: .output)
 
   /// With --resume: what was deliberately changed.
   static let allowChanged = OptionSpec.value(
@@ -63,7 +67,7 @@ enum TrainingOptions {
     "out", "resume", "quiet", "json", "threads", "device", "config", "checkpoint-every", "micro-batch-tokens",
     "checkpointing", "memory", "trust-plugin", "reward-timeout", "eval-every", "eval-data", "eval-limit",
     "keep-best", "checkpoint-minutes", "dry-run", allowChanged.name, "isolate-plugin", "no-isolate-plugin", "plugin-timeout", "plugin-memory",
-    "on-plugin-failure", "plugin-failures", "capture", "shadow", "reload-plugin",
+    "on-plugin-failure", "plugin-failures", "capture", "shadow", "reload-plugin", stopAfter.name,
   ]).union(MonitoringOptions.names)
 
   static func policy(_ arguments: ParsedArguments, steps: Int) throws(Failure) -> PolicySettings {
@@ -83,6 +87,7 @@ enum TrainingOptions {
     keeping.checkpointEvery = try arguments.integer("checkpoint-every")
     keeping.checkpointMinutes = try arguments.number("checkpoint-minutes")
     keeping.resumes = try arguments.flag("resume")
+    keeping.stopAfter = try arguments.optionalInteger(stopAfter.name)
     keeping.monitoring = try MonitoringOptions.monitoring(arguments)
     return keeping
   }
@@ -149,9 +154,11 @@ enum TrainingOptions {
     // Sums are made in another order on a GPU.
     if trained.model.backend.activation == .bfloat16 { identity["arithmetic"] = trained.model.backend.isHost ? "bfloat16 on the CPU" : "bfloat16" }
     let description: JSON.Object = [
-      "arguments": arguments.json, "given": .array(arguments.given.map { .string($0) }), "backend": .string(trained.model.backend.name), "stop_tokens": .array(trained.model.endOfText.map { .integer(Int($0)) }),
+      "arguments": arguments.json, "given": .array(arguments.given.map { .string($0) }), "backend": .string(trained.model.backend.name), "directory": Files.resolved(".").map { .string($0) } ?? .null, "stop_tokens": .array(trained.model.endOfText.map { .integer(Int($0)) }),
     ]
     var record = RunRecord(stage: stage, identity: identity, description: description)
+    // Sums of shares, as the loss, round as their micro-batches are cut: whoever computes a step again cuts them so.
+    record.description["micro_batch_tokens"] = trained.policy.microBatchRows.map { .integer($0) }
     record.heldOut = heldOut
     record.mayDiffer = try mayDiffer(arguments, identity: identity)
     return record
@@ -183,7 +190,11 @@ enum TrainingOptions {
 
   /// The command that goes on with what this one began.
   static var continuation: String {
-    let words = CommandLine.arguments.dropFirst().filter { $0 != "--resume" } + ["--resume"]
+    var words = CommandLine.arguments.dropFirst().filter { $0 != "--resume" } + ["--resume"]
+    // Where it was to stop it has stopped.
+    let stop = "--\(stopAfter.name)"
+    if let place = words.firstIndex(of: stop) { words.removeSubrange(place..<min(place + 2, words.count)) }
+    words.removeAll { $0.hasPrefix("\(stop)=") }
     return "nano-reasoner \(ShellWord.line(Array(words)))"
   }
 }

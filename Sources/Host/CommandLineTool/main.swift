@@ -16,6 +16,8 @@ let program = Program(
     Command(EvalCommand.spec, run: EvalCommand.run),
     Command(ReportCommand.spec, run: ReportCommand.run),
     Command(InspectCommand.spec, run: InspectCommand.run),
+    Command(VerifyCommand.spec, run: VerifyCommand.run),
+    Command(BisectCommand.spec, run: BisectCommand.run),
     Command(GenerateCommand.spec, run: GenerateCommand.run),
     Command(ScoreCommand.spec, run: ScoreCommand.run),
     Command(TokenizeCommand.spec, run: TokenizeCommand.run),

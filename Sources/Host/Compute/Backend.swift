@@ -35,6 +35,8 @@ package protocol Backend: AnyObject, Sendable {
   func upload(_ values: [Float], to tensor: Tensor)
   func upload(_ indices: [Int32], to tensor: IndexTensor)
   func download(_ tensor: Tensor) throws(Failure) -> Pending<[Float]>
+  /// The digests of parts of a flat tensor, those of its pieces of ``Digest/pieceBytes``, part after part.
+  func digests(of x: Tensor, _ parts: [Range<Int>]) throws(Failure) -> [[Digest]]
   func zero(_ tensor: Tensor)
   func copy(_ source: Tensor, to destination: Tensor)
 
@@ -263,7 +265,17 @@ extension Backend {
 
   package func parts(_ ranges: [Range<Int>]) throws(Failure) -> FlatParts { FlatParts(ranges) }
 
+  package func digests(of x: Tensor, _ parts: [Range<Int>]) throws(Failure) -> [[Digest]] {
+    let values = try download(x).value()
+    return unsafe values.withUnsafeBytes { unsafe Digest.pieces(of: $0, parts.map { $0.bytes }, threads: CPUBackend.availableCores) }
+  }
+
   package func packing(_ items: [Repacking]) throws(Failure) -> PackingList { PackingList(items) }
 
   package func decodeRows(for sequences: Int) -> Int { sequences }
+}
+
+extension Range<Int> {
+  /// Of float32 elements.
+  var bytes: Range<Int> { (4 * lowerBound)..<(4 * upperBound) }
 }

@@ -3,7 +3,7 @@ import Support
 /// The metrics of one step of one stage: one line of `metrics.jsonl`.
 package struct MetricRecord: Sendable {
   /// Keys of the line that are not metrics.
-  static let reserved: Set<String> = ["stage", "step", "time", "elapsed", "nonfinite"]
+  static let reserved: Set<String> = ["stage", "step", "time", "elapsed", "nonfinite", StepDigests.key]
 
   /// No run is longer.
   private static let largestStep = 1 << 40
@@ -15,16 +15,21 @@ package struct MetricRecord: Sendable {
   /// Seconds since the run began, over all its parts.
   package let elapsed: Double
   package let metrics: Metrics
+  /// ``StepDigests``, as it stands; nil in a line of a version that wrote none.
+  package let proof: JSON?
 
-  package init(stage: String, step: Int, time: Timestamp = .now, elapsed: Double, metrics: Metrics) {
+  package init(
+    stage: String, step: Int, time: Timestamp = .now, elapsed: Double, metrics: Metrics, proof: JSON? = nil
+  ) {
     self.stage = stage
     self.step = step
     self.time = time
     self.elapsed = elapsed
     self.metrics = metrics
+    self.proof = proof
   }
 
-  /// A flat object. A number that is not finite stands as null, and its name in the list `nonfinite`.
+  /// A flat object but for the proof. A number that is not finite stands as null, and its name in the list `nonfinite`.
   package func json() throws(Failure) -> JSON {
     var object: JSON.Object = [
       "stage": .string(stage), "step": .integer(step), "time": .string(time.description), "elapsed": .number(elapsed),
@@ -42,6 +47,7 @@ package struct MetricRecord: Sendable {
       object[name] = .number(value)
     }
     if !nonfinite.isEmpty { object["nonfinite"] = .array(nonfinite) }
+    if let proof { object[StepDigests.key] = proof }
     return .object(object)
   }
 
@@ -60,6 +66,6 @@ package struct MetricRecord: Sendable {
     }
     self.init(
       stage: stage, step: step, time: Timestamp(description: json["time"]?.string ?? ""),
-      elapsed: json["elapsed"]?.double ?? .nan, metrics: metrics)
+      elapsed: json["elapsed"]?.double ?? .nan, metrics: metrics, proof: json[StepDigests.key])
   }
 }

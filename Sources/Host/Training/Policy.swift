@@ -107,5 +107,9 @@ package final class Policy {
 
   /// What a checkpoint holds of it.
   package var parts: [SafetensorsStream.Part] { optimizer.parts }
+  /// The digests of what a checkpoint holds, with what stands there beside values and moments.
+  func digests(beside more: [(name: String, bytes: [UInt8])]) throws(Failure) -> (weights: Digest, state: Digest) {
+    try optimizer.digests(more)
+  }
   package func restore(from file: SafetensorsFile) throws(Failure) { try optimizer.restore(from: file) }
 }

@@ -78,7 +78,11 @@ package struct RLRun {
       try run.capture?.write(result, step: trainer.step)
       metrics.merge(try run.afterStep(trainer.step))
       metrics["seconds/logging"] = loggingSeconds
-      return SteppedResult(metrics: metrics, samples: { [run] in run.samples(of: result) }, distributions: result.distributions)
+      var proof = result.proof
+      // Which library said it: another may say the same.
+      if let library = Digest(hex: trainer.algorithm.identity.sha256) { proof.add("plugin", library) }
+      return SteppedResult(
+        metrics: metrics, proof: proof, samples: { [run] in run.samples(of: result) }, distributions: result.distributions)
     }
 
     /// Goes over to a plugin that was built anew; where it cannot be used, the run goes on with the one it has.

@@ -12,6 +12,8 @@ package struct RLStepResult: Sendable {
   package let advantages: [Float]
   /// The last pass over the rollout; nil where it has no tokens.
   package let pass: LastPass?
+  /// Of all that the step computed, but for what it left of weights and moments.
+  package let proof: StepDigests
 
   /// Lengths of the completions, and how far the last pass moved each token's probability.
   var distributions: [Distribution] {

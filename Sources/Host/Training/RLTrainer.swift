@@ -39,23 +39,27 @@ package final class RLTrainer {
   /// One step of the diagram: returns its metrics and the rollout it learned from.
   package func trainStep() throws(Failure) -> RLStepResult {
     var metrics = StepMetrics(plugin: algorithm.metricFold)
+    var proof = StepProof()
     let collected = try metrics.time("rollout") { () throws(Failure) in try collect() }
     metrics.describe(collected, by: task.reward)
+    proof.add(collected)
     var rollout = packed(collected.kept)
     var advantages: [Float] = []
     var pass: LastPass?
     if rollout.tokenCount > 0 {
       try metrics.time("score") { () throws(Failure) in try score(&rollout) }
+      proof.add(scored: rollout)
       try leavingOutFailures { () throws(Failure) in
         let stage = try metrics.time("plugin") { () throws(Failure) in try plugin { algorithm throws(Failure) in try algorithm.advantages(rollout.packed) } }
         metrics.describe(stage)
+        proof.add(stage)
         advantages = stage.advantages
         for epoch in 0..<settings.innerEpochs {
           for (minibatch, groups) in settings.minibatches(of: rollout.groups.count).enumerated() {
             var update = PluginUpdate(groups, of: rollout.packed, counted: stage.counted)
             (update.epoch, update.minibatch) = (epoch, minibatch)
             // Where no token counts there is no update.
-            if update.tokens > 0 { try leavingOutFailures { () throws(Failure) in try make(update, groups, of: rollout, stage, &metrics, &pass) } }
+            if update.tokens > 0 { try leavingOutFailures { () throws(Failure) in try make(update, groups, of: rollout, stage, &metrics, &proof, &pass) } }
           }
         }
       }
@@ -63,8 +67,10 @@ package final class RLTrainer {
     if settings.skippedFailures > 0 { metrics.count(skippedFailures: skippedFailures) }
     step += 1
     metrics.finish(peakBytes: policy.peakBytes)
+    proof.finish()
     return RLStepResult(
-      metrics: metrics.values, rollout: rollout, dropped: collected.dropped, unscored: collected.unscored, advantages: advantages, pass: pass)
+      metrics: metrics.values, rollout: rollout, dropped: collected.dropped, unscored: collected.unscored, advantages: advantages, pass: pass,
+      proof: proof.digests)
   }
 
   /// Roll out, reward, select; refill where the algorithm asks for it.
@@ -135,9 +141,11 @@ package final class RLTrainer {
   /// One optimiser update over some groups, micro-batch after micro-batch.
   private func make(
     _ update: PluginUpdate, _ groups: Range<Int>, of rollout: Rollout, _ stage: PluginAdvantages,
-    _ metrics: inout StepMetrics, _ pass: inout LastPass?
+    _ metrics: inout StepMetrics, _ proof: inout StepProof, _ pass: inout LastPass?
   ) throws(Failure) {
     policy.beginUpdate()
+    // What an update that fails has said of itself is none of the step's.
+    var attempt = proof
     for part in rollout.parts(of: groups, limit: policy.microBatchRows) {
       let seconds = try policy.accumulate(part.batch, part.targets, temperature: settings.temperatureOfLogProbs) {
         scores throws(Failure) in
@@ -146,12 +154,15 @@ package final class RLTrainer {
         metrics.add(gradients, on: batch, of: rollout)
         pass = pass ?? LastPass(rollout)
         pass?.add(scores, gradients, on: batch, of: rollout)
+        attempt.add(gradients, on: batch)
         return TokenDerivatives(
           dLogProbs: gradients.dCurrent, dEntropies: gradients.dEntropy, dValues: gradients.dValues)
       }
       metrics.add(seconds)
     }
     let outcome = try metrics.time("optimizer") { () throws(Failure) in try policy.finishUpdate() }
+    attempt.finishUpdate(outcome, policy.settings)
+    proof = attempt
     metrics.finishUpdate(gradientNorm: outcome.gradientNorm, learningRate: outcome.learningRate)
   }
 

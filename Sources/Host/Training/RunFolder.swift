@@ -29,6 +29,12 @@ package struct RunFolder: Sendable {
     return last.elapsed
   }
 
+  /// The link of a step's proof, which the next one's continues; nil where the step's line has none.
+  func chain(stage: String, step: Int) -> Digest? {
+    let record = (try? MetricLog.read(metrics))?.last { $0.stage == stage && $0.step == step }
+    return record?.proof.flatMap { proof in try? StepDigests(proof).chain }
+  }
+
   private var recordPath: String { path + "/run.json" }
 
   package var holdsRun: Bool { Files.exists(recordPath) }

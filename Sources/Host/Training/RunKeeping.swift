@@ -6,7 +6,7 @@ package struct RunKeeping: Sendable {
   /// Minutes after which a checkpoint is written all the same.
   package var checkpointMinutes = 10.0
   package var resumes = false
-  /// Stops after this many steps of the whole run even where more are planned; for tests of resuming.
+  /// Stops after this many steps of the whole run even where more are planned.
   package var stopAfter: Int?
   /// Where the run is shown beside its own files.
   package var monitoring = Monitoring()

@@ -19,6 +19,8 @@ protocol SteppedTraining: AnyObject {
 /// What a step leaves for the logs.
 struct SteppedResult {
   var metrics: Metrics
+  /// Of what the step computed, but for what it left of weights and moments.
+  var proof: StepDigests
   var samples: () -> [Sample] = { [] }
   var distributions: [Distribution] = []
 }
@@ -52,6 +54,9 @@ struct RunLoop {
         try training.resume(state, path: path)
       }
     }
+    if let stop = keeping.stopAfter, training.step >= stop {
+      throw .usage("--stop-after \(stop): the run is after step \(training.step) already; give a later step, or leave it out")
+    }
     let clock = Stopwatch()
     var logs = try folder.logs(
       stage: record.stage, after: training.step, resuming: keeping.resumes, hasSamples: hasSamples)
@@ -67,6 +72,8 @@ struct RunLoop {
     var sinceCheckpoint = Stopwatch()
     /// Where the last whole step left the run.
     var whole = try training.state()
+    /// What the next step's proof continues; nil where a version that proved nothing began the run.
+    var chain = whole.step == 0 ? identity.flatMap(Digest.init(hex:)) : folder.chain(stage: record.stage, step: whole.step)
     var saved = whole.step
     func checkpoint() throws(Failure) {
       try place.check()
@@ -94,20 +101,23 @@ struct RunLoop {
         before = policy.keepsSnapshot ? try policy.snapshot() : nil
         let result = try training.makeStep(loggingSeconds: loggingSeconds)
         let watch = Stopwatch()
+        let reached = try training.state()
+        let proven = try prove(result, reached, after: chain)
         let step = try StepRecord(
           MetricRecord(
-            stage: record.stage, step: training.step, elapsed: secondsBefore + clock.seconds, metrics: result.metrics),
+            stage: record.stage, step: training.step, elapsed: secondsBefore + clock.seconds, metrics: proven.metrics,
+            proof: proven.proof?.json),
           samples: keeping.monitoring.samples(step: training.step) ? result.samples() : [],
           distributions: result.distributions)
-        let reached = try training.state()
         try logs.append(step)
         whole = reached
+        chain = proven.proof?.chain
         isWhole = true
         before = nil
         sinks.write(step)
         loggingSeconds = watch.seconds
         observer.completed(
-          RunStep(stage: record.stage, step: training.step, total: total, metrics: result.metrics))
+          RunStep(stage: record.stage, step: training.step, total: total, metrics: proven.metrics))
         let stops = observer.isStopRequested || training.step == keeping.stopAfter
         if stops, training.step < total {
           try checkpoint()
@@ -146,5 +156,23 @@ struct RunLoop {
     isFinished = true
     observer.end(stage: record.stage)
     return .finished
+  }
+
+  /// A step's numbers, and its digests with those of what it left and the link to the steps before. A run that was begun by a version
+  /// that linked nothing goes on so.
+  private func prove(
+    _ result: SteppedResult, _ reached: TrainingState, after chain: Digest?
+  ) throws(Failure) -> (metrics: Metrics, proof: StepDigests?) {
+    guard let chain else { return (result.metrics, nil) }
+    let watch = Stopwatch()
+    var (metrics, proof) = (result.metrics, result.proof)
+    let left = try policy.digests(reached)
+    proof.add("weights", left.weights)
+    proof.add("state", left.state)
+    proof.add("numbers", metrics.numbersDigest)
+    if let heldOut = metrics.heldOutDigest { proof.add("held_out", heldOut) }
+    proof.close(stage: placement.record.stage, step: reached.step, after: chain)
+    metrics["seconds/proof"] = watch.seconds
+    return (metrics, proof)
   }
 }

@@ -53,7 +53,7 @@ package struct SFTRun {
         "seconds/step": seconds, "peak_mebibytes": Double(trainer.peakBytes) / 1_048_576,
       ]
       metrics.merge(try run.afterStep(trainer))
-      return SteppedResult(metrics: metrics)
+      return SteppedResult(metrics: metrics, proof: result.proof)
     }
 
     func state() -> TrainingState { TrainingState(step: trainer.step) }

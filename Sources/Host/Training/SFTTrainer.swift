@@ -1,4 +1,5 @@
 import Support
+import Telemetry
 import Transformer
 
 /// Supervised fine-tuning: the mean negative log-probability over all predicted tokens of a batch.
@@ -9,6 +10,8 @@ package final class SFTTrainer {
     package let learningRate: Double
     package let predictedTokens: Int
     package let rows: Int
+    /// Of all that the step computed, but for what it left of weights and moments.
+    package let proof: StepDigests
   }
 
   private let policy: Policy
@@ -27,21 +30,25 @@ package final class SFTTrainer {
   package func trainStep() throws(Failure) -> StepResult {
     let batch = try batches.batch(step).filter { $0.predictedCount > 0 }
     let predicted = batch.reduce(0) { $0 + $1.predictedCount }
+    var proof = StepProof()
+    proof.add(batch)
     // Nothing to learn: no update, not by momentum or decay either.
     guard predicted > 0 else {
       step += 1
-      return StepResult(loss: 0, gradientNorm: 0, learningRate: 0, predictedTokens: 0, rows: 0)
+      return StepResult(loss: 0, gradientNorm: 0, learningRate: 0, predictedTokens: 0, rows: 0, proof: proof.digests)
     }
     policy.beginUpdate()
     var loss = 0.0
     for range in microBatches(rows: batch.map { $0.tokens.count - 1 }, limit: policy.microBatchRows) {
-      loss += try accumulate(batch[range], predicted: predicted)
+      loss += try accumulate(batch[range], predicted: predicted, &proof)
     }
     let update = try policy.finishUpdate()
+    proof.finishUpdate(update, policy.settings)
+    proof.finish()
     step += 1
     return StepResult(
       loss: loss, gradientNorm: update.gradientNorm, learningRate: update.learningRate, predictedTokens: predicted,
-      rows: batch.reduce(0) { $0 + $1.tokens.count - 1 })
+      rows: batch.reduce(0) { $0 + $1.tokens.count - 1 }, proof: proof.digests)
   }
 
   private static func packed(_ sequences: ArraySlice<TrainingSequence>) -> (batch: TokenBatch, targets: TokenTargets) {
@@ -58,10 +65,11 @@ package final class SFTTrainer {
   }
 
   /// Forward and backward of some sequences: their share of the batch's loss.
-  private func accumulate(_ sequences: ArraySlice<TrainingSequence>, predicted: Int) throws(Failure) -> Double {
+  private func accumulate(_ sequences: ArraySlice<TrainingSequence>, predicted: Int, _ proof: inout StepProof) throws(Failure) -> Double {
     let (batch, targets) = Self.packed(sequences)
     var share = 0.0
     try policy.accumulate(batch, targets, temperature: 1) { scores in
+      proof.add(current: scores.logProbs, entropies: scores.entropies)
       share = -scores.logProbs.reduce(0.0) { $0 + Double($1) } / Double(predicted)
       return TokenDerivatives(dLogProbs: Array(repeating: -1 / Float(predicted), count: targets.count))
     }

@@ -18,11 +18,12 @@ struct TrainingState {
   /// The key of the digest of everything else in `state.json`.
   private static let digestKey = "sha256"
   private static let valuesKey = "state.safetensors sha256"
+  private static let algorithmStateName = "plugin.state"
 
   /// - Parameter run: the identity of the run; nil in a run that an older version began.
   func write(to folder: String, policy: Policy, run: String?) throws(Failure) {
     var parts = policy.parts
-    if let algorithmState { parts.append(SafetensorsStream.Part("plugin.state", bytes: algorithmState)) }
+    for (name, bytes) in beside { parts.append(SafetensorsStream.Part(name, bytes: bytes)) }
     let values = folder + "/state.safetensors"
     try SafetensorsStream.write(parts, metadata: [:], to: values)
     var json = JSON.Object()
@@ -39,6 +40,9 @@ struct TrainingState {
     json[Self.digestKey] = .string(Self.digest(json))
     try AtomicFile.write(JSON.object(json).text(pretty: true) + "\n", to: folder + "/state.json")
   }
+
+  /// What stands in `state.safetensors` beside values and moments.
+  fileprivate var beside: [(name: String, bytes: [UInt8])] { algorithmState.map { [(Self.algorithmStateName, $0)] } ?? [] }
 
   private static func digest(_ json: JSON.Object) -> String {
     var rest = json
@@ -85,8 +89,8 @@ struct TrainingState {
         throw .badData("\(values): tensor \"\(name)\": value \(place) is not a finite number")
       }
     }
-    if file.entries["plugin.state"] != nil {
-      algorithmState = try file.integers("plugin.state").map { UInt8(truncatingIfNeeded: $0) }
+    if file.entries[Self.algorithmStateName] != nil {
+      algorithmState = try file.integers(Self.algorithmStateName).map { UInt8(truncatingIfNeeded: $0) }
     }
   }
 
@@ -94,6 +98,11 @@ struct TrainingState {
   func restore(_ folder: String, into policy: Policy) throws(Failure) {
     try policy.restore(from: try SafetensorsFile(folder + "/state.safetensors"))
   }
+}
+
+extension Policy {
+  /// The digests of what a checkpoint of a state holds: the values that a result holds, and the rest.
+  func digests(_ state: TrainingState) throws(Failure) -> (weights: Digest, state: Digest) { try digests(beside: state.beside) }
 }
 
 extension CheckpointStore {

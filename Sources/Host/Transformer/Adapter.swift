@@ -58,6 +58,9 @@ package struct AdapterWeights: Sendable {
 
 /// An adapter under training or loaded to act, and PEFT's folder form of it: `adapter_config.json` and `adapter_model.safetensors`.
 package final class Adapter: Sendable {
+  /// What PEFT puts in front of a module's name.
+  package static let prefix = "base_model.model."
+
   package let settings: AdapterSettings
   package let store: ParameterStore
   /// As they are now: training changes them.
@@ -109,7 +112,7 @@ package final class Adapter: Sendable {
     var unused = Set(file.names)
     let linears = model.architecture.linears
     var held: [LinearModule] = []
-    func name(_ tensor: String) -> String { "base_model.model.\(tensor)" }
+    func name(_ tensor: String) -> String { Self.prefix + tensor }
     for module in linears {
       let (nameA, nameB) = (name("\(module.name).lora_A.weight"), name("\(module.name).lora_B.weight"))
       let isHeld = file.entries[nameA] != nil || file.entries[nameB] != nil
@@ -151,7 +154,7 @@ package final class Adapter: Sendable {
   package func save(baseModel: String, to folder: String) throws(Failure) {
     try Files.makeOneDirectory(folder)
     let parts = store.parameters.map { parameter in
-      SafetensorsStream.Part("base_model.model.\(parameter.name)", shape: parameter.shape) { [store] () throws(Failure) in
+      SafetensorsStream.Part(Self.prefix + parameter.name, shape: parameter.shape) { [store] () throws(Failure) in
         try store.backend.download(parameter.value).value()
       }
     }

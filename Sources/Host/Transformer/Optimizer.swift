@@ -97,7 +97,7 @@ package final class Optimizer {
 
   /// What each parameter has in a checkpoint, by the name's beginning.
   private func tensors(_ index: Int) -> [(prefix: String, flat: Tensor)] {
-    [("value.", groups[index].store.values), ("m.", moments[index].m), ("v.", moments[index].v)]
+    [(Self.valuePrefix, groups[index].store.values), ("m.", moments[index].m), ("v.", moments[index].v)]
   }
 
   /// Values and moments of every parameter for a checkpoint, read when they are written.
@@ -116,6 +116,31 @@ package final class Optimizer {
     }
     return parts
   }
+
+  /// The digests of all that a checkpoint holds: of the first group's values, which are what a run's result holds, and of the rest.
+  ///
+  /// - Parameter more: what else the checkpoint holds, by name.
+  package func digests(_ more: [(name: String, bytes: [UInt8])]) throws(Failure) -> (weights: Digest, state: Digest) {
+    var (weights, state) = (TensorDigests(), TensorDigests())
+    state.add("optimizer.step", [Int64(step)])
+    for (name, bytes) in more { state.add(name, bytes) }
+    for index in groups.indices {
+      let store = groups[index].store
+      for (prefix, flat) in tensors(index) {
+        for (spec, pieces) in zip(store.specs, try backend.digests(of: flat, store.parts)) {
+          if index == 0, prefix == Self.valuePrefix {
+            weights.add(spec.name, byteCount: 4 * spec.count, pieces)
+          } else {
+            state.add(prefix + spec.name, byteCount: 4 * spec.count, pieces)
+          }
+        }
+      }
+    }
+    return (weights.digest, state.digest)
+  }
+
+  /// What the names of values begin with in a checkpoint.
+  package static let valuePrefix = "value."
 
   /// Takes values and moments back from a checkpoint.
   package func restore(from file: SafetensorsFile) throws(Failure) {

@@ -3,6 +3,9 @@ import Support
 
 /// A critic on the policy's trunk: `V = w · h + b` on the normalised last hidden state. Starts at zero.
 package final class ValueHead {
+  /// What its tensors' names begin with, as those of no model do.
+  package static let prefix = "value_head."
+
   package let store: ParameterStore
   private let backend: any Backend
   private var weight: Parameter { store.parameters[0] }
@@ -18,8 +21,8 @@ package final class ValueHead {
     self.backend = backend
     store = try ParameterStore(
       [
-        TensorSpec("value_head.weight", [1, hiddenSize], .valueWeight, .constant(0)),
-        TensorSpec("value_head.bias", [1], .valueBias, .constant(0)),
+        TensorSpec(Self.prefix + "weight", [1, hiddenSize], .valueWeight, .constant(0)),
+        TensorSpec(Self.prefix + "bias", [1], .valueBias, .constant(0)),
       ], on: backend
     ) { spec in spec.initial.values(count: spec.count, stream: RandomStream(seed: 0)) }
   }

@@ -119,6 +119,13 @@ import Support
     }
   }
 
+  /// Of the values where they lie: a copy would take as long as the digests.
+  package func digests(of x: Tensor, _ parts: [Range<Int>]) throws(Failure) -> [[Digest]] {
+    precondition(x.isContiguous)
+    return unsafe Digest.pieces(
+      of: UnsafeRawBufferPointer(start: floats(x), count: 4 * x.count), parts.map { $0.bytes }, threads: threads)
+  }
+
   package func zero(_ tensor: Tensor) {
     for row in 0..<(tensor.isContiguous ? min(1, tensor.rows) : tensor.rows) {
       unsafe (floats(tensor) + row * tensor.stride).update(

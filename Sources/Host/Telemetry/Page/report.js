@@ -130,7 +130,7 @@ const sections = [
 ];
 // The parts of the reward, and what has none.
 const ofReward = (name) => name.startsWith("reward/") || name === "reward_errors";
-const ignored = new Set(["stage", "step", "time", "elapsed", "nonfinite"]);
+const ignored = new Set(["stage", "step", "time", "elapsed", "nonfinite", "proof"]);
 let charts = [];
 
 function metricNames(shown) {

@@ -46,7 +46,7 @@ def main():
             run = begin(wandb, message)
         elif kind == "step":
             record = message["record"]
-            left_out = {"stage", "step", "time", "nonfinite"}
+            left_out = {"stage", "step", "time", "nonfinite", "proof"}
             values = {key: float("nan") if value is None else value for key, value in record.items() if key not in left_out}
             if "samples" in message:
                 values["samples"] = wandb.Table(columns=message["columns"], data=message["samples"])
