@@ -13,6 +13,8 @@ import Testing
     return [
       "rl", "--model", Place.repository + "/Models/base", "--data", data, "--algo", algo, "--out", folder.file(out), "--steps", "\(steps)", "--group-size",
       "6", "--prompts-per-step", "2", "--max-new-tokens", "40", "--lr", "1e-3", "--inner-epochs", "1", "--seed", "5", "--quiet",
+      // Of a length something is always to be learned.
+      "--reward", "numeric", "--reward", "length",
     ] + more
   }
 
@@ -39,6 +41,7 @@ import Testing
       let found = try SafetensorsFile(out)
       for name in ["advantages", "d_current"] { #expect(try found.floats(name).map(\.bitPattern) == file.floats(name).map(\.bitPattern), "\(name)") }
       #expect(eval.json["loss"]?.double == (try metrics("run"))[step - 1]["loss"]?.double)
+      #expect(try found.floats("d_current").contains { $0 != 0 })
       #expect(file.metadata["algorithm"] == "grpo" && file.metadata["step"] == "\(step)")
     }
   }
@@ -50,7 +53,14 @@ import Testing
     #expect(try Files.read(folder.file("alone/adapter/adapter_model.safetensors")) == Files.read(folder.file("watched/adapter/adapter_model.safetensors")))
     for (alone, watched) in zip(try metrics("alone"), try metrics("watched")) {
       for name in alone.object?.keys ?? [] where !name.hasPrefix("seconds") && !["time", "elapsed", "peak_mebibytes"].contains(name) && !name.hasSuffix("_per_second") {
-        #expect(alone[name] == watched[name], "\(name)")
+        guard name == "proof" else {
+          #expect(alone[name] == watched[name], "\(name)")
+          continue
+        }
+        // What a step computed is the same; a shadow's numbers are numbers of the log.
+        for stage in alone[name]?.object?.keys ?? [] where !["numbers", "chain"].contains(stage) {
+          #expect(alone[name]?[stage] == watched[name]?[stage], "\(stage)")
+        }
       }
       // A shadow of the run's own algorithm, in a run of one update a step, sees what it does.
       #expect(watched["shadow/grpo/loss"]?.double == watched["loss"]?.double)
@@ -64,7 +74,7 @@ import Testing
   @Test func aComparisonIsThatOfTheGradientsWrittenByEval() throws {
     #expect(try tool(words("run", ["--capture"])).code == 0)
     let batch = capture("run", step: 1)
-    let names = ["grpo", "gspo", "grpo:variant=paper"]
+    let names = ["grpo", "gspo", "dr-grpo:variant=paper"]
     let result = try tool(["plugin", "compare"] + names + ["--batch", batch, "--completion", "2", "--out", folder.file("page"), "--json"])
     #expect(result.code == 0, "\(result.error)")
     var gradients: [[Double]] = []
