@@ -76,7 +76,7 @@ extension BenchReport {
     ])
     for comparison in analysis.withBaseline {
       guard let needed = comparison.seedsNeeded else { return nil }
-      let seeds = needed.seeds.map { "\($0)" } ?? needed.problems.map { "none; \($0) problems and \(2 * result.seeds.count) seeds" } ?? "none"
+      let seeds = needed.seeds.map { "\($0)" } ?? needed.problems.map { "none: takes \($0) problems" } ?? "none"
       table.append([
         labels[comparison.other], Format.fixed(100 * needed.seedDeviation, 1), Format.fixed(100 * needed.problemError, 1), seeds,
         "\(result.seeds.count) seeds, \(result.start.count) problems",

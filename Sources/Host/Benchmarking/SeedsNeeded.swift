@@ -14,7 +14,7 @@ package struct SeedsNeeded: Sendable, Equatable {
   package let problemError: Double
   /// nil where no number up to ``most`` is enough: the problems are too few.
   package let seeds: Int?
-  /// Problems with which twice as many seeds as now would do; nil where those there are do.
+  /// Problems below which no number of seeds would do; nil where those there are suffice.
   package let problems: Int?
 
   package static let most = 1000
@@ -40,7 +40,7 @@ package struct SeedsNeeded: Sendable, Equatable {
     seeds = (2...Self.most).first { isEnough($0, problems) }
     if seeds == nil {
       var needed = problems
-      while needed < 1e7, !isEnough(2 * outcomes.seeds, needed) { needed *= 1.25 }
+      while needed < 1e7, !isEnough(Self.most, needed) { needed *= 1.25 }
       self.problems = needed < 1e7 ? Int(needed.rounded(.up)) : nil
     } else {
       self.problems = nil
