@@ -36,6 +36,11 @@ private func replacing(_ old: String, by new: String, in text: String) -> String
   text.split(separator: old, omittingEmptySubsequences: false).map(String.init).joined(separator: new)
 }
 
+/// Those whose compiler or interpreter this machine has.
+private let newLanguages =
+  ["c", "swift"] + (shell("command -v rustc").status == 0 ? ["rust"] : [])
+  + (shell("\(PythonHelper.interpreter) -I -c 'import numpy'").status == 0 ? ["python"] : [])
+
 @Suite("The checker")
 struct CheckerTests {
   /// Each fault, the tests that must fail and no other, and a piece of what the first of them says.
@@ -268,7 +273,7 @@ struct PluginCommandTests {
     #expect(shell(command + " --trust-plugin").status == 66)
   }
 
-  @Test("plugin new writes a plugin that passes its own test", arguments: ["c", "swift"])
+  @Test("plugin new writes a plugin that passes its own test", arguments: newLanguages)
   func newPlugin(language: String) throws {
     let folder = try TrialFolder()
     let out = folder.path + "/my-loss"

@@ -47,19 +47,22 @@ enum PluginNewCommand {
     let interface = try PluginInterface.folder()
     let source = language.source(name)
     var values = [
-      "ID": name, "TYPE": typeName(name), "SOURCE": source, "LIBRARY": "libnr-\(name).so", "API": interface,
+      "ID": name, "TYPE": typeName(name), "SOURCE": source, "LIBRARY": "libnr-\(name).so", "API": interface, "BUILD": "./build.sh",
       "PROGRAM": Files.program ?? "nano-reasoner",
     ]
     let templates = interface + "/Templates/"
-    var files = [("\(language.rawValue)/\(language.template)", source)]
+    var files = [("\(language.rawValue)/\(language.template)", source), ("test.sh", "test.sh")]
     if language == .python {
       // A derivative is written where torch is not there to find it.
       let hasTorch = PythonHelper.packages(["torch"])?["torch"].map { $0 != nil } ?? false
       values["RESULT"] = hasTorch ? "value  # without torch: return value, -batch.advantages / batch.update_tokens" : "value, -batch.advantages / batch.update_tokens  # with torch: return value"
-      files += [("python/test.sh", "test.sh"), ("python/README.md", "README.md")]
+      // The source is what is run.
+      (values["LIBRARY"], values["BUILD"]) = (source, "")
+      files.append(("python/README.md", "README.md"))
     } else {
-      files += [("\(language.rawValue)/build.sh", "build.sh"), ("test.sh", "test.sh"), ("README.md", "README.md")]
+      files += [("\(language.rawValue)/build.sh", "build.sh"), ("README.md", "README.md")]
     }
+    if language == .rust { files.append(("rust/nr_plugin.rs", "nr_plugin.rs")) }
     try Files.makeDirectory(folder)
     for (template, file) in files {
       try AtomicFile.write(filled(try Files.readText(templates + template), values), to: "\(folder)/\(file)")
