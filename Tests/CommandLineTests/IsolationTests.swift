@@ -20,7 +20,9 @@ import Testing
       (0..<8).map { "{\"question\": \"\($0) + 1?\", \"answer\": \"\($0 + 1)\"}\n" }.joined(), "data.jsonl")
     return try tool(
       ["rl", "--model", Place.model, "--data", data, "--algo", library, "--trust-plugin", "--out", folder.file(out), "--steps", "\(steps)",
-        "--group-size", "3", "--prompts-per-step", "2", "--max-new-tokens", "6", "--quiet"] + words)
+        "--group-size", "3", "--prompts-per-step", "2", "--max-new-tokens", "6", "--quiet",
+        // A model of random weights is never right: of this there is something to learn.
+        "--reward", "numeric", "--reward", "command:while read -r line; do echo $((${#line} % 7)); done"] + words)
   }
 
   private func records(_ out: String) throws -> [JSON] {
@@ -30,6 +32,7 @@ import Testing
   @Test func aRunIsTheSameInAProcessOfItsOwn() throws {
     #expect(try run("here", ["--no-isolate-plugin"]).code == 0)
     #expect(try run("apart", ["--isolate-plugin"]).code == 0)
+    for record in try records("here") { #expect((record["gradient_norm"]?.double ?? 0) > 0) }
     for file in ["adapter/adapter_model.safetensors", "samples.jsonl"] {
       #expect(try Files.read(folder.file("here/\(file)")) == Files.read(folder.file("apart/\(file)")), "\(file)")
     }

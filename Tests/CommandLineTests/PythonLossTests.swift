@@ -41,7 +41,9 @@ struct PythonLossTests {
     let data = try folder.write((0..<8).map { "{\"question\": \"\($0) + 1?\", \"answer\": \"\($0 + 1)\"}\n" }.joined(), "data.jsonl")
     return try tool(
       ["rl", "--model", Place.repository + "/Models/base", "--data", data, "--algo", algo, "--out", folder.file(out), "--steps", "2", "--group-size", "4",
-        "--prompts-per-step", "2", "--max-new-tokens", "40", "--lr", "1e-3", "--quiet"] + words, environment: environment)
+        "--prompts-per-step", "2", "--max-new-tokens", "40", "--lr", "1e-3", "--quiet",
+        // Of lengths there is always something to learn.
+        "--reward", "numeric", "--reward", "length"] + words, environment: environment)
   }
 
   @Test func aFileIsShownAndPassesItsCheck() throws {
@@ -66,6 +68,7 @@ struct PythonLossTests {
     }
     let (one, two) = (try metrics("swift"), try metrics("python"))
     for (a, b) in zip(one, two) {
+      #expect((a["gradient_norm"]?.double ?? 0) > 0)
       for name in ["reward", "length_mean", "ratio_max", "gradient_norm"] {
         let (x, y) = (a[name]?.double ?? .nan, b[name]?.double ?? .nan)
         #expect(abs(x - y) <= 1e-4 * max(1e-3, abs(x)), "\(name): \(x) and \(y)")
@@ -73,6 +76,34 @@ struct PythonLossTests {
     }
     let record = try JSON.read(folder.file("python/run.json"))
     #expect(record["plugin"]?["card"]?.array?.contains { $0.string == "source: \(file)" } == true)
+  }
+
+  /// The same without a derivative: autograd's.
+  private static let taped = """
+    import torch
+
+
+    def loss(batch):
+        ratio, A = batch.ratio, batch.advantages
+        return -(ratio * A).minimum(ratio.clamp(0.8, 1.2) * A).sum() / batch.update_tokens
+    """
+
+  /// Whether the interpreter that losses are run by has torch.
+  private static let hasTorch = shell("\(PythonHelper.interpreter) -I -c 'import torch'").status == 0
+
+  @Test(.enabled(if: hasTorch, "needs torch: NR_PYTHON"))
+  func aDerivativeOfTorchIsTheOneThatTheLibraryHasByHand() throws {
+    #expect(try run("run", "grpo", ["--capture"]).code == 0)
+    let batch = folder.file("run/captures/step-000002.safetensors")
+    var found: [[Float]] = []
+    for plugin in ["grpo", try folder.write(Self.taped, "taped.py")] {
+      let out = folder.file("eval.safetensors")
+      let eval = try tool("plugin", "eval", plugin, "--batch", batch, "--out", out, environment: environment)
+      #expect(eval.code == 0, "\(eval.error)")
+      found.append(try SafetensorsFile(out).floats("d_current"))
+    }
+    #expect(found[0].contains { $0 != 0 } && found[0].count == found[1].count)
+    for (one, other) in zip(found[0], found[1]) { #expect(abs(one - other) <= 1e-6 * abs(one)) }
   }
 
   @Test func aChangedFileIsAnotherPlugin() throws {
