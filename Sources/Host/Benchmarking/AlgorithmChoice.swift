@@ -23,18 +23,20 @@ package struct AlgorithmChoice: Sendable, Equatable {
 
   /// Reads one entry of `--algos`. Commas part algorithms and colons part the settings of one, so neither can stand in
   /// a name, a path or a value.
-  package init(_ text: String) throws(Failure) {
+  ///
+  /// - Parameter option: what errors call its place.
+  package init(_ text: String, of option: String = "--algos") throws(Failure) {
     let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-    let example = "as in --algos grpo,dapo:clip_high=0.3:clip_low=0.1"
-    if parts[0].isEmpty { throw .usage("--algos \(text): expected NAME[:key=value]…, \(example)") }
+    let example = "as in \(option) grpo,dapo:clip_high=0.3:clip_low=0.1"
+    if parts[0].isEmpty { throw .usage("\(option) \(text): expected NAME[:key=value]…, \(example)") }
     if Self.isSetting(text) {
       throw .usage(
-        "--algos \(text): \"\(parts[0])\" is a setting without an algorithm: a name stands before the settings of one, \(example)"
+        "\(option) \(text): \"\(parts[0])\" is a setting without an algorithm: a name stands before the settings of one, \(example)"
       )
     }
     for setting in parts.dropFirst() {
       guard let equals = setting.firstIndex(of: "="), equals != setting.startIndex else {
-        throw .usage("--algos \(text): \"\(setting)\": expected key=value, \(example)")
+        throw .usage("\(option) \(text): \"\(setting)\": expected key=value, \(example)")
       }
     }
     plugin = parts[0]

@@ -35,8 +35,8 @@ package struct Bench {
     let evaluator = Evaluator(trained.acting, trained.engine, tokenizer: tokenizer, form: trained.form, verifier: verifier)
     let prompts = try PromptSet(
       plan.questions.training, tokenizer: tokenizer, form: trained.form, name: plan.questions.trainingName, purpose: "reinforcement learning")
-    let reward = try plan.rewards.reward(for: prompts, form: trained.form, limit: plan.settings.maxNewTokens)
-    let task = RLTask(prompts, tokenizer: tokenizer, reward: reward)
+    // By the longest completion, which some rewards are measured by.
+    var tasks: [Int: RLTask] = [:]
     let folder = plan.placement.folder
     try folder.open(plan.placement.record, resuming: resuming && folder.holdsRun)
     for further in plan.questions.further where !Files.exists(plan.startEvaluation(further.name)) {
@@ -54,6 +54,12 @@ package struct Bench {
       let label = plan.algorithms[run.algorithm].label
       progress.begin(run: index + 1, of: runs.count, label, seed: run.seed)
       start.restore()
+      let limit = plan.settings(of: run.algorithm).maxNewTokens
+      let task =
+        if let made = tasks[limit] { made } else {
+          RLTask(prompts, tokenizer: tokenizer, reward: try plan.rewards.reward(for: prompts, form: trained.form, limit: limit))
+        }
+      tasks[limit] = task
       let outcome = try train(run, task, record, evaluator, progress, resuming: resuming)
       if case .interrupted(let step) = outcome {
         progress.finish()

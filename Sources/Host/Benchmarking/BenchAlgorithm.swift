@@ -6,6 +6,8 @@ package struct BenchAlgorithm: Sendable {
   /// Its id with the settings given, `dapo:clip_high=0.3`; `-2`, `-3` … behind it where it stands in the list again.
   package let label: String
   package let plugin: PluginChoice
+  /// Of its instances.
+  package let needs: PluginNeeds
   /// What its runs have of their own.
   package let overrides: RunOverrides
   /// The settings given, `key=value`.
@@ -19,8 +21,8 @@ package struct BenchAlgorithm: Sendable {
     })
   }
 
-  private init(label: String, _ plugin: PluginChoice, _ overrides: RunOverrides, settings: [String]) {
-    (self.label, self.plugin, self.overrides, self.settings) = (label, plugin, overrides, settings)
+  private init(label: String, _ plugin: PluginChoice, _ needs: PluginNeeds, _ overrides: RunOverrides, settings: [String]) {
+    (self.label, self.plugin, self.needs, self.overrides, self.settings) = (label, plugin, needs, overrides, settings)
   }
 
   /// The plugins of a list; each setting is checked before anything runs.
@@ -43,7 +45,7 @@ package struct BenchAlgorithm: Sendable {
         label = "\(name)-\(number)"
         number += 1
       }
-      algorithms.append(BenchAlgorithm(label: label, plugin, overrides, settings: choice.settings))
+      algorithms.append(BenchAlgorithm(label: label, plugin, needs, overrides, settings: choice.settings))
     }
     return algorithms
   }

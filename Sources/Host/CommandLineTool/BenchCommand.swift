@@ -85,12 +85,11 @@ enum BenchCommand {
 
   private static func prepare(_ arguments: ParsedArguments) throws(Failure) -> (BenchPlan, RunModel, Bench, ConsoleObserver) {
     let algorithms = try BenchAlgorithm.open(try AlgorithmChoice.list(try arguments.list("algos"))) { choice throws(Failure) in
-      let (plugin, run) = try HostOptions.parted(choice.settings, for: try PluginRegistry.find(choice.plugin))
-      return (try PluginOptions.choice(choice.plugin, settings: plugin, arguments), run)
+      let card = try PluginRegistry.find(choice.plugin)
+      let (plugin, run) = try HostOptions.parted(choice.settings, for: card)
+      return (try PluginOptions.choice(card, settings: plugin, arguments), run)
     }
-    var plugins: [any LossAlgorithm] = []
-    for algorithm in algorithms { plugins.append(try algorithm.plugin.instance()) }
-    try RLCommand.checkUse(arguments, by: plugins)
+    try RLCommand.checkUse(arguments, by: algorithms.map { ($0.plugin.id, $0.needs) })
     let baseline = try position(of: try arguments.optionalText("baseline"), in: algorithms)
     let out = try arguments.text("out")
     let resumes = try arguments.flag("resume")
@@ -114,7 +113,7 @@ enum BenchCommand {
     let settings = try settings(arguments, data: data, quickstart)
     for algorithm in algorithms {
       let own = algorithm.overrides.applied(to: settings(0))
-      try RLCommand.checkGroup(own.groupSize, try algorithm.plugin.instance())
+      try RLCommand.checkGroup(own.groupSize, algorithm.plugin)
       try Limits.checkCompletions(own.promptsPerStep, times: own.groupSize, "\(algorithm.label): prompts-per-step with group-size")
     }
     let rewards = try RewardOptions.plan(arguments)

@@ -25,10 +25,9 @@ enum PluginCompareCommand {
     let batch = try SafetensorsFile(path)
     var found: [(label: String, evaluation: PluginEvaluation)] = []
     for text in try arguments.list("plugins") {
-      let choice = try AlgorithmChoice(text)
+      let choice = try AlgorithmChoice(text, of: "plugin compare")
       let card = try PluginRegistry.find(choice.plugin)
-      let plugin = PluginChoice(
-        card, try PluginParameters(choice.settings, for: card.descriptor), isolation: PluginRegistry.isShipped(card.path) ? nil : PluginIsolation())
+      let plugin = PluginChoice(card, try PluginParameters(choice.settings, for: card.descriptor), isolation: PluginIsolation.usual(for: card))
       let label = ([plugin.id] + choice.settings).joined(separator: ":")
       do throws(Failure) { found.append((label, try PluginEvaluation(batch, try plugin.instance()))) } catch {
         throw Failure(error.code, "\(label): \(error.message)")

@@ -47,7 +47,10 @@ enum PluginOptions {
   /// A plugin that was found, whose settings fit and that passes the quick form of `plugin check`, unless the user trusts it. All that
   /// is done in processes of their own.
   static func choice(_ nameOrPath: String, settings: [String], _ arguments: ParsedArguments) throws(Failure) -> PluginChoice {
-    let card = try PluginRegistry.find(nameOrPath)
+    try choice(try PluginRegistry.find(nameOrPath), settings: settings, arguments)
+  }
+
+  static func choice(_ card: PluginCard, settings: [String], _ arguments: ParsedArguments) throws(Failure) -> PluginChoice {
     let parameters = try PluginParameters(settings, for: card.descriptor)
     if !(try arguments.flag("trust-plugin")) { try PluginChecker.requirePassing(card, parameters: settings) }
     return PluginChoice(card, parameters, isolation: try isolation(of: card, arguments))
@@ -55,9 +58,9 @@ enum PluginOptions {
 
   /// nil where the plugin runs in this process: it came with the program, or the user says so.
   private static func isolation(of card: PluginCard, _ arguments: ParsedArguments) throws(Failure) -> PluginIsolation? {
-    let isIsolated = try arguments.flag("isolate-plugin") || !PluginRegistry.isShipped(card.path)
-    guard isIsolated, !(try arguments.flag("no-isolate-plugin")) else { return nil }
-    var isolation = PluginIsolation()
+    if try arguments.flag("no-isolate-plugin") { return nil }
+    let asked = try arguments.flag("isolate-plugin") ? PluginIsolation() : nil
+    guard var isolation = asked ?? PluginIsolation.usual(for: card) else { return nil }
     isolation.seconds = try arguments.number("plugin-timeout")
     isolation.mebibytes = try arguments.integer("plugin-memory")
     return isolation

@@ -53,8 +53,8 @@ enum RLCommand {
   private static let temperature = ValueKind.number(Limits.smallestTrainingTemperature...Limits.temperature.upperBound)
 
   /// Refuses options that ask for what the plugin does not do.
-  static func checkUse(_ arguments: ParsedArguments, by plugins: [any LossAlgorithm]) throws(Failure) {
-    let names = plugins.map(\.identity.id).joined(separator: ", ")
+  static func checkUse(_ arguments: ParsedArguments, by plugins: [(id: String, needs: PluginNeeds)]) throws(Failure) {
+    let names = plugins.map(\.id).joined(separator: ", ")
     if try arguments.isMeant("value-lr"), !plugins.contains(where: { $0.needs.contains(.critic) }) {
       throw .usage("--value-lr does nothing with \(names), which has no critic; leave it out")
     }
@@ -63,10 +63,10 @@ enum RLCommand {
     }
   }
 
-  /// Refuses groups of one where an algorithm compares the completions of a group. The instance is for this question only.
-  static func checkGroup(_ size: Int, _ plugin: any LossAlgorithm) throws(Failure) {
-    if size == 1, try plugin.teachesNothingAlone() {
-      throw .usage("--group-size 1: \(plugin.identity.id) compares the completions of one prompt, and one alone gets no advantage and no gradient; take 2 or more")
+  /// Refuses groups of one where an algorithm compares the completions of a group. An instance is made for this question only.
+  static func checkGroup(_ size: Int, _ plugin: PluginChoice) throws(Failure) {
+    if size == 1, try plugin.instance().teachesNothingAlone() {
+      throw .usage("--group-size 1: \(plugin.id) compares the completions of one prompt, and one alone gets no advantage and no gradient; take 2 or more")
     }
   }
 
@@ -128,7 +128,7 @@ enum RLCommand {
   static func run(_ arguments: ParsedArguments) throws(Failure) {
     let choice = try PluginOptions.choice(try arguments.text("algo"), settings: try PluginOptions.settings(arguments), arguments)
     let plugin = try choice.instance()
-    try checkUse(arguments, by: [plugin])
+    try checkUse(arguments, by: [(choice.id, plugin.needs)])
     let data = try arguments.text("data")
     let rewards = try RewardOptions.plan(arguments)
     let contents = try ExampleFile.load(
@@ -150,7 +150,7 @@ enum RLCommand {
     let heldOut = try HeldOutEvaluation.questions(arguments, tokenizer: tokenizer, form: form, context: context)
     let settings = try settings(arguments, examples: prompts.count)
     let task = RLTask(prompts, tokenizer: tokenizer, reward: try rewards.reward(for: prompts, form: form, limit: settings.maxNewTokens))
-    try checkGroup(settings.groupSize, try choice.instance())
+    try checkGroup(settings.groupSize, choice)
     let chosen = try TrainingOptions.modelToTrain(arguments, folder)
     var policy = try TrainingOptions.policy(arguments, steps: settings.updates)
     policy.valueLearningRate = try arguments.number("value-lr")

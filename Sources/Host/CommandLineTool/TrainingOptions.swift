@@ -66,9 +66,8 @@ enum TrainingOptions {
   private static let incidental = Set<String>([
     "out", "resume", "quiet", "json", "threads", "device", "config", "checkpoint-every", "micro-batch-tokens",
     "checkpointing", "memory", "trust-plugin", "reward-timeout", "eval-every", "eval-data", "eval-limit",
-    "keep-best", "checkpoint-minutes", "dry-run", allowChanged.name, "isolate-plugin", "no-isolate-plugin", "plugin-timeout", "plugin-memory",
-    "on-plugin-failure", "plugin-failures", "capture", "shadow", "reload-plugin", stopAfter.name,
-  ]).union(MonitoringOptions.names)
+    "keep-best", "checkpoint-minutes", "dry-run", allowChanged.name, stopAfter.name,
+  ]).union(MonitoringOptions.names).union((PluginOptions.isolation + PluginOptions.failures + WatchingOptions.options).map(\.name))
 
   static func policy(_ arguments: ParsedArguments, steps: Int) throws(Failure) -> PolicySettings {
     var policy = PolicySettings()

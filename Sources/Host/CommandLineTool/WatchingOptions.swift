@@ -38,7 +38,7 @@ enum WatchingOptions {
   private static func shadows(_ arguments: ParsedArguments, needs: PluginNeeds) throws(Failure) -> ShadowAlgorithms? {
     var members: [(label: String, algorithm: any LossAlgorithm)] = []
     for text in try arguments.list("shadow") {
-      let named = try AlgorithmChoice(text)
+      let named = try AlgorithmChoice(text, of: "--shadow")
       let shadow = try PluginOptions.choice(named.plugin, settings: named.settings, arguments).instance()
       let missing = shadow.needs.intersection([.reference, .critic]).subtracting(needs)
       guard missing.isEmpty else {

@@ -144,6 +144,7 @@ package final class RLTrainer {
     _ metrics: inout StepMetrics, _ proof: inout StepProof, _ pass: inout LastPass?
   ) throws(Failure) {
     policy.beginUpdate()
+    metrics.beginUpdate()
     // What an update that fails has said of itself is none of the step's.
     var attempt = proof
     for part in rollout.parts(of: groups, limit: policy.microBatchRows) {

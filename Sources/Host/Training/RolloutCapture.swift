@@ -3,14 +3,13 @@ import Support
 
 /// Writes the rollouts of a run as safetensors, named as `plugin eval` and `plugin compare` read them; docs/files.md has the list.
 package struct RolloutCapture: Sendable {
-  private let folder: String
+  private let run: String
   /// Of the run, for the files' metadata.
   private let description: [String: String]
 
   /// - Parameter run: the run's folder.
   package init(run: String, _ description: [String: String]) {
-    folder = run + "/captures"
-    self.description = description
+    (self.run, self.description) = (run, description)
   }
 
   package static func path(run: String, step: Int) -> String {
@@ -56,7 +55,7 @@ package struct RolloutCapture: Sendable {
     floats("values", pass.values)
     floats("advantages", result.advantages)
     floats("d_current", pass.dCurrent)
-    try Files.makeDirectory(folder)
-    try writer.write(to: Self.path(run: Files.directory(of: folder), step: step))
+    try Files.makeDirectory(run + "/captures")
+    try writer.write(to: Self.path(run: run, step: step))
   }
 }

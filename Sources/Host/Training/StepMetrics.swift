@@ -135,10 +135,10 @@ struct StepMetrics {
   }
 
   /// Updates of the run that were left out because the plugin failed in them.
-  mutating func count(skippedFailures: Int) {
-    updateLoss = 0
-    set("skipped_failures", Double(skippedFailures))
-  }
+  mutating func count(skippedFailures: Int) { set("skipped_failures", Double(skippedFailures)) }
+
+  /// What an update before has left of its loss because it failed is none of the next one's.
+  mutating func beginUpdate() { updateLoss = 0 }
 
   mutating func finishUpdate(gradientNorm: Double, learningRate: Double) {
     losses.append(updateLoss)

@@ -109,7 +109,7 @@ struct ChildProcess {
 
 /// Two descriptors that are closed with it, and never 3 themselves: a descriptor moved to its own place would be closed by
 /// the mark that keeps other children from inheriting it.
-private final class Pipe {
+final class Pipe {
   let reader: Int32
   let writer: Int32
   /// Whether there is still something to read from.

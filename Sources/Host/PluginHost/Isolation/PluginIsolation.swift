@@ -6,4 +6,7 @@ package struct PluginIsolation: Sendable, Equatable {
   package var mebibytes = 8192
 
   package init() {}
+
+  /// Of a plugin of which nobody says otherwise: nil, in the program's own process, where it came with the program.
+  package static func usual(for card: PluginCard) -> PluginIsolation? { PluginRegistry.isShipped(card.path) ? nil : PluginIsolation() }
 }

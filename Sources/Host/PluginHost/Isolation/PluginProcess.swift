@@ -13,40 +13,28 @@ final class PluginProcess {
   private let channel: PluginChannel
   private let child: pid_t
   /// What a signal's handler says before the process ends.
-  private let report: Int32
+  private let report: Pipe
   private var isThere = true
   /// Between two looks at its memory.
   private static let interval: Int32 = 50
 
   init(_ program: String) throws(Failure) {
     let (channel, socket, memory) = try PluginChannel.make()
-    var ends: [Int32] = [-1, -1]
-    defer { for descriptor in [socket, memory, ends[1]] where descriptor >= 0 { close(descriptor) } }
-    if unsafe pipe(&ends) != 0 { throw .inputOutput("cannot make a pipe: \(lastSystemError())") }
-    for index in ends.indices {
-      let moved = fcntl(ends[index], F_DUPFD_CLOEXEC, 10)
-      close(ends[index])
-      ends[index] = moved
-    }
-    self.channel = channel
-    report = ends[0]
+    defer { for descriptor in [socket, memory] { close(descriptor) } }
+    let report = try Pipe()
+    defer { report.closeWriter() }
+    (self.channel, self.report) = (channel, report)
     do throws(Failure) {
       child = try Spawn.start(
         [program, PluginChild.argument],
         [
           (0, .file("/dev/null", O_RDONLY)), (1, .descriptor(2)), (PluginChannel.socketDescriptor, .descriptor(socket)),
-          (PluginChannel.memoryDescriptor, .descriptor(memory)), (PluginChannel.reportDescriptor, .descriptor(ends[1])),
+          (PluginChannel.memoryDescriptor, .descriptor(memory)), (PluginChannel.reportDescriptor, .descriptor(report.writer)),
         ])
-    } catch {
-      close(ends[0])
-      throw .inputOutput("\(program): cannot start for the plugin: \(error.message)")
-    }
+    } catch { throw .inputOutput("\(program): cannot start for the plugin: \(error.message)") }
   }
 
-  deinit {
-    if isThere { end() }
-    close(report)
-  }
+  deinit { if isThere { end() } }
 
   func ask(_ kind: PluginChannel.Kind, _ message: PluginWireWriter, within limits: PluginIsolation) throws(Failure) -> Answer {
     guard try channel.send(kind, message) else { return .ended(end()) }
@@ -95,10 +83,8 @@ final class PluginProcess {
   }
 
   private func reported() -> String? {
-    _ = fcntl(report, F_SETFL, O_NONBLOCK)
-    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: 4096) { buffer, count in
-      count = max(0, unsafe read(report, buffer.baseAddress!, buffer.count))
-    }
+    var bytes: [UInt8] = []
+    _ = report.drain(into: &bytes, most: 1)
     return String(decoding: bytes, as: UTF8.self).split(separator: "\n").last.flatMap { PluginChecker.signal(inLine: String($0)) }
   }
 }

@@ -84,49 +84,19 @@ package enum PythonLoss {
       throw .missingInput("\(path): \(error.message); a loss in Python needs an interpreter: install one, or set NR_PYTHON to its path")
     }
     let said = child.output.split(separator: "\n").last.map { "; the last it printed: \(OneLine.text(String($0.suffix(200))))" } ?? ""
-    let line = String(decoding: child.report, as: UTF8.self).split(separator: "\n").last.map(String.init) ?? ""
-    if line.hasPrefix("refused\t") { throw .badData(OneLine.text(String(line.dropFirst("refused\t".count)))) }
+    // A word in a line of its own, and what it tells behind it.
+    let parts = child.report.split(separator: UInt8(ascii: "\n"), maxSplits: 1, omittingEmptySubsequences: false)
+    let word = String(decoding: parts[0], as: UTF8.self)
+    if word == "refused", parts.count == 2 { throw .badData(OneLine.text(String(decoding: parts[1], as: UTF8.self))) }
     switch child.end {
     case .timedOut: throw .badData("\(path): did not run once within \(Format.shortest(patience)) s\(said)")
     case .flooded: throw .badData("\(path): writes to descriptor \(ChildProcess.reportDescriptor), which is not its business")
     case .signalled(let number): throw .badData("\(path): ended its Python process by \(PluginChecker.name(ofSignal: number))\(said)")
     case .exited(let code):
-      guard code == 0, line.hasPrefix("described\t"), let payload = Base64.decoded(line.dropFirst("described\t".count)) else {
+      guard code == 0, word == "described", parts.count == 2 else {
         throw .badData("\(path): \(words[0]) ended with exit code \(code) before it had described the file\(said)")
       }
-      return payload
-    }
-  }
-}
-
-/// RFC 4648, section 4.
-private enum Base64 {
-  /// nil where the text is not base64.
-  static func decoded(_ text: Substring) -> [UInt8]? {
-    var bytes: [UInt8] = []
-    var bits: UInt32 = 0
-    var count = 0
-    for byte in text.utf8 {
-      if byte == UInt8(ascii: "=") { break }
-      guard let value = value(byte) else { return nil }
-      bits = bits << 6 | value
-      count += 6
-      if count >= 8 {
-        count -= 8
-        bytes.append(UInt8(truncatingIfNeeded: bits >> UInt32(count)))
-      }
-    }
-    return bytes
-  }
-
-  private static func value(_ byte: UInt8) -> UInt32? {
-    switch byte {
-    case 65...90: UInt32(byte) - 65
-    case 97...122: UInt32(byte) - 71
-    case 48...57: UInt32(byte) + 4
-    case UInt8(ascii: "+"): 62
-    case UInt8(ascii: "/"): 63
-    default: nil
+      return Array(parts[1])
     }
   }
 }

@@ -9,7 +9,6 @@ Numbers are float64 here: a loss whose shares add up to 1e-9 needs them, and der
 """
 
 import ast
-import base64
 import dataclasses
 import difflib
 import functools
@@ -824,15 +823,15 @@ def main():
         os.dup2(2, 1)
         try:
             try:
-                line = "described\t" + base64.b64encode(describe(sys.argv[2])).decode()
+                report = b"described\n" + describe(sys.argv[2])
             except Refused:
                 raise
             except Exception as error:
                 raise Refused(f"{sys.argv[2]}: {type(error).__name__}: {error}") from error
         except Refused as error:
-            line = "refused\t" + " ".join(str(error).split())
-        with os.fdopen(3, "w", closefd=False) as report:
-            report.write(line + "\n")
+            report = b"refused\n" + " ".join(str(error).split()).encode()
+        with os.fdopen(3, "wb", closefd=False) as file:
+            file.write(report)
         os._exit(0)
     Server().loop()
     os._exit(0)
